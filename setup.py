@@ -1,0 +1,94 @@
+"""Package metadata. Configs and tools travel inside the package as ``mmcroc/.mim``."""
+
+import os
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+TRAVELS_AS_MIM = ('configs', 'tools')
+
+ONEDL = [
+    'onedl-mmengine>=0.10.12',
+    'onedl-mmcv>=2.3.6',
+    'onedl-mmpretrain>=1.3.6',
+    'onedl-mmsegmentation>=1.4.2',
+]
+OPENMMLAB = [
+    'mmengine>=0.10.7,<0.11',
+    'mmcv>=2.1,<2.2',
+    'mmpretrain>=1.2,<1.3',
+    'mmsegmentation>=1.2.2,<1.3',
+    # What the original packages need and do not say.
+    'numpy<2',
+    'opencv-python<4.12',
+    'setuptools<82',
+    'ftfy',
+    'regex',
+]
+
+
+class BuildWithMim(build_py):
+    """Put configs and tools where ``mim`` and ``_base_ = 'mmcroc::...'`` look for them."""
+
+    def run(self):
+        super().run()
+        mim = (ROOT if self.editable_mode else Path(self.build_lib)) / 'mmcroc' / '.mim'
+        mim.mkdir(parents=True, exist_ok=True)
+        for name in TRAVELS_AS_MIM:
+            target = mim / name
+            if target.is_symlink():
+                target.unlink()
+            elif target.exists():
+                shutil.rmtree(target)
+            if self.editable_mode:
+                target.symlink_to(os.path.relpath(ROOT / name, mim), target_is_directory=True)
+            else:
+                shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns('__pycache__'))
+
+
+def read_version():
+    scope = {}
+    exec((ROOT / 'mmcroc' / 'version.py').read_text(), scope)
+    return scope['__version__']
+
+
+setup(
+    name='mmcroc',
+    version=read_version(),
+    description='Dense self-supervised learning for MMPretrain and MMSegmentation',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    keywords='computer vision, self-supervised learning, semantic segmentation, OpenMMLab',
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'Intended Audience :: Science/Research',
+        'Operating System :: OS Independent',
+        'Programming Language :: Python :: 3',
+        'Programming Language :: Python :: 3.10',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
+    packages=find_packages(include=['mmcroc', 'mmcroc.*']),
+    python_requires='>=3.10',
+    install_requires=[
+        'torch>=2.4',
+        'torchvision',
+        'timm',
+        'scipy',
+        'numpy',
+        'packaging',
+    ],
+    extras_require={
+        'onedl': ONEDL,
+        'openmmlab': OPENMMLAB,
+        'tests': ['pytest>=7', 'ruff>=0.6', 'scikit-learn'],
+    },
+    cmdclass={'build_py': BuildWithMim},
+    zip_safe=False,
+)
