@@ -15,6 +15,9 @@ from torch import Tensor
 from .precision import full_float32
 from .sinkhorn import sinkhorn
 
+#: Keeps problems without extent (one patch, equal tokens) from dividing 0 by 0.
+TINY = 1e-12
+
 
 class ClusterAssignments(NamedTuple):
     """What the clustering found.
@@ -175,13 +178,13 @@ def assignment_cost(
     similarity = tokens @ F.normalize(centroids, dim=-1).mT
     # Not cdist: its matrix-product form loses digits on positions of some hundred pixels.
     distance = (positions.unsqueeze(-2) - centroid_positions.unsqueeze(-3)).norm(dim=-1)
-    distance = distance / distance.amax(dim=(-2, -1), keepdim=True)
+    distance = distance / distance.amax(dim=(-2, -1), keepdim=True).clamp_min(TINY)
     cost = position_weight * distance - similarity
     if scaling == 'batch':
         low, high = cost.amin(), cost.amax()
     else:
         low, high = cost.amin(dim=(-2, -1), keepdim=True), cost.amax(dim=(-2, -1), keepdim=True)
-    return (cost - low) / (high - low)
+    return (cost - low) / (high - low).clamp_min(TINY)
 
 
 def merge_closest_clusters(plan: Tensor, tokens: Tensor) -> Tensor:
@@ -230,7 +233,7 @@ def split(plan: Tensor, num_clusters: Tensor) -> ClusterAssignments:
     return ClusterAssignments(views, valid, num_clusters)
 
 
-def cluster_representations(plans: Tensor, tokens: Tensor, cls_tokens: Tensor) -> Tensor:
+def cluster_representations(plans: Tensor, tokens: Tensor, scale: Tensor) -> Tensor:
     """Represent each cluster in each view by its tokens' weighted sum, at the scale of [CLS].
 
     Gradient flows through the tokens and through the scale.
@@ -238,14 +241,14 @@ def cluster_representations(plans: Tensor, tokens: Tensor, cls_tokens: Tensor) -
     Args:
         plans: (2, B, h, n, K) assignments.
         tokens: (2, B, n, C) final tokens of all channels.
-        cls_tokens: (2, B, C) final [CLS] tokens; the clusters get their mean norm.
+        scale: Scalar, the mean norm of the final [CLS] tokens of both views.
 
     Returns:
         (2, B, h, K, C); zero for a cluster without tokens.
     """
     with full_float32(tokens.device):
         centroids = torch.einsum('vbhnk,vbnc->vbhkc', plans, tokens.float())
-        return F.normalize(centroids, dim=-1) * cls_tokens.float().norm(dim=-1).mean()
+        return F.normalize(centroids, dim=-1) * scale.float()
 
 
 def _take(values: Tensor, indices: Tensor) -> Tensor:
