@@ -51,7 +51,7 @@ def cross_view_cross_entropy(
     if count is None:
         count = valid.sum()
     # where, not a product: a row that does not count may hold anything, NaN too.
-    return torch.where(valid, per_row, 0).sum() / (2 * count).clamp_min(1)
+    return torch.where(valid, per_row, 0).sum() / (2 * count).clamp_min(1e-6)
 
 
 def mean_entropy(probabilities: Tensor, valid: Tensor | None = None) -> Tensor:

@@ -1,5 +1,7 @@
 """Projection of [CLS] tokens and cluster representations onto prototypes."""
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -68,7 +70,7 @@ class CrOCNeck(BaseModule):
             raise ValueError(f'CrOCNeck: num_layers must be at least 1, got {num_layers}')
         widths = [in_channels, *[hidden_channels] * (num_layers - 1), bottleneck_channels]
         layers = []
-        for width_in, width_out in zip(widths[:-1], widths[1:], strict=True):
+        for width_in, width_out in pairwise(widths):
             layers += [nn.Linear(width_in, width_out), nn.GELU()]
         self.mlp = nn.Sequential(*layers[:-1])
         self.prototypes = UnitNormPrototypes(bottleneck_channels, num_prototypes)

@@ -1,0 +1,29 @@
+"""What happens between iterations: hooks, optimiser wrapper, schedules."""
+
+from .hooks import (
+    DeferredRuntimeInfoHook,
+    ExactResumeHook,
+    MomentumTeacherHook,
+    OptimStepSchedulerHook,
+    SetEpochHook,
+    ThroughputTimerHook,
+)
+from .optim import (
+    GroupedOptimWrapperConstructor,
+    SelfDistillOptimWrapper,
+    WarmupCosineLR,
+    WarmupCosineWeightDecay,
+)
+
+__all__ = [
+    'DeferredRuntimeInfoHook',
+    'ExactResumeHook',
+    'GroupedOptimWrapperConstructor',
+    'MomentumTeacherHook',
+    'OptimStepSchedulerHook',
+    'SelfDistillOptimWrapper',
+    'SetEpochHook',
+    'ThroughputTimerHook',
+    'WarmupCosineLR',
+    'WarmupCosineWeightDecay',
+]

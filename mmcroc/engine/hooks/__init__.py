@@ -1,0 +1,17 @@
+"""Hooks."""
+
+from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
+from .exact_resume_hook import ExactResumeHook
+from .momentum_teacher_hook import MomentumTeacherHook
+from .optim_step_scheduler_hook import OptimStepSchedulerHook
+from .set_epoch_hook import SetEpochHook
+from .throughput_timer_hook import ThroughputTimerHook
+
+__all__ = [
+    'DeferredRuntimeInfoHook',
+    'ExactResumeHook',
+    'MomentumTeacherHook',
+    'OptimStepSchedulerHook',
+    'SetEpochHook',
+    'ThroughputTimerHook',
+]
