@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch.utils.data import get_worker_info
 
 
 class SampleIndex(int):
@@ -39,27 +40,37 @@ class SampleIndex(int):
 
 @contextmanager
 def seeded_generators(*entropy):
-    """Seed ``random``, ``numpy.random`` and torch's CPU generator; afterwards put them back.
+    """Seed ``random``, ``numpy.random`` and torch's CPU generator for a while.
 
-    Takes some 50 us. Restoring keeps the main process's own randomness (dropout, seeds of
-    clusterings) apart from the data's when there are no workers.
+    The main process gets its generators back afterwards, so that its own randomness (dropout,
+    seeds of clusterings) stays apart from the data's. Workers have none of their own: there the
+    step is left out, since it takes 150 of 200 us.
 
     Args:
         *entropy (int): Non-negative integers, here (seed, epoch, index), mixed by
             ``numpy.random.SeedSequence`` so that neighbours share nothing.
     """
     words = np.random.SeedSequence(entropy).generate_state(4, np.uint64)
-    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    before = _get_states() if get_worker_info() is None else None
     random.seed(int(words[0]))
     np.random.seed(words[1:3].view(np.uint32))  # noqa: NPY002
-    # Not torch.manual_seed: it also queues a seeding of the GPU, at 100 us and with side effects.
+    # Not torch.manual_seed: it also queues a seeding of the GPU, slow and with side effects.
     torch.default_generator.manual_seed(int(words[3]))
     try:
         yield
     finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])  # noqa: NPY002
-        torch.set_rng_state(before[2])
+        if before is not None:
+            _set_states(before)
+
+
+def _get_states():
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+
+
+def _set_states(states):
+    random.setstate(states[0])
+    np.random.set_state(states[1])  # noqa: NPY002
+    torch.set_rng_state(states[2])
 
 
 class SeededSamples:

@@ -6,8 +6,13 @@ colour cast and uneven light per image make raw colour nearly useless, so that c
 values do not already solve it.
 """
 
+import math
+
 import cv2
 import numpy as np
+
+#: Spread of the log of the channels' gains, and of the turn of hues (radians), per image.
+CAST, HUE_TURN = 0.35, 0.9
 
 #: name, (red, green, blue) of the palette, hue in degrees, texture, shape
 GROUNDS = (
@@ -49,10 +54,10 @@ def _draw_grounds(rng, size):
     image = _ground(rng, x, y, first)
     mask = np.full((size, size), first, dtype=np.uint8)
     if rng.random() < 0.6:
-        angle, offset, phase = rng.uniform(0, 2 * np.pi, 3)
-        along = np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5)
-        across = np.cos(angle) * (y - 0.5) - np.sin(angle) * (x - 0.5)
-        part = along + 0.06 * np.sin(9 * across + phase) > 0.2 * np.sin(offset)
+        angle, offset, phase = rng.uniform(0, 2 * np.pi, 3).tolist()
+        c, s = math.cos(angle), math.sin(angle)
+        along, across = c * (x - 0.5) + s * (y - 0.5), c * (y - 0.5) - s * (x - 0.5)
+        part = along + 0.06 * np.sin(9 * across + phase) > 0.2 * math.sin(offset)
         image[part] = _ground(rng, x, y, second)[part]
         mask[part] = second
     return image, mask
@@ -90,8 +95,8 @@ def _draw_object(rng, image, mask):
     window = slice(y0, y1), slice(x0, x1)
     inside = inside[window].astype(bool)
     y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
-    field = _texture(rng, texture, x - centre[0], y - centre[1], radius, size)
-    image[window][inside] = _paint(rng, field[inside], hue, saturation=0.75, contrast=0.3)
+    field = _texture(rng, texture, x - float(centre[0]), y - float(centre[1]), radius, size)
+    image[window][inside] = _paint(rng, field, hue, saturation=0.75, contrast=0.3)[inside]
     mask[window][inside] = len(GROUNDS) + kind
 
 
@@ -117,9 +122,10 @@ def _outline(rng, shape):
 
 def _texture(rng, kind, x, y, radius, size):
     """A field of about [-1, 1] over the pixel offsets x, y from the object's centre."""
-    turn, phase = rng.uniform(0, 2 * np.pi, 2)
-    u = x * np.cos(turn) + y * np.sin(turn)
-    v = y * np.cos(turn) - x * np.sin(turn)
+    # Plain floats throughout: numpy's own scalars would turn float32 arrays into float64.
+    turn, phase = rng.uniform(0, 2 * np.pi, 2).tolist()
+    c, s = math.cos(turn), math.sin(turn)
+    u, v = c * x + s * y, c * y - s * x
     wave = 2 * np.pi / (size * rng.uniform(0.065, 0.085))
     if kind == 'stripes':
         return np.sign(np.sin(wave * u + phase))
@@ -136,14 +142,14 @@ def _texture(rng, kind, x, y, radius, size):
 
 
 def _paint(rng, field, hue, saturation, contrast):
-    """Colours (*field.shape, 3) of a hue (degrees), lighter and darker as the field says."""
+    """Colours, float32 (*field.shape, 3), of a hue (degrees), lighter where the field is high."""
     hue = hue + rng.normal(0, 6)
     saturation = saturation * rng.uniform(0.85, 1.15)
     # The HSV colour of value 1, written out: 1 - s * clip(...) for each channel.
-    distance = (hue / 60 + np.array([0, 4, 2])) % 6
-    colour = 1 - saturation * np.clip(2 - np.abs(distance - 3), 0, 1)
+    distance = np.abs((hue / 60 + np.array([0, 4, 2])) % 6 - 3)
+    colour = 1 - saturation * np.clip(2 - distance, 0, 1)
     value = rng.uniform(0.5, 0.72) + contrast * field
-    return (value[..., None] * colour).astype(np.float32)
+    return cv2.merge([value * channel for channel in colour.tolist()])
 
 
 def _photograph(rng, image):
@@ -154,14 +160,11 @@ def _photograph(rng, image):
     ramp = np.linspace(-0.5, 0.5, size, dtype=np.float32)
     slope = rng.uniform(-0.6, 0.6, 2).astype(np.float32)
     light = rng.uniform(0.75, 1.2) + slope[0] * ramp[:, None] + slope[1] * ramp[None]
-    image = cv2.GaussianBlur(image * light[..., None], (3, 3), 0.5)
-    image = np.clip(image, 0, 1) ** rng.uniform(0.7, 1.5)
-    image += 0.02 * rng.standard_normal(image.shape, dtype=np.float32)
-    return np.clip(255 * image + 0.5, 0, 255).astype(np.uint8)
-
-
-#: Spread of the log of the channels' gains, and of the turn of hues (radians).
-CAST, HUE_TURN = 0.3, 0.5
+    noise = 0.02 * rng.standard_normal((size, size), dtype=np.float32)
+    image = cv2.GaussianBlur(image * cv2.merge([light] * 3), (3, 3), 0.5) + cv2.merge([noise] * 3)
+    image = cv2.convertScaleAbs(np.maximum(image, 0, out=image), alpha=255)
+    gamma = (np.arange(256) / 255) ** rng.uniform(0.7, 1.5)
+    return cv2.LUT(image, np.round(255 * gamma).astype(np.uint8))
 
 
 def _hue_rotation(angle):

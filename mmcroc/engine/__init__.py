@@ -1,12 +1,14 @@
 """What happens between iterations: hooks, optimiser wrapper, schedules."""
 
 from .hooks import (
+    AtomicCheckpointHook,
     DeferredRuntimeInfoHook,
     ExactResumeHook,
     MomentumTeacherHook,
     OptimStepSchedulerHook,
     SetEpochHook,
     ThroughputTimerHook,
+    UnreadableImagesHook,
 )
 from .optim import (
     GroupedOptimWrapperConstructor,
@@ -16,6 +18,7 @@ from .optim import (
 )
 
 __all__ = [
+    'AtomicCheckpointHook',
     'DeferredRuntimeInfoHook',
     'ExactResumeHook',
     'GroupedOptimWrapperConstructor',
@@ -24,6 +27,7 @@ __all__ = [
     'SelfDistillOptimWrapper',
     'SetEpochHook',
     'ThroughputTimerHook',
+    'UnreadableImagesHook',
     'WarmupCosineLR',
     'WarmupCosineWeightDecay',
 ]
