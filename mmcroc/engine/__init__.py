@@ -1,0 +1,5 @@
+"""What happens between iterations."""
+
+from .hooks import UnreadableImagesHook
+
+__all__ = ['UnreadableImagesHook']

@@ -1,0 +1,5 @@
+"""Hooks."""
+
+from .unreadable_images_hook import UnreadableImagesHook
+
+__all__ = ['UnreadableImagesHook']
