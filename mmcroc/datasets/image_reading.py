@@ -1,0 +1,90 @@
+"""Read any image as 8-bit RGB, or say why it cannot be read."""
+
+import io
+import os
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+EXIF_ORIENTATION = 0x0112
+SIXTEEN_BIT_GREY = ('I;16', 'I;16L', 'I;16B', 'I;16N')
+
+
+class UnreadableImageError(RuntimeError):
+    """An image file that cannot be read.
+
+    Args:
+        path (str): The file; or a whole message, if it is the only argument (so that a worker's
+            error can be raised again in the main process).
+        reason (str, optional): What is wrong with it.
+    """
+
+    def __init__(self, path, reason=None):
+        super().__init__(path if reason is None else f'Cannot read image {path}: {reason}')
+        self.path = path
+        self.reason = reason
+
+
+def read_image(path):
+    """Read an image file of any common format and depth.
+
+    Grey, palette, CMYK and transparent images become RGB (transparency is dropped), 16 bits are
+    scaled to 8, the EXIF orientation is applied. Pillow reads, not OpenCV, since the latter fills
+    the missing part of a truncated JPEG with grey and says nothing.
+
+    Args:
+        path (str | os.PathLike): The file.
+
+    Returns:
+        numpy.ndarray: uint8, (height, width, 3), RGB, writable.
+
+    Raises:
+        UnreadableImageError: The file is missing, empty, truncated, corrupt, not an image, too
+            large to be one (Pillow's limit for decompression bombs), or holds floats.
+    """
+    path = os.fspath(path)
+    try:
+        with open(path, 'rb') as file:
+            data = file.read()
+    except FileNotFoundError as error:
+        raise UnreadableImageError(path, 'no such file') from error
+    except OSError as error:
+        raise UnreadableImageError(path, error.strerror or str(error)) from error
+    if not data:
+        raise UnreadableImageError(path, 'the file is empty')
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            image = _upright(image)
+            return _to_rgb(image)
+    except MemoryError:
+        raise
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError(path, 'not an image of a known format') from error
+    except Exception as error:  # decoders raise nearly every type there is
+        raise UnreadableImageError(path, str(error) or type(error).__name__) from error
+
+
+def _upright(image):
+    """Turn a loaded PIL image as its EXIF orientation says."""
+    try:
+        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+    except Exception:  # broken EXIF data is no reason to refuse the pixels
+        return image
+    return image if orientation == 1 else ImageOps.exif_transpose(image)
+
+
+def _to_rgb(image):
+    """Turn a loaded PIL image into a uint8 RGB array of (height, width, 3)."""
+    if image.mode == 'RGB':
+        return np.array(image)
+    if image.mode in SIXTEEN_BIT_GREY or image.mode == 'I':
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError(f'grey values {values.min()} to {values.max()}, expected 0 to 65535')
+        # 65535 / 255 = 257: white stays white. Pillow's own convert() would clip at 255.
+        grey = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode == 'F':
+        raise ValueError('floating-point values: their range is unknown, save it with 8 or 16 bits')
+    return np.array(image.convert('RGB'))

@@ -1,0 +1,14 @@
+"""Transforms: a sample's dict in, a sample's dict out. Images are uint8 RGB (height, width, 3)."""
+
+from .colour import ColorJitter, GaussianBlur, RandomGrayscale, Solarize
+from .formatting import PackTwoViews
+from .two_views import TwoViews
+
+__all__ = [
+    'ColorJitter',
+    'GaussianBlur',
+    'PackTwoViews',
+    'RandomGrayscale',
+    'Solarize',
+    'TwoViews',
+]
