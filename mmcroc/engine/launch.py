@@ -17,7 +17,7 @@ def prepare_cpu_ranks(cfg: Config):
     Args:
         cfg: The run's config, changed in place.
     """
-    if cfg.get('launcher', 'none') != 'pytorch' or torch.cuda.is_available():
+    if cfg.get('launcher') != 'pytorch' or torch.cuda.is_available():
         return
     if not dist.is_initialized():
         dist.init_process_group('gloo')
