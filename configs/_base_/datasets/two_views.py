@@ -5,21 +5,17 @@ color_jitter = dict(
 )
 grayscale = dict(type='mmcroc.RandomGrayscale', prob=0.2)
 
+view_transforms = [
+    [color_jitter, grayscale, dict(type='mmcroc.GaussianBlur', prob=1.0)],
+    [
+        color_jitter,
+        grayscale,
+        dict(type='mmcroc.GaussianBlur', prob=0.1),
+        dict(type='mmcroc.Solarize', threshold=128, prob=0.2),
+    ],
+]
 train_pipeline = [
-    dict(
-        type='mmcroc.TwoViews',
-        size=224,
-        scale=(0.25, 1.0),
-        view_transforms=[
-            [color_jitter, grayscale, dict(type='mmcroc.GaussianBlur', prob=1.0)],
-            [
-                color_jitter,
-                grayscale,
-                dict(type='mmcroc.GaussianBlur', prob=0.1),
-                dict(type='mmcroc.Solarize', threshold=128, prob=0.2),
-            ],
-        ],
-    ),
+    dict(type='mmcroc.TwoViews', size=224, scale=(0.25, 1.0), view_transforms=view_transforms),
     dict(type='mmcroc.PackTwoViews'),
 ]
 

@@ -1,0 +1,62 @@
+# CrOC, a tiny ViT, on scenes that the data set draws itself: the demo, minutes on 2 CPU cores,
+# nothing to download. 1,600 images of 96 px, views of 64 px, patches of 8 px, one process x 32,
+# 14 epochs = 700 iterations.
+_base_ = 'croc_vit-s_coco.py'
+
+model = dict(
+    backbone=dict(
+        arch=dict(
+            _delete_=True, embed_dims=96, num_layers=3, num_heads=3, feedforward_channels=384
+        ),
+        img_size=64,
+        patch_size=8,
+        drop_path_rate=0.0,
+    ),
+    neck=dict(
+        in_channels=96,
+        hidden_channels=256,
+        bottleneck_channels=64,
+        num_prototypes=1024,
+        num_cluster_prototypes=512,
+    ),
+    head=dict(num_prototypes=1024, num_cluster_prototypes=512),
+    target_generator=dict(num_start_clusters=8, max_clusters=8),
+)
+
+train_pipeline = [
+    dict(type='mmcroc.TwoViews', size=64, view_transforms={{_base_.view_transforms}}),
+    dict(type='mmcroc.PackTwoViews'),
+]
+train_dataloader = dict(
+    num_workers=1,
+    dataset=dict(
+        _delete_=True,
+        type='mmcroc.SyntheticScenes',
+        num_images=1600,
+        image_size=96,
+        pipeline=train_pipeline,
+    ),
+)
+
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+auto_scale_lr = dict(base_batch_size=32)
+train_cfg = dict(max_epochs=14)
+param_scheduler = [
+    dict(
+        type='mmcroc.WarmupCosineLR',
+        warmup=1,
+        end_value=1e-6,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+    dict(
+        type='mmcroc.WarmupCosineWeightDecay',
+        end_value=0.4,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
+]
+custom_hooks = [
+    dict(type='mmcroc.SetEpochHook'),
+    dict(type='mmcroc.MomentumTeacherHook', momentum=0.99, end_momentum=1.0),
+]
