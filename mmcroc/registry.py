@@ -23,4 +23,7 @@ TRANSFORMS = _child('transform', 'TRANSFORMS', 'datasets.transforms')
 DATA_SAMPLERS = _child('data sampler', 'DATA_SAMPLERS', 'datasets')
 HOOKS = _child('hook', 'HOOKS', 'engine')
 OPTIM_WRAPPERS = _child('optimizer wrapper', 'OPTIM_WRAPPERS', 'engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    'optimizer wrapper constructor', 'OPTIM_WRAPPER_CONSTRUCTORS', 'engine'
+)
 PARAM_SCHEDULERS = _child('parameter scheduler', 'PARAM_SCHEDULERS', 'engine')

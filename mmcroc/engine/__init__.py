@@ -1,5 +1,31 @@
-"""What happens between iterations."""
+"""What happens between iterations: hooks, optimiser wrapper, schedules."""
 
-from .hooks import UnreadableImagesHook
+from .hooks import (
+    DeferredRuntimeInfoHook,
+    ExactResumeHook,
+    MomentumTeacherHook,
+    OptimStepSchedulerHook,
+    SetEpochHook,
+    ThroughputTimerHook,
+    UnreadableImagesHook,
+)
+from .optim import (
+    GroupedOptimWrapperConstructor,
+    SelfDistillOptimWrapper,
+    WarmupCosineLR,
+    WarmupCosineWeightDecay,
+)
 
-__all__ = ['UnreadableImagesHook']
+__all__ = [
+    'DeferredRuntimeInfoHook',
+    'ExactResumeHook',
+    'GroupedOptimWrapperConstructor',
+    'MomentumTeacherHook',
+    'OptimStepSchedulerHook',
+    'SelfDistillOptimWrapper',
+    'SetEpochHook',
+    'ThroughputTimerHook',
+    'UnreadableImagesHook',
+    'WarmupCosineLR',
+    'WarmupCosineWeightDecay',
+]

@@ -1,5 +1,19 @@
 """Hooks."""
 
+from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
+from .exact_resume_hook import ExactResumeHook
+from .momentum_teacher_hook import MomentumTeacherHook
+from .optim_step_scheduler_hook import OptimStepSchedulerHook
+from .set_epoch_hook import SetEpochHook
+from .throughput_timer_hook import ThroughputTimerHook
 from .unreadable_images_hook import UnreadableImagesHook
 
-__all__ = ['UnreadableImagesHook']
+__all__ = [
+    'DeferredRuntimeInfoHook',
+    'ExactResumeHook',
+    'MomentumTeacherHook',
+    'OptimStepSchedulerHook',
+    'SetEpochHook',
+    'ThroughputTimerHook',
+    'UnreadableImagesHook',
+]

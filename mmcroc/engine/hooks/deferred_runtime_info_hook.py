@@ -1,0 +1,100 @@
+"""Log values without waiting for the device in every iteration."""
+
+from pathlib import Path
+
+import torch
+from mmengine.hooks import LoggerHook, RuntimeInfoHook
+from mmengine.runner import find_latest_checkpoint
+
+from mmcroc.registry import HOOKS
+
+
+class NonFiniteLossError(FloatingPointError):
+    """A loss became NaN or infinite."""
+
+
+@HOOKS.register_module()
+class DeferredRuntimeInfoHook(RuntimeInfoHook):
+    """MMEngine's, but the losses leave the device together, once per logging interval.
+
+    MMEngine copies every logged value to the host in every iteration, and each copy waits for the
+    GPU. Here they are kept on the device until the logger prints (or an epoch ends, or a
+    checkpoint is written), then moved in one copy; no value is lost. On a CPU, where waiting
+    costs nothing, that is every iteration. Also logs the weight decay, and what the optimiser
+    wrapper measured (``log_vars``).
+
+    A NaN or infinite loss stops the run, naming the first iteration that had one, its values and
+    the last checkpoint, which is always from before it.
+    """
+
+    def before_train(self, runner):
+        super().before_train(runner)
+        self.pending = []  # (iteration, {name: scalar tensor or number})
+        loggers = [hook for hook in runner.hooks if isinstance(hook, LoggerHook)]
+        self.interval = loggers[0].interval if loggers else 1
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        super().before_train_iter(runner, batch_idx, data_batch)
+        decays = [group.get('weight_decay', 0) for group in runner.optim_wrapper.param_groups]
+        runner.message_hub.update_scalar('train/weight_decay', max(decays))
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        values = dict(outputs or {}, **getattr(runner.optim_wrapper, 'log_vars', {}))
+        values = {k: v.detach() if torch.is_tensor(v) else v for k, v in values.items()}
+        self.pending.append((runner.iter, values))
+        on_host = not any(torch.is_tensor(v) and v.device.type != 'cpu' for v in values.values())
+        if on_host or self._logger_prints(runner, batch_idx):
+            self.flush(runner)
+
+    def after_train_epoch(self, runner):
+        self.flush(runner)
+
+    def before_save_checkpoint(self, runner, checkpoint):
+        if runner.message_hub.get_info('loop_stage', None) == 'train':
+            self.flush(runner)
+            checkpoint['message_hub'] = runner.message_hub.state_dict()
+
+    def flush(self, runner):
+        """Move all pending values to the host and into the message hub.
+
+        Raises:
+            NonFiniteLossError: One of the losses is NaN or infinite.
+        """
+        tensors = [v for _, values in self.pending for v in values.values() if torch.is_tensor(v)]
+        numbers = iter(_to_host(tensors))
+        for iteration, values in self.pending:
+            values = {k: next(numbers) if torch.is_tensor(v) else v for k, v in values.items()}
+            self._check(runner, iteration, values)
+            for name, value in values.items():
+                runner.message_hub.update_scalar(f'train/{name}', value)
+        self.pending = []
+
+    def _logger_prints(self, runner, batch_idx) -> bool:
+        return self.every_n_inner_iters(batch_idx, self.interval) or self.every_n_train_iters(
+            runner, self.interval
+        )
+
+    def _check(self, runner, iteration, values):
+        losses = {k: v for k, v in values.items() if 'loss' in k}
+        if all(v == v and abs(v) != float('inf') for v in losses.values()):
+            return
+        self.pending = []
+        shown = ', '.join(f'{k}={v:.6g}' for k, v in values.items())
+        last = find_latest_checkpoint(runner.work_dir)
+        where = (
+            f'The last good checkpoint is {last}'
+            if last and Path(last).exists()
+            else f'No checkpoint had been written to {runner.work_dir} yet'
+        )
+        raise NonFiniteLossError(
+            f'the loss is not finite at iteration {iteration + 1}: {shown}. {where}. Lower '
+            'optim_wrapper.optimizer.lr, or set optim_wrapper.amp_dtype="float32" to see whether '
+            'precision is the cause.'
+        )
+
+
+def _to_host(scalars: list[torch.Tensor]) -> list[float]:
+    """Values of scalar tensors; those on a device come in one copy."""
+    on_device = [s for s in scalars if s.device.type != 'cpu']
+    moved = iter(torch.stack([s.float() for s in on_device]).tolist() if on_device else [])
+    return [next(moved) if s.device.type != 'cpu' else s.item() for s in scalars]

@@ -1,0 +1,44 @@
+"""A resumed run is the same run."""
+
+import random
+
+import numpy as np
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+
+from mmcroc.datasets.samplers import EpochSampler
+from mmcroc.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ExactResumeHook(Hook):
+    """Make training depend on the seed and the iteration alone, not on where it was interrupted.
+
+    MMEngine restores weights, optimiser and schedules. Here the rest: the random generators are
+    seeded before each iteration from (seed, rank, iteration), so there is no state to lose;
+    the sampler takes over the seed of a resumed checkpoint; and a checkpoint from the middle of
+    an epoch goes on with the images that are left of it. The images' own randomness follows from
+    (seed, epoch, image) through :class:`EpochSampler`.
+    """
+
+    def before_train(self, runner):
+        sampler = runner.train_dataloader.sampler
+        if not isinstance(sampler, EpochSampler):
+            raise TypeError(
+                f'ExactResumeHook needs train_dataloader.sampler=dict(type="mmcroc.EpochSampler"), '
+                f'got {type(sampler).__name__}'
+            )
+        sampler.seed = runner.seed
+
+    def before_train_epoch(self, runner):
+        loader = runner.train_dataloader
+        done = runner.iter - runner.epoch * len(loader)
+        loader.sampler.set_start(done * loader.batch_size)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        entropy = (runner.seed, get_rank(), runner.iter)
+        seeds = np.random.SeedSequence(entropy).generate_state(3)
+        random.seed(int(seeds[0]))
+        np.random.seed(int(seeds[1]))  # noqa: NPY002  the global generator is what others draw from
+        torch.manual_seed(int(seeds[2]))

@@ -1,0 +1,146 @@
+"""The optimiser step of DINO and CrOC."""
+
+from contextlib import contextmanager
+
+import torch
+from mmengine.device import get_device
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from mmcroc.registry import OPTIM_WRAPPERS
+
+DTYPES = ('auto', 'float32', 'bfloat16', 'float16')
+
+
+@OPTIM_WRAPPERS.register_module()
+class SelfDistillOptimWrapper(OptimWrapper):
+    """MMEngine's wrapper, plain and AMP in one, with three habits of self-distillation.
+
+    Gradients are clipped per parameter tensor, not over the global norm; the last layers get no
+    update during the first epochs (their gradients become None: a zero would still start Adam's
+    moments and apply weight decay); and ``log_vars`` holds the gradient norms before clipping, on
+    the device.
+
+    Args:
+        optimizer: The optimiser.
+        max_tensor_norm: Greatest L2 norm of a parameter tensor's gradient; None for no limit.
+        frozen_keys: Parameters whose name contains one of these are frozen at first.
+        frozen_epochs: For how many epochs.
+        amp_dtype: ``'auto'``: bfloat16 where the device computes in it, float16 with loss scaling
+            on older GPUs, float32 on a CPU. Or ``'float32'``, ``'bfloat16'``, ``'float16'``.
+        loss_scale: Settings of ``torch.amp.GradScaler`` for float16; ``'dynamic'`` for its own.
+        **kwargs: As the parent's, without ``clip_grad``.
+    """
+
+    def __init__(
+        self,
+        optimizer,
+        max_tensor_norm: float | None = None,
+        frozen_keys: tuple[str, ...] = (),
+        frozen_epochs: int = 1,
+        amp_dtype: str = 'auto',
+        loss_scale: str | dict = 'dynamic',
+        **kwargs,
+    ):
+        if kwargs.get('clip_grad'):
+            raise ValueError(
+                'SelfDistillOptimWrapper clips per tensor: set optim_wrapper.max_tensor_norm '
+                'instead of optim_wrapper.clip_grad'
+            )
+        if amp_dtype not in DTYPES:
+            raise ValueError(f'optim_wrapper.amp_dtype={amp_dtype!r} is none of {DTYPES}')
+        super().__init__(optimizer, **kwargs)
+        self.max_tensor_norm = max_tensor_norm
+        self.frozen_keys = tuple(frozen_keys)
+        self.frozen_epochs = frozen_epochs
+        self.frozen_params = []
+        self.epoch = 0
+        self.log_vars = {}
+        self.device_type = torch.device(get_device()).type
+        self.amp_dtype = _amp_dtype(amp_dtype, self.device_type)
+        scaling = {} if loss_scale == 'dynamic' else dict(loss_scale)
+        # A scaler that is not enabled passes everything through.
+        self.loss_scaler = torch.amp.GradScaler(
+            self.device_type, enabled=self.amp_dtype is torch.float16, **scaling
+        )
+
+    def set_epoch(self, epoch: int):
+        """Tell the epoch, counted from 0."""
+        self.epoch = epoch
+
+    def optim_steps(self, iterations: int) -> int:
+        """Optimiser steps in a number of iterations, a last incomplete accumulation included."""
+        return -(-iterations // self._accumulative_counts)
+
+    def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int):
+        super().initialize_count_status(model, init_counts, max_counts)
+        self.frozen_params = [
+            parameter
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad and any(key in name for key in self.frozen_keys)
+        ]
+        if self.frozen_keys and not self.frozen_params:
+            raise ValueError(
+                f'optim_wrapper.frozen_keys={self.frozen_keys} matches no parameter of '
+                f'{type(model).__name__}'
+            )
+
+    def backward(self, loss: torch.Tensor, **kwargs):
+        self.loss_scaler.scale(loss).backward(**kwargs)
+        self._inner_count += 1
+
+    def step(self, **kwargs):
+        self.loss_scaler.unscale_(self.optimizer)
+        self._clip_grad()
+        if self.epoch < self.frozen_epochs:
+            for parameter in self.frozen_params:
+                parameter.grad = None
+        self.loss_scaler.step(self.optimizer, **kwargs)
+        self.loss_scaler.update()
+
+    @torch.no_grad()
+    def _clip_grad(self):
+        gradients = [
+            parameter.grad
+            for group in self.optimizer.param_groups
+            for parameter in group['params']
+            if parameter.grad is not None
+        ]
+        if not gradients:
+            return
+        norms = torch.stack(torch._foreach_norm(gradients))
+        self.log_vars = dict(
+            grad_norm=torch.linalg.vector_norm(norms), grad_norm_max_tensor=norms.max()
+        )
+        if self.max_tensor_norm is not None:
+            factors = (self.max_tensor_norm / (norms + 1e-6)).clamp_max(1)
+            torch._foreach_mul_(gradients, list(factors.unbind()))
+
+    @contextmanager
+    def optim_context(self, model: nn.Module):
+        autocast = torch.autocast(
+            self.device_type, self.amp_dtype, enabled=self.amp_dtype is not torch.float32
+        )
+        with super().optim_context(model), autocast:
+            yield
+
+    def state_dict(self) -> dict:
+        state = super().state_dict()
+        if self.loss_scaler.is_enabled():
+            state['loss_scaler'] = self.loss_scaler.state_dict()
+        return state
+
+    def load_state_dict(self, state_dict: dict):
+        scaler_state = state_dict.pop('loss_scaler', None)
+        if scaler_state and self.loss_scaler.is_enabled():
+            self.loss_scaler.load_state_dict(scaler_state)
+        super().load_state_dict(state_dict)
+
+
+def _amp_dtype(name: str, device_type: str) -> torch.dtype:
+    if name != 'auto':
+        return getattr(torch, name)
+    if device_type != 'cuda':
+        return torch.float32
+    native = torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if native else torch.float16

@@ -1,0 +1,92 @@
+"""MMEngine parameter schedulers with the closed-form warm-up and cosine of the releases."""
+
+from mmengine.optim import OptimWrapper
+from mmengine.optim.scheduler.param_scheduler import INF, _ParamScheduler
+
+from mmcroc.functional.schedules import warmup_cosine
+from mmcroc.registry import PARAM_SCHEDULERS
+
+
+class WarmupCosineParamScheduler(_ParamScheduler):
+    """Linear warm-up, then a cosine, see :func:`mmcroc.functional.schedules.warmup_cosine`.
+
+    MMEngine's ``LinearLR`` and ``CosineAnnealingLR`` are recursive and place their ends otherwise.
+    A parameter group whose value is 0 to begin with (no weight decay) stays at 0.
+
+    Args:
+        optimizer: Optimiser or wrapper.
+        param_name: What is scheduled.
+        end_value: What the cosine heads for.
+        warmup: Length of the warm-up, in epochs or steps like ``end``.
+        end: Length of the whole.
+        **kwargs: As MMEngine's.
+    """
+
+    def __init__(self, optimizer, param_name, end_value, warmup=0, end=INF, **kwargs):
+        if end == INF:
+            raise ValueError(f'{type(self).__name__}: set `end`, the length of the schedule')
+        if not 0 <= warmup < end:
+            raise ValueError(
+                f'{type(self).__name__}: warmup={warmup} must be shorter than the schedule, '
+                f'end={end}'
+            )
+        self.end_value = end_value
+        self.warmup = warmup
+        super().__init__(optimizer, param_name, end=end, **kwargs)
+
+    @classmethod
+    def build_iter_from_epoch(
+        cls, *args, end, epoch_length, warmup=0, begin=0, by_epoch=True, **kwargs
+    ):
+        """Build with lengths in epochs converted to optimiser steps.
+
+        Under gradient accumulation an optimiser step takes several iterations; the steps are
+        counted by :class:`OptimStepSchedulerHook`.
+        """
+        if not by_epoch:
+            raise ValueError('by_epoch must be True to convert lengths from epochs to steps')
+        optimizer = kwargs.get('optimizer', args[0] if args else None)
+        steps = getattr(optimizer, 'optim_steps', lambda iterations: iterations)
+        return cls(
+            *args,
+            end=steps(int(end * epoch_length)),
+            warmup=steps(int(warmup * epoch_length)),
+            begin=begin,
+            by_epoch=False,
+            **kwargs,
+        )
+
+    def _get_value(self):
+        return [
+            base
+            and warmup_cosine(self.last_step, base, self.end_value, int(self.end), int(self.warmup))
+            for base in self.base_values
+        ]
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupCosineLR(WarmupCosineParamScheduler):
+    """:class:`WarmupCosineParamScheduler` of the learning rate.
+
+    Args:
+        optimizer: Optimiser or wrapper.
+        end_value: Final learning rate, absolute.
+        **kwargs: As the parent's.
+    """
+
+    def __init__(self, optimizer: OptimWrapper, end_value: float = 1e-6, **kwargs):
+        super().__init__(optimizer, 'lr', end_value, **kwargs)
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupCosineWeightDecay(WarmupCosineParamScheduler):
+    """:class:`WarmupCosineParamScheduler` of the weight decay.
+
+    Args:
+        optimizer: Optimiser or wrapper.
+        end_value: Final weight decay.
+        **kwargs: As the parent's.
+    """
+
+    def __init__(self, optimizer: OptimWrapper, end_value: float = 0.4, **kwargs):
+        super().__init__(optimizer, 'weight_decay', end_value, **kwargs)

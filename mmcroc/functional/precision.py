@@ -1,0 +1,27 @@
+"""float32 islands: arithmetic that bf16 or TF32 would break."""
+
+import contextlib
+
+import torch
+
+
+@contextlib.contextmanager
+def full_float32(device: torch.device):
+    """Compute in true float32 inside, whatever autocast and the TF32 switches say outside.
+
+    Tensors that enter must be cast by the caller (``.float()``); autocast's own casts and the
+    GPU's TF32 matrix products are off.
+
+    Args:
+        device: Where the computation runs.
+    """
+    with torch.autocast(device.type, enabled=False):
+        if device.type != 'cuda':
+            yield
+            return
+        allowed = torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = False
+        try:
+            yield
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = allowed

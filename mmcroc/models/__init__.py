@@ -1,0 +1,17 @@
+"""Registered modules. They wire; the arithmetic is in ``mmcroc.functional``."""
+
+from .backbones import VisionTransformer
+from .data_preprocessor import TwoViewDataPreprocessor
+from .heads import CrOCHead
+from .necks import CrOCNeck
+from .selfsup import CrOC
+from .target_generators import OnlineClustering
+
+__all__ = [
+    'CrOC',
+    'CrOCHead',
+    'CrOCNeck',
+    'OnlineClustering',
+    'TwoViewDataPreprocessor',
+    'VisionTransformer',
+]

@@ -1,0 +1,103 @@
+"""MMPretrain's Vision Transformer with a tap on the last attention."""
+
+from typing import NamedTuple
+
+from mmpretrain.models import VisionTransformer as MMPretrainVisionTransformer
+from torch import Tensor, nn
+
+from mmcroc.registry import MODELS
+
+ATTENTION_FEATURES = ('q', 'k', 'v')
+
+
+class TappedTokens(NamedTuple):
+    """What one forward gives besides a feature map.
+
+    Attributes:
+        cls_token: (B, C) final normed [CLS].
+        tokens: (B, n, C) final normed patch tokens, row by row.
+        attention: (B, h, 1 + n, d) the wanted one of the last attention's q, k, v, [CLS] first;
+            None if none was wanted.
+    """
+
+    cls_token: Tensor
+    tokens: Tensor
+    attention: Tensor | None
+
+
+@MODELS.register_module()
+class VisionTransformer(MMPretrainVisionTransformer):
+    """``mmpretrain.VisionTransformer`` that also hands out its last block's queries, keys, values.
+
+    Parameter names are the parent's: its checkpoints are MMPretrain checkpoints. Without an
+    ``init_cfg`` the weights start as in DINO's and CrOC's code (MMPretrain's own start differs):
+    linear layers, [CLS] and position embedding normal with std 0.02, biases 0; the patch
+    convolution keeps torch's default.
+
+    Args:
+        **kwargs: As the parent's; ``out_type`` is ``'raw'`` by default.
+    """
+
+    def __init__(self, *, out_type: str = 'raw', **kwargs):
+        super().__init__(out_type=out_type, **kwargs)
+        self.patch_size = self.patch_embed.projection.kernel_size[0]
+
+    def init_weights(self):
+        if self.init_cfg:
+            super().init_weights()
+            return
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+        self.patch_embed.projection.reset_parameters()
+        for embedding in (self.cls_token, self.pos_embed):
+            if embedding is not None:
+                nn.init.trunc_normal_(embedding, std=0.02)
+        self._is_init = True
+
+    def forward_tapped(self, images: Tensor, feature: str | None = None) -> TappedTokens:
+        """Forward once and keep the pieces that clustering needs.
+
+        Args:
+            images: (B, 3, H, W).
+            feature: ``'q'``, ``'k'`` or ``'v'`` of the last block, or None.
+
+        Returns:
+            Tokens and the wanted feature.
+
+        Raises:
+            ValueError: The image size is no multiple of the patch size (patches of padding would
+                have no place in the image).
+        """
+        if any(side % self.patch_size for side in images.shape[-2:]):
+            raise ValueError(
+                f'views of {images.shape[-2]}x{images.shape[-1]} px are no multiple of the '
+                f"backbone's patch_size={self.patch_size}; change `size` of TwoViews"
+            )
+        if feature is None:
+            return TappedTokens(*self._final_tokens(images), None)
+        # A hook for this forward only: nothing is left behind for deep copies or other ranks.
+        tapped = []
+        handle = self.layers[-1].attn.qkv.register_forward_hook(
+            lambda module, inputs, output: tapped.append(output)
+        )
+        try:
+            cls_token, tokens = self._final_tokens(images)
+        finally:
+            handle.remove()
+        heads = self.layers[-1].attn.num_heads
+        qkv = tapped[0].unflatten(-1, (3, heads, -1))  # (B, 1 + n, 3, h, d)
+        wanted = qkv[:, :, ATTENTION_FEATURES.index(feature)].transpose(1, 2)
+        return TappedTokens(cls_token, tokens, wanted)
+
+    def grid_size(self, images: Tensor) -> tuple[int, int]:
+        """Rows and columns of patches of a batch of images."""
+        return images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size
+
+    def _final_tokens(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        raw = self(images)[-1]
+        return raw[:, 0], raw[:, self.num_extra_tokens :]

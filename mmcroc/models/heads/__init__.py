@@ -1,0 +1,3 @@
+from .croc_head import CrOCHead
+
+__all__ = ['CrOCHead']

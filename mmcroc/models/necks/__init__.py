@@ -1,0 +1,3 @@
+from .croc_neck import CrOCNeck
+
+__all__ = ['CrOCNeck']

@@ -1,0 +1,3 @@
+from .croc import CrOC
+
+__all__ = ['CrOC']

@@ -1,0 +1,164 @@
+"""CrOC: cross-view online clustering."""
+
+import copy
+
+import torch
+from mmpretrain.models import BaseSelfSupervisor
+from torch import Tensor, nn
+
+from mmcroc.functional.distributed import differentiable_all_reduce_mean
+from mmcroc.functional.online_clustering import cluster_representations
+from mmcroc.functional.view_geometry import patch_positions
+from mmcroc.registry import MODELS
+
+
+@MODELS.register_module()
+class CrOC(BaseSelfSupervisor):
+    """Self-distillation of images and of clusters found jointly in two views.
+
+    Stegmüller, Lebailly et al., CVPR 2023. ``backbone`` and ``neck`` are the student;
+    ``teacher.backbone`` and ``teacher.neck`` follow it by :class:`MomentumTeacherHook` and are
+    what gets evaluated and exported. Without a target generator the cluster level is left out,
+    which is DINO on two global views.
+
+    Args:
+        backbone: :class:`mmcroc.models.VisionTransformer`.
+        neck: :class:`mmcroc.models.CrOCNeck`.
+        head: :class:`mmcroc.models.CrOCHead`.
+        target_generator: :class:`mmcroc.models.OnlineClustering`, or None.
+        sync_statistics: Take the mean [CLS] norm and the mean over clusters over all ranks. By
+            default, as released, they are each rank's own. With ``cost_scaling='problem'`` of the
+            target generator a step then does not depend on how its batch is split over ranks.
+        data_preprocessor: As MMPretrain's; :class:`TwoViewDataPreprocessor` by default.
+        init_cfg: As MMEngine's.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        head: dict,
+        target_generator: dict | None = None,
+        sync_statistics: bool = False,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | None = None,
+    ):
+        if not isinstance(data_preprocessor, nn.Module):
+            data_preprocessor = dict(data_preprocessor or {})
+            data_preprocessor.setdefault('type', 'mmcroc.TwoViewDataPreprocessor')
+        super().__init__(
+            backbone=backbone,
+            neck=neck,
+            head=head,
+            target_generator=target_generator,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        if self.with_target_generator and self.neck.cluster_prototypes is None:
+            raise ValueError(
+                'CrOC: there is a target_generator, but neck.num_cluster_prototypes is 0; '
+                'set both or none'
+            )
+        self.sync_statistics = sync_statistics
+        self.teacher = nn.ModuleDict(
+            dict(backbone=copy.deepcopy(self.backbone), neck=copy.deepcopy(self.neck))
+        )
+        self.teacher.requires_grad_(False)
+
+    def init_weights(self):
+        super().init_weights()
+        self.copy_student_to_teacher()
+
+    @torch.no_grad()
+    def copy_student_to_teacher(self):
+        """Start the teacher as a copy of the student."""
+        for student, teacher in self.student_teacher_pairs():
+            teacher.copy_(student)
+
+    def student_teacher_pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """Parameters of the student and the teacher's that follow them."""
+        return [
+            pair
+            for name, teacher in self.teacher.items()
+            for pair in zip(getattr(self, name).parameters(), teacher.parameters(), strict=True)
+        ]
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        self.teacher.eval()  # no stochastic depth, ever
+        return self
+
+    def forward(self, inputs, data_samples=None, mode='tensor', view_boxes=None):
+        """As MMPretrain's, with the views' geometry besides.
+
+        Args:
+            inputs: (2B, 3, S, S) views to train, (B, 3, H, W) images to extract features.
+            data_samples: Unused.
+            mode: ``'tensor'`` or ``'loss'``.
+            view_boxes: (2, B, 5) crop boxes and flips, for the loss.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples, view_boxes)
+        return super().forward(inputs, data_samples, mode)
+
+    @torch.no_grad()
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor]:
+        """The teacher's dense tokens.
+
+        Args:
+            inputs: (B, 3, H, W), normalised.
+
+        Returns:
+            One (B, C, H / patch, W / patch) map of final normed patch tokens.
+        """
+        backbone = self.teacher['backbone']
+        tokens = backbone.forward_tapped(inputs).tokens
+        return (tokens.mT.unflatten(-1, backbone.grid_size(inputs)),)
+
+    def loss(
+        self, inputs: Tensor, data_samples, view_boxes: Tensor, seeds: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Join, locate, split, compare.
+
+        Args:
+            inputs: (2B, 3, S, S), view 1's images first.
+            data_samples: Unused.
+            view_boxes: (2, B, 5) crop boxes and flips.
+            seeds: (B, h, K₀) seed tokens instead of drawn ones.
+
+        Returns:
+            Losses and what to watch.
+        """
+        teacher_backbone, teacher_neck = self.teacher['backbone'], self.teacher['neck']
+        if not self.with_target_generator:
+            with torch.no_grad():
+                target = teacher_neck(teacher_backbone.forward_tapped(inputs).cls_token)
+            student = self.neck(self.backbone.forward_tapped(inputs).cls_token)
+            return self._with_temperature(self.head.loss(student, target))
+
+        with torch.no_grad():
+            found = teacher_backbone.forward_tapped(inputs, self.target_generator.tap)
+            positions = patch_positions(view_boxes, teacher_backbone.grid_size(inputs))
+            clusters = self.target_generator(found, positions, seeds)
+            target = teacher_neck(
+                found.cls_token, self._represent(clusters.plans, found.cls_token, found.tokens)
+            )
+        seen = self.backbone.forward_tapped(inputs)
+        student = self.neck(
+            seen.cls_token, self._represent(clusters.plans, seen.cls_token, seen.tokens)
+        )
+        losses = self.head.loss(student, target, clusters.valid.flatten(), self.sync_statistics)
+        losses['num_clusters'] = clusters.num_clusters.float().mean()
+        losses['valid_clusters'] = clusters.valid.sum() / clusters.num_clusters.sum()
+        return self._with_temperature(losses)
+
+    def _represent(self, plans: Tensor, cls_tokens: Tensor, tokens: Tensor) -> Tensor:
+        """Cluster representations (2 B h K, C), view 1's first."""
+        scale = cls_tokens.float().norm(dim=-1).mean()
+        if self.sync_statistics:
+            scale = differentiable_all_reduce_mean(scale)
+        return cluster_representations(plans, tokens.unflatten(0, (2, -1)), scale).flatten(0, -2)
+
+    def _with_temperature(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        losses['teacher_temperature'] = torch.tensor(self.head.teacher_temperature)
+        return losses

@@ -1,0 +1,3 @@
+from .online_clustering import OnlineClustering
+
+__all__ = ['OnlineClustering']
