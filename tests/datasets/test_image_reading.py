@@ -3,10 +3,11 @@ import zlib
 
 import numpy as np
 import pytest
-from .images import smooth_image, truncate
 from PIL import Image
 
 from mmcroc.datasets import UnreadableImageError, read_image
+
+from .images import smooth_image, truncate
 
 IMAGE = smooth_image()
 #: How to save a JPEG that differs by a few grey levels only.

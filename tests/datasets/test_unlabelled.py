@@ -3,9 +3,10 @@ import shutil
 
 import numpy as np
 import pytest
-from .images import truncate, write_images
 
 from mmcroc.datasets import SampleIndex, UnlabelledImages, UnreadableImageError, read_image
+
+from .images import truncate, write_images
 
 
 def names(dataset):
