@@ -76,13 +76,17 @@ def teach_mmengine_packages():
 def allow_mmengine_checkpoints():
     """Let ``torch.load(weights_only=True)`` read what MMEngine itself puts into a checkpoint.
 
-    These are log histories and numpy scalars; OneDL's MMEngine does the same when it loads, the
-    original one fails on torch >= 2.6.
+    These are log histories and numpy scalars; on torch >= 2.6 the original MMEngine cannot read
+    its own. A history would drag in functions of its class, reached through ``getattr``, which no
+    loader should allow: they are left out, the class has them anyway.
     """
     import numpy as np
     import torch
     from mmengine.logging.history_buffer import HistoryBuffer
 
+    HistoryBuffer.__getstate__ = lambda self: {
+        name: value for name, value in vars(self).items() if name != 'statistics_methods'
+    }
     core = np._core if hasattr(np, '_core') else np.core
     numpy_dtypes = [type(np.dtype(name)) for name in ('float32', 'float64', 'int64', 'uint32')]
     torch.serialization.add_safe_globals(

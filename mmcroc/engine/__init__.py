@@ -1,6 +1,7 @@
 """What happens between iterations: hooks, optimiser wrapper, schedules."""
 
 from .hooks import (
+    AtomicCheckpointHook,
     DeferredRuntimeInfoHook,
     ExactResumeHook,
     MomentumTeacherHook,
@@ -17,6 +18,7 @@ from .optim import (
 )
 
 __all__ = [
+    'AtomicCheckpointHook',
     'DeferredRuntimeInfoHook',
     'ExactResumeHook',
     'GroupedOptimWrapperConstructor',

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mmengine.hooks import Hook
 
-from .released_training import recorded_runner, released_state
+from tests.released_training import recorded_runner, released_state
 
 
 class StopAfter(Hook):

@@ -1,5 +1,6 @@
 """Hooks."""
 
+from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 from .exact_resume_hook import ExactResumeHook
 from .momentum_teacher_hook import MomentumTeacherHook
@@ -9,6 +10,7 @@ from .throughput_timer_hook import ThroughputTimerHook
 from .unreadable_images_hook import UnreadableImagesHook
 
 __all__ = [
+    'AtomicCheckpointHook',
     'DeferredRuntimeInfoHook',
     'ExactResumeHook',
     'MomentumTeacherHook',

@@ -42,8 +42,7 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
         values = dict(outputs or {}, **getattr(runner.optim_wrapper, 'log_vars', {}))
         values = {k: v.detach() if torch.is_tensor(v) else v for k, v in values.items()}
         self.pending.append((runner.iter, values))
-        on_host = not any(torch.is_tensor(v) and v.device.type != 'cpu' for v in values.values())
-        if on_host or self._logger_prints(runner, batch_idx):
+        if not self.waits(values.values()) or self._logger_prints(runner, batch_idx):
             self.flush(runner)
 
     def after_train_epoch(self, runner):
@@ -68,6 +67,11 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
             for name, value in values.items():
                 runner.message_hub.update_scalar(f'train/{name}', value)
         self.pending = []
+
+    @staticmethod
+    def waits(values) -> bool:
+        """Whether reading these values would wait for a device."""
+        return any(torch.is_tensor(v) and v.device.type != 'cpu' for v in values)
 
     def _logger_prints(self, runner, batch_idx) -> bool:
         return self.every_n_inner_iters(batch_idx, self.interval) or self.every_n_train_iters(

@@ -45,6 +45,11 @@ class WarmupCosineParamScheduler(_ParamScheduler):
         """
         if not by_epoch:
             raise ValueError('by_epoch must be True to convert lengths from epochs to steps')
+        if epoch_length < 1:
+            raise ValueError(
+                'the training data set has fewer images than train_dataloader.batch_size, and '
+                'drop_last leaves none: lower train_dataloader.batch_size'
+            )
         optimizer = kwargs.get('optimizer', args[0] if args else None)
         steps = getattr(optimizer, 'optim_steps', lambda iterations: iterations)
         return cls(

@@ -18,6 +18,8 @@ from mmcroc.registry import DATASETS, MODELS
 class RecordedViews(BaseDataset):
     """The recorded iterations' views: an epoch's samples are its own iterations' images in order.
 
+    After the recorded iterations it starts again.
+
     Args:
         path: ``croc_training.npz``.
         batch: Take only so many images of each iteration.
@@ -29,6 +31,7 @@ class RecordedViews(BaseDataset):
             rec = ast.literal_eval(str(arrays['cfg']))
         self.batch = batch or rec['batch']
         self.iters_per_epoch = rec['iters_per_epoch']
+        self.recorded = sum(name.startswith('view1_') for name in self.arrays)
         super().__init__(serialize_data=False)
 
     def load_data_list(self):
@@ -36,7 +39,7 @@ class RecordedViews(BaseDataset):
 
     def prepare_data(self, idx):
         iteration, image = divmod(int(idx), self.batch)
-        iteration += idx.epoch * self.iters_per_epoch
+        iteration = (iteration + idx.epoch * self.iters_per_epoch) % self.recorded
         sample = DataSample(
             metainfo=dict(
                 view_boxes=self.arrays[f'crop_boxes_{iteration}'][:, image],
@@ -54,7 +57,8 @@ class SeededCrOC(CrOC):
     def loss(self, inputs, data_samples, view_boxes):
         seeds = torch.from_numpy(np.stack([sample.seeds for sample in data_samples]))
         losses = super().loss(inputs, data_samples, view_boxes, seeds)
-        self.history = [*getattr(self, 'history', []), losses]
+        kept = {name: value.detach().clone() for name, value in losses.items()}
+        self.history = [*getattr(self, 'history', []), kept]
         return losses
 
 

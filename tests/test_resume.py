@@ -1,0 +1,143 @@
+"""A run that was interrupted and resumed is the run that was not."""
+
+import contextlib
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from PIL import Image
+
+from tests.paths import CONFIGS
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Nine small photographs of noise."""
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(9):
+        noise = rng.integers(0, 256, (40 + i, 50, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f'{i}.png')
+    return folder
+
+
+def small_config(images, work_dir, **options):
+    """The COCO config, small: 2 iterations an epoch, 2 epochs, stochastic depth and all."""
+    cfg = Config.fromfile(CONFIGS / 'croc_vit-s_coco.py')
+    levels = dict(num_prototypes=32, num_cluster_prototypes=16)
+    cfg.merge_from_dict(
+        {
+            'work_dir': str(work_dir),
+            'randomness.seed': 3,
+            'log_level': 'WARNING',
+            'experiment_name': f'{work_dir.parent.name}_{work_dir.name}',
+            'model.backbone.arch': dict(
+                _delete_=True, embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48
+            ),
+            'model.backbone.img_size': 32,
+            'model.backbone.patch_size': 8,
+            'model.backbone.drop_path_rate': 0.5,
+            'model.neck': dict(in_channels=24, hidden_channels=32, bottleneck_channels=8, **levels),
+            'model.head': dict(warmup_teacher_temperature=0.07, warmup_epochs=2, **levels),
+            'model.target_generator': dict(num_start_clusters=5, max_clusters=5),
+            'train_dataloader': dict(batch_size=4, num_workers=0, persistent_workers=False),
+            'train_dataloader.dataset': dict(data_root=str(images), folders=None),
+            'train_cfg.max_epochs': 2,
+            'default_hooks.logger.interval': 1,
+            **options,
+        }
+    )
+    # A list in the config (the pipeline) is replaced as a whole; only the size changes.
+    cfg.train_dataloader.dataset.pipeline[0].size = 32
+    cfg.param_scheduler[0].warmup = 1
+    return cfg
+
+
+class Interrupt(Hook):
+    """Ctrl-C after an iteration, when its checkpoint has been written."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, after):
+        self.after = after
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter + 1 == self.after:
+            raise KeyboardInterrupt
+
+
+class Seen(Hook):
+    """Keep what went in and came out of each iteration."""
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner):
+        self.seen = {}
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        pixels = torch.cat(data_batch['inputs']).sum(dim=(1, 2, 3))
+        index = [int(sample.sample_idx) for sample in data_batch['data_samples']]
+        self.seen[runner.iter] = (index, pixels.tolist(), float(outputs['loss']))
+
+
+def train(cfg, *hooks):
+    runner = Runner.from_cfg(cfg)
+    seen = Seen()
+    for hook in (*hooks, seen):
+        runner.register_hook(hook)
+    with contextlib.suppress(KeyboardInterrupt):
+        runner.train()
+    return runner, seen.seen
+
+
+@pytest.mark.parametrize('interrupted_after', [2, 1, 3])
+@pytest.mark.parametrize('seed', [3, None])
+def test_resuming_is_bit_for_bit(images, tmp_path, interrupted_after, seed):
+    """At an epoch's end and in the middle of one; with a given seed and with a drawn one."""
+    every = {
+        'default_hooks.checkpoint': dict(by_epoch=False, interval=1, max_keep_ckpts=-1),
+        'randomness.seed': seed,
+    }
+    broken_off = small_config(images, tmp_path / 'resumed', **every)
+    first, seen = train(broken_off, Interrupt(interrupted_after))
+    assert set(seen) <= set(range(interrupted_after))
+
+    again = small_config(images, tmp_path / 'resumed', **every, resume=True)
+    resumed, seen_after = train(again)
+    assert set(seen_after) == set(range(interrupted_after, 4))
+
+    straight, want = train(
+        small_config(images, tmp_path / 'straight', **{**every, 'randomness.seed': first.seed})
+    )
+    assert all(seen[i] == want[i] for i in seen)
+    assert all(seen_after[i] == want[i] for i in seen_after)
+    ours, theirs = resumed.model.state_dict(), straight.model.state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        assert torch.equal(ours[name], value), name
+    for mine, other in zip(
+        resumed.optim_wrapper.optimizer.param_groups,
+        straight.optim_wrapper.optimizer.param_groups,
+        strict=True,
+    ):
+        assert mine['lr'] == other['lr'] and mine['weight_decay'] == other['weight_decay']
+    for mine, other in zip(
+        resumed.optim_wrapper.optimizer.state.values(),
+        straight.optim_wrapper.optimizer.state.values(),
+        strict=True,
+    ):
+        assert all(torch.equal(mine[key], other[key]) for key in other)
+
+
+def test_workers_do_not_change_the_run(images, tmp_path):
+    results = []
+    for workers in (0, 2):
+        cfg = small_config(
+            images, tmp_path / str(workers), **{'train_dataloader.num_workers': workers}
+        )
+        results.append(train(cfg)[1])
+    assert results[0] == results[1]
