@@ -79,9 +79,10 @@ class UnlabelledImages(SeededSamples, BaseDataset):
         pipeline=(),
         **kwargs,
     ):
+        data_root = os.fspath(data_root)
         if isinstance(folders, str):
             folders = [folders]
-        self.folders = [os.path.join(data_root, folder) for folder in folders or ['']]
+        self.folders = [os.path.join(data_root, folder) for folder in folders or ()] or [data_root]
         self.img_suffix = img_suffix
         self.replace_unreadable = replace_unreadable
         super().__init__(data_root=data_root, ann_file=ann_file, pipeline=pipeline, **kwargs)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from mmseg.datasets.transforms import PackSegInputs
 
-from mmcroc.datasets import SampleIndex, SyntheticScenes
+from mmcroc.datasets import SampleIndex, SyntheticScenes, scene_drawing
 
 
 @pytest.fixture(scope='module')
@@ -45,6 +45,15 @@ def test_mask_borders_are_where_colours_change(scenes):
         across.append(change[border].mean())
         within.append(change[~border].mean())
     assert np.mean(across) > 1.5 * np.mean(within)
+
+
+def test_an_object_is_labelled_exactly_where_it_is_painted():
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        image, mask = np.full((48, 48, 3), -9, np.float32), np.full((48, 48), 255, np.uint8)
+        scene_drawing._draw_object(rng, image, mask)
+        np.testing.assert_array_equal((image != -9).all(axis=2), mask != 255)
+        assert len(np.unique(mask)) <= 2 and 0 < (mask != 255).mean() < 0.4
 
 
 def test_raw_colour_does_not_tell_the_classes(scenes):
