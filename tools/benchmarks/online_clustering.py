@@ -1,0 +1,121 @@
+"""Time CrOC's online clustering against the backbone's forward, and against loops.
+
+    python tools/benchmarks/online_clustering.py [--device cuda] [--batch 32]
+
+Prints a table: the teacher's forward, the batched clustering, and the same clustering called once
+per image and head in a loop (what it replaces), all in this run. On a GPU it also counts how
+often the batched clustering makes the host wait.
+"""
+
+import argparse
+import time
+import warnings
+
+import torch
+from mmengine.registry import init_default_scope
+
+from mmcroc.functional.online_clustering import online_clustering
+from mmcroc.registry import MODELS
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--batch', type=int, default=8, help='images (two views each)')
+    parser.add_argument('--arch', default='deit-small')
+    parser.add_argument('--size', type=int, default=224, help='side of the views, pixels')
+    parser.add_argument('--clusters', type=int, default=12, help='K_0 and K_max')
+    parser.add_argument('--repeats', type=int, default=5)
+    return parser.parse_args()
+
+
+def seconds(function, repeats, device):
+    """Best time of a function over some calls, after one to warm up."""
+    function()
+    best = float('inf')
+    for _ in range(repeats):
+        synchronise(device)
+        start = time.perf_counter()
+        function()
+        synchronise(device)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def synchronise(device):
+    if device.type == 'cuda':
+        torch.cuda.synchronize()
+
+
+def count_waits(function):
+    """How often a function makes the host wait for the GPU."""
+    torch.cuda.set_sync_debug_mode('warn')
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always')
+            function()
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+    return sum('synchroniz' in str(warning.message) for warning in caught)
+
+
+def main():
+    args = parse_args()
+    device = torch.device(args.device)
+    init_default_scope('mmpretrain')
+    torch.manual_seed(0)
+    backbone = MODELS.build(
+        dict(type='mmcroc.VisionTransformer', arch=args.arch, img_size=args.size, patch_size=16)
+    )
+    backbone.init_weights()
+    backbone.to(device).eval()
+    images = torch.randn(2 * args.batch, 3, args.size, args.size, device=device)
+    settings = dict(num_start_clusters=args.clusters, max_clusters=args.clusters)
+
+    @torch.no_grad()
+    def forward():
+        enabled = device.type == 'cuda'
+        with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
+            return backbone.forward_tapped(images, 'k')
+
+    keys = forward().attention.unflatten(0, (2, -1))
+    cls_keys, keys = keys[..., 0, :], keys[..., 1:, :]
+    positions = torch.rand(2, args.batch, keys.shape[-2], 2, device=device) * 400
+    seeds = torch.rand(args.batch, keys.shape[2], 2 * keys.shape[-2], device=device)
+    seeds = seeds.topk(args.clusters, dim=-1).indices
+
+    def batched(drawn=seeds):
+        return online_clustering(keys, cls_keys, positions, seeds=drawn, **settings)
+
+    def looped():
+        for b in range(args.batch):
+            for h in range(keys.shape[2]):
+                online_clustering(
+                    keys[:, b : b + 1, h : h + 1],
+                    cls_keys[:, b : b + 1, h : h + 1],
+                    positions[:, b : b + 1],
+                    seeds=seeds[b : b + 1, h : h + 1],
+                    **settings,
+                )
+
+    times = {
+        f'{args.arch} forward, {2 * args.batch} views': seconds(forward, args.repeats, device),
+        'clustering, batched': seconds(batched, args.repeats, device),
+        'clustering, loop over images and heads': seconds(looped, 1, device),
+    }
+    first = next(iter(times.values()))
+    print(
+        f'\n{device}, {args.batch} images x {keys.shape[2]} heads, {2 * keys.shape[-2]} tokens, '
+        f'{args.clusters} clusters\n'
+    )
+    print(f'{"":42s}{"ms":>10s}{"x forward":>12s}')
+    for name, value in times.items():
+        print(f'{name:42s}{1e3 * value:10.1f}{value / first:12.2f}')
+    if device.type == 'cuda':
+        print(f'\nhost waits in the batched clustering: {count_waits(lambda: batched(None))}')
+    else:
+        print('\nhost waits: only counted on a GPU')
+
+
+if __name__ == '__main__':
+    main()
