@@ -1,0 +1,85 @@
+"""The tapped ViT is MMPretrain's, with the last attention's features besides."""
+
+import copy
+
+import pytest
+import torch
+from mmpretrain.models import VisionTransformer as MMPretrainVisionTransformer
+
+from mmcroc.models import VisionTransformer
+
+ARCH = dict(embed_dims=24, num_layers=3, num_heads=2, feedforward_channels=48)
+
+
+@pytest.fixture
+def backbone():
+    torch.manual_seed(0)
+    backbone = VisionTransformer(arch=ARCH, img_size=32, patch_size=8)
+    backbone.init_weights()
+    backbone.eval()
+    return backbone
+
+
+def test_its_state_loads_into_mmpretrains_without_a_missing_or_unexpected_key(backbone):
+    theirs = MMPretrainVisionTransformer(arch=ARCH, img_size=32, patch_size=8, out_type='raw')
+    theirs.load_state_dict(backbone.state_dict(), strict=True)
+    images = torch.randn(2, 3, 32, 32)
+    theirs.eval()
+    torch.testing.assert_close(theirs(images)[0], backbone(images)[0])
+
+
+@pytest.mark.parametrize('feature', ['q', 'k', 'v'])
+def test_the_tap_gives_the_last_blocks_feature_by_head(backbone, feature):
+    images = torch.randn(2, 3, 32, 32)
+    found = backbone.forward_tapped(images, feature)
+    # By hand: tokens before the last block, its norm, the feature's third of its projection.
+    upto = MMPretrainVisionTransformer(
+        arch=ARCH, img_size=32, patch_size=8, out_type='raw', out_indices=[1]
+    )
+    upto.load_state_dict(backbone.state_dict())
+    upto.eval()
+    attention = backbone.layers[-1].attn
+    third = 'qkv'.index(feature)
+    weight = attention.qkv.weight[24 * third : 24 * (third + 1)]
+    bias = attention.qkv.bias[24 * third : 24 * (third + 1)]
+    want = backbone.layers[-1].ln1(upto(images)[0]) @ weight.T + bias
+    for head in range(2):
+        torch.testing.assert_close(found.attention[:, head], want[..., 12 * head : 12 * head + 12])
+    raw = backbone(images)[0]
+    assert torch.equal(found.cls_token, raw[:, 0]) and torch.equal(found.tokens, raw[:, 1:])
+
+
+def test_tapping_leaves_no_hook_behind_and_copies_are_independent(backbone):
+    images = torch.randn(1, 3, 32, 32)
+    twin = copy.deepcopy(backbone)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.mul_(1.5)
+    before = backbone.forward_tapped(images, 'k').attention
+    other = twin.forward_tapped(images, 'k').attention
+    assert not torch.allclose(before, other)
+    assert not backbone.layers[-1].attn.qkv._forward_hooks
+
+
+def test_the_start_is_the_released_one():
+    torch.manual_seed(0)
+    wide = dict(embed_dims=192, num_layers=2, num_heads=3, feedforward_channels=768)
+    backbone = VisionTransformer(arch=wide, img_size=128, patch_size=16)
+    backbone.init_weights()
+    state = backbone.state_dict()
+    for name, value in state.items():
+        if name.startswith('patch_embed.projection'):
+            bound = (3 * 16 * 16) ** -0.5
+            assert value.abs().max() <= bound
+            assert value.std() == pytest.approx(bound / 3**0.5, rel=0.15)
+        elif 'ln' in name and name.endswith('weight'):
+            assert (value == 1).all()
+        elif name.endswith('bias'):
+            assert not value.any()
+        else:
+            assert value.std() == pytest.approx(0.02, rel=0.1), name
+
+
+def test_a_size_that_is_no_multiple_of_the_patch_is_refused_by_field(backbone):
+    with pytest.raises(ValueError, match=r'30x32 px.*patch_size=8.*TwoViews'):
+        backbone.forward_tapped(torch.zeros(1, 3, 30, 32))

@@ -1,0 +1,123 @@
+"""tools/train.py as users call it."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.paths import CONFIGS, ROOT, TOOLS
+
+SHORT = [
+    'train_cfg.max_epochs=2',
+    'train_dataloader.batch_size=2',
+    'train_dataloader.num_workers=0',
+    'default_hooks.logger.interval=1',
+]
+
+
+def call(*command, **env):
+    return subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', **env},
+        check=False,
+    )
+
+
+def train(config, *options):
+    return call(sys.executable, TOOLS / 'train.py', CONFIGS / config, *options)
+
+
+def test_the_demo_trains_and_says_where_things_are(tmp_path):
+    done = train(
+        'croc_vit-t_scenes.py',
+        '--work-dir',
+        tmp_path,
+        '--cfg-options',
+        *SHORT,
+        'train_dataloader.dataset.num_images=4',
+    )
+    assert done.returncode == 0, done.stderr
+    checkpoint = tmp_path / 'epoch_2.pth'
+    assert checkpoint.exists()
+    assert f'Last checkpoint: {checkpoint}' in done.stdout
+    assert "prefix='teacher.backbone.'" in done.stdout
+    logged = done.stdout
+    for name in ('loss_image', 'loss_cluster', 'entropy_image', 'kl_cluster', 'num_clusters'):
+        assert f'{name}: ' in logged
+    for name in ('valid_clusters', 'grad_norm', 'weight_decay', 'teacher_momentum', 'lr'):
+        assert f'{name}: ' in logged
+    for name in ('teacher_temperature', 'data_time', 'images_per_second'):
+        assert f'{name}: ' in logged
+
+
+def test_two_processes_train_on_a_cpu(tmp_path):
+    done = call(
+        'bash',
+        TOOLS / 'dist_train.sh',
+        CONFIGS / 'croc_vit-t_scenes.py',
+        2,
+        '--work-dir',
+        tmp_path,
+        '--cfg-options',
+        *SHORT,
+        'train_dataloader.dataset.num_images=8',
+        PORT='29533',
+        PATH=f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}',
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / 'epoch_2.pth').exists()
+    assert 'Distributed training: True' in done.stdout
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two images and one that is none."""
+    images = tmp_path / 'images' / 'nested'
+    images.mkdir(parents=True)
+    for i in range(2):
+        noise = np.random.default_rng(i).integers(0, 256, (70, 70, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(images / f'{i}.jpg')
+    (images / 'text.jpg').write_text('no image')
+    return tmp_path / 'images'
+
+
+FOLDER_OPTIONS = [
+    'model.backbone.arch=deit-tiny',
+    'model.neck.in_channels=192',
+    'model.neck.num_prototypes=64',
+    'model.head.num_prototypes=64',
+    'model.neck.num_cluster_prototypes=64',
+    'model.head.num_cluster_prototypes=64',
+    'train_cfg.max_epochs=11',
+    'train_dataloader.batch_size=1',
+    'train_dataloader.num_workers=0',
+]
+
+
+def test_an_unreadable_image_beyond_the_limit_stops_the_run_by_name(folder, tmp_path):
+    done = train(
+        'croc_vit-s_folder.py',
+        '--data-root',
+        folder,
+        '--work-dir',
+        tmp_path / 'work',
+        '--cfg-options',
+        *FOLDER_OPTIONS,
+        'default_hooks.unreadable_images.max_unreadable=0',
+    )
+    assert done.returncode != 0
+    assert 'max_unreadable=0' in done.stderr and 'text.jpg' in done.stderr
+
+
+def test_a_wrong_data_root_is_named(tmp_path):
+    done = train(
+        'croc_vit-s_folder.py', '--data-root', tmp_path / 'nowhere', '--work-dir', tmp_path / 'work'
+    )
+    assert done.returncode != 0
+    assert 'data_root' in done.stderr and str(tmp_path / 'nowhere') in done.stderr
