@@ -1,0 +1,3 @@
+from .loading import LoadMappedAnnotations
+
+__all__ = ['LoadMappedAnnotations']
