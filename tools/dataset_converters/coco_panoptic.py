@@ -24,7 +24,7 @@ from mmcroc.datasets.label_table import IGNORE
 CLASSES = {'things12': THINGS, 'stuff15': STUFF, 'stuff27': THINGS + STUFF}
 
 
-def parse_args():
+def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -33,7 +33,7 @@ def parse_args():
     parser.add_argument('--classes', default='things12', choices=list(CLASSES))
     parser.add_argument('-o', '--out-dir', type=Path, help='default: beside the JSON file')
     conversion.add_arguments(parser)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def class_of_category(categories, classes):
@@ -64,8 +64,8 @@ def convert(target, source, segment_ids, segment_classes):
     conversion.write_labels(target, labels.reshape(pixels.shape[:2]))
 
 
-def main():
-    args = parse_args()
+def main(argv=None):
+    args = parse_args(argv)
     masks = args.masks or args.json.with_suffix('')
     name = args.json.stem.replace('panoptic', args.classes)
     if args.out_dir is None and name == args.json.stem:

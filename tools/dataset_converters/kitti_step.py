@@ -32,7 +32,7 @@ from mmcroc.datasets.kitti_step import NUM_FRAMES, SEQUENCES
 NUM_CLASSES, VOID = 19, 255
 
 
-def parse_args():
+def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -42,7 +42,7 @@ def parse_args():
         '--images', default='link', choices=('link', 'copy', 'none'), help='default: %(default)s'
     )
     conversion.add_arguments(parser)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def find_image(root, split, sequence, name):
@@ -87,8 +87,8 @@ def convert(target, source, image_target, root, images):
     conversion.write_labels(target, labels)
 
 
-def main():
-    args = parse_args()
+def main(argv=None):
+    args = parse_args(argv)
     out_dir = args.out_dir or args.root
     jobs, found = [], Counter()
     for split, sequences in SEQUENCES.items():
