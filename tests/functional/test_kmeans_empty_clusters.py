@@ -36,14 +36,15 @@ def test_duplicates_leave_clusters_empty_without_nan():
         assert result.inertia == 0
 
 
-def test_masked_points_are_not_relocated_to(points):
-    points = points.clone()
-    mask = torch.arange(600) < 500
-    points[~mask] = 50.0
-    start = torch.cat([points[:4], torch.full((2, 4), 1e3)]).double()
-    result = kmeans(points, 6, initial_centroids=start, mask=mask)
-    assert len(result.labels[mask].unique()) == 6
-    assert result.centroids.abs().max() < 10
+def test_masked_points_are_not_relocated_to():
+    # Masked points lie in the middle, far from both groups of valid ones.
+    points = torch.cat([torch.full((50, 1), -10.0), torch.full((50, 1), 10.0), torch.zeros(9, 1)])
+    points[:100] += torch.linspace(-1, 1, 100)[:, None]
+    mask = torch.arange(109) < 100
+    start = torch.tensor([[-10.0], [10.0], [1e3], [-1e3]])
+    result = kmeans(points, 4, initial_centroids=start, mask=mask, num_iterations=1)
+    assert len(result.labels[mask].unique()) == 4
+    assert (result.centroids.abs() > 8).all()
 
 
 def test_kept_cluster_stays_where_it_was(points):
@@ -60,6 +61,15 @@ def test_zero_prototype_wins_points_that_oppose_all_others():
     result = kmeans(points, 2, empty_clusters='zero', **settings)
     assert torch.equal(result.centroids[1], torch.zeros(2))
     assert result.labels.tolist() == [0, 0, 1]
+
+
+def test_zero_prototype_replaces_a_centroid_that_lost_its_members():
+    points = torch.tensor([[1.0, 0.1], [1.0, -0.1]])
+    start = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    settings = {'metric': 'cosine', 'initial_centroids': start}
+    zero, kept = (kmeans(points, 2, empty_clusters=rule, **settings) for rule in ('zero', 'keep'))
+    assert torch.equal(zero.centroids[1], torch.zeros(2))
+    assert torch.equal(kept.centroids[1], start[1])
 
 
 @pytest.mark.parametrize(

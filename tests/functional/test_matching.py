@@ -87,6 +87,12 @@ def test_hungarian_matching_is_the_best_permutation(seed):
     assert match_hungarian(confusion_matrix(prediction, target, 6, 6)).tolist() == list(best)
 
 
+def test_hungarian_matching_weighs_iou_and_not_pixels():
+    counts = torch.tensor([[60, 10], [45, 0]])
+    # Pixels: 60 + 0 > 10 + 45. IoU: 60/115 + 0 < 10/70 + 45/105.
+    assert match_hungarian(counts).tolist() == [1, 0]
+
+
 def test_clusters_left_over_go_to_class_zero():
     counts = torch.tensor([[1, 1], [0, 50], [40, 0], [0, 3]])
     assert match_hungarian(counts).tolist() == [0, 1, 0, 0]

@@ -60,8 +60,10 @@ def run_rank(rank, folder):
     dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
     united, own = evaluate(SHARES[rank], distributed=True)
     alone = kmeans(data()[0][SHARES[rank]], 6, num_iterations=5)  # asks no other rank
+    in_order = (slice(0, 900), slice(900, 3000))[rank]
+    unnumbered = kmeans(data()[0][in_order], 20, distributed=True, num_iterations=0)
     gathered = all_gather_stack(torch.tensor([rank, 10]))
-    torch.save((united, own, alone.inertia, gathered), f'{folder}/{rank}.pt')
+    torch.save((united, own, alone.inertia, gathered, unnumbered.centroids), f'{folder}/{rank}.pt')
     dist.destroy_process_group()
 
 
@@ -103,6 +105,12 @@ def test_ranks_do_not_wait_for_each_other_unless_asked(outcomes):
     for share, outcome in zip(SHARES, outcomes, strict=True):
         alone = kmeans(data()[0][share], 6, num_iterations=5)
         torch.testing.assert_close(outcome[2], alone.inertia)
+
+
+def test_points_without_numbers_are_counted_rank_by_rank(outcomes):
+    alone = kmeans(data()[0], 20, num_iterations=0)
+    for outcome in outcomes:
+        torch.testing.assert_close(outcome[4], alone.centroids)
 
 
 def test_gathered_stack_has_every_ranks_entry(outcomes):
