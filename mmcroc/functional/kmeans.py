@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from .distributed import all_reduce_sum
 from .kmeans_checks import check_settings, check_shapes
-from .kmeans_init import global_point_index, kmeans_plus_plus, random_points
+from .kmeans_init import draw_sample, global_point_index, kmeans_plus_plus, random_points
 from .kmeans_lloyd import (
     default_chunk_size,
     e_step,
@@ -56,6 +56,7 @@ def kmeans(
     *,
     metric='euclidean',
     init='k-means++',
+    max_init_points=None,
     initial_centroids=None,
     initial_labels=None,
     num_iterations=100,
@@ -79,6 +80,9 @@ def kmeans(
         num_clusters (int): K.
         metric (str): 'euclidean', or 'cosine' (points are L2-normalised first).
         init (str): 'k-means++' (greedy, :func:`kmeans_plus_plus`) or 'random' (K points).
+        max_init_points (int): Let ``init`` see at most this many points, drawn at random (at least
+            K). k-means++ goes through them K times: with hundreds of clusters and a million points
+            it takes longer than the iterations. Default: all.
         initial_centroids (Tensor): (K, D) or (B, K, D): start here instead.
         initial_labels (Tensor): (N,) or (B, N), in [0, K): start here instead.
         num_iterations (int): The most iterations to do.
@@ -131,9 +135,13 @@ def kmeans(
                 centroids = initial_centroids.to(points).expand(len(points), -1, -1)
                 centroids = F.normalize(centroids, dim=-1) if mean is None else centroids - mean
             elif initial_labels is None:
-                centroids = INITS[init](
-                    points, num_clusters, mask, point_index, seed, restart, distributed, chunk_size
-                )
+                sample = points, mask, point_index
+                if max_init_points is not None:
+                    number = max(max_init_points, num_clusters)
+                    sample = draw_sample(*sample, number, seed, restart, distributed)
+                # A sample is the same on all ranks already.
+                united = distributed and max_init_points is None
+                centroids = INITS[init](*sample, num_clusters, seed, restart, united, chunk_size)
             labels = None if initial_labels is None else initial_labels.reshape(points.shape[:2])
             threshold = None if tolerance is None else tolerance * variance
             result = _lloyd(points, mask, num_clusters, centroids, labels, metric, num_iterations,

@@ -74,13 +74,25 @@ def race(points, weights, number, point_index, seed, stream, mask, distributed):
     return drawn, keys
 
 
-def random_points(points, num_clusters, mask, point_index, seed, start, distributed, chunk_size):
+def draw_sample(points, mask, point_index, number, seed, start, distributed):
+    """A uniform sample of the points of all ranks, to seed from instead of from all of them.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor]: points (B, number, D) and a mask (B, number), both the same
+        on all ranks, and numbers for the points, (number,).
+    """
+    stream = (start + 1) * STREAMS_PER_START - 1
+    sample, keys = race(points, None, number, point_index, seed, stream, mask, distributed)
+    return sample, keys.isfinite(), torch.arange(number, device=points.device)
+
+
+def random_points(points, mask, point_index, num_clusters, seed, start, distributed, chunk_size):
     """K distinct points, all equally likely. Arguments and result: :func:`kmeans_plus_plus`."""
     stream = start * STREAMS_PER_START
     return race(points, None, num_clusters, point_index, seed, stream, mask, distributed)[0]
 
 
-def kmeans_plus_plus(points, num_clusters, mask, point_index, seed, start, distributed, chunk_size):
+def kmeans_plus_plus(points, mask, point_index, num_clusters, seed, start, distributed, chunk_size):
     """Greedy k-means++: spread the starting centroids.
 
     Each next centroid is drawn with probability proportional to D², the squared distance to the
@@ -91,9 +103,9 @@ def kmeans_plus_plus(points, num_clusters, mask, point_index, seed, start, distr
 
     Args:
         points (Tensor): (B, N, D). Unit vectors for spherical k-means: D² is then 2 - 2 x·c.
-        num_clusters (int): K.
         mask (Tensor | None): (B, N), True for valid points.
         point_index (Tensor): (N,), int64, each point's number in the whole data set.
+        num_clusters (int): K.
         seed (int): Seed.
         start (int): Which of several starts.
         distributed (bool): Whether other ranks hold points of the same problem.

@@ -50,6 +50,17 @@ def test_plus_plus_start_finds_small_groups_that_a_random_one_misses():
     assert inertia('k-means++').max() < 0.1 * inertia('random').min()
 
 
+def test_start_from_a_sample_is_nearly_as_good(blobs):
+    settings = {'num_iterations': 0, 'num_clusters': 20}
+    sampled = [kmeans(blobs, max_init_points=500, seed=seed, **settings) for seed in range(3)]
+    whole = [kmeans(blobs, seed=seed, **settings) for seed in range(3)]
+    assert not torch.equal(sampled[0].centroids, whole[0].centroids)
+    inertia = [sum(run.inertia for run in runs) for runs in (sampled, whole)]
+    assert inertia[0] < 1.1 * inertia[1]
+    few = kmeans(blobs[:30], max_init_points=10_000, **settings)
+    assert len(few.centroids.unique(dim=0)) == 20
+
+
 def test_labels_are_the_nearest_centroid_and_inertia_their_distance(blobs):
     result = kmeans(blobs, 20, num_iterations=4)
     squared = torch.cdist(blobs.double(), result.centroids.double()).square()

@@ -26,6 +26,7 @@ def parse_args():
     parser.add_argument('--num-clusters', type=int, default=21)
     parser.add_argument('--num-iterations', type=int, default=100)
     parser.add_argument('--num-restarts', type=int, default=5)
+    parser.add_argument('--max-init-points', type=int, help='of mmcroc; default: all')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())
     parser.add_argument('--device', default='cpu', help="of mmcroc's run")
@@ -52,6 +53,7 @@ def run_mmcroc(points, args):
         args.num_clusters,
         num_iterations=args.num_iterations,
         num_restarts=args.num_restarts,
+        max_init_points=args.max_init_points,
         seed=args.seed,
     )
     return result.inertia.item(), result.num_iterations
