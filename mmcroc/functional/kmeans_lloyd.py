@@ -38,9 +38,18 @@ def e_step(points, centroids, mask, metric, chunk_size, distributed):
     for start in range(0, points.shape[1], chunk_size):
         here = slice(start, start + chunk_size)
         score = torch.baddbmm(offset, points[:, here], centroids.mT)
-        scores[:, here], labels[:, here] = score.max(-1)
+        scores[:, here], labels[:, here] = _best(score)
         total.add(here, labels[:, here])
     return labels, scores, *total.result(distributed)
+
+
+def _best(score):
+    """The greatest entry of each row and the first place it is at, as ``score.max(-1)``."""
+    if score.device.type != 'cpu':
+        return score.max(-1)
+    # numpy's argmax is vectorised, torch's is not: 3 times (K=21) to 6 times (K=500) faster.
+    best = torch.from_numpy(score.numpy().argmax(-1))
+    return score.gather(-1, best[..., None])[..., 0], best
 
 
 def sum_by_label(points, labels, num_clusters, mask, chunk_size, distributed):
