@@ -1,23 +1,34 @@
 """Data sets, samplers and transforms."""
 
+from .cityscapes27 import Cityscapes27Dataset
+from .coco_supercategories import COCOStuff15Dataset, COCOStuff27Dataset, COCOThings12Dataset
 from .image_reading import UnreadableImageError, read_image
+from .kitti_step import KITTISTEPDataset
 from .sample_seed import SampleIndex, SeededSamples, seeded_generators
 from .samplers import EpochSampler
 from .synthetic_scenes import SyntheticScenes
 from .transforms import (
     ColorJitter,
     GaussianBlur,
+    LoadMappedAnnotations,
     PackTwoViews,
     RandomGrayscale,
     Solarize,
     TwoViews,
 )
 from .unlabelled import UnlabelledImages, scan_images
+from .voc_animals import VOCAnimalsDataset
 
 __all__ = [
+    'COCOStuff15Dataset',
+    'COCOStuff27Dataset',
+    'COCOThings12Dataset',
+    'Cityscapes27Dataset',
     'ColorJitter',
     'EpochSampler',
     'GaussianBlur',
+    'KITTISTEPDataset',
+    'LoadMappedAnnotations',
     'PackTwoViews',
     'RandomGrayscale',
     'SampleIndex',
@@ -27,6 +38,7 @@ __all__ = [
     'TwoViews',
     'UnlabelledImages',
     'UnreadableImageError',
+    'VOCAnimalsDataset',
     'read_image',
     'scan_images',
     'seeded_generators',

@@ -1,20 +1,47 @@
-"""Reductions that are right at one rank and at many."""
+"""The few collective operations the functions here need. No-ops without a process group."""
 
 import torch
-import torch.distributed as dist
-from torch import Tensor
+from torch import distributed as dist
 
 
-def world_size() -> int:
-    """Number of ranks, 1 without a process group."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+def is_distributed():
+    """Whether this process belongs to an initialised process group."""
+    return dist.is_available() and dist.is_initialized()
 
 
-def all_reduce_sum(tensor: Tensor) -> Tensor:
-    """Sum of a tensor over all ranks, in place; no gradient."""
-    if world_size() > 1:
-        dist.all_reduce(tensor)
-    return tensor
+def get_rank():
+    """This process's rank, 0 without a process group."""
+    return dist.get_rank() if is_distributed() else 0
+
+
+def get_world_size():
+    """The number of ranks, 1 without a process group."""
+    return dist.get_world_size() if is_distributed() else 1
+
+
+def all_reduce_sum(tensor):
+    """The sum of ``tensor`` over all ranks, on the tensor's own device.
+
+    Use the returned tensor: whether the argument is changed in place is not promised.
+    """
+    if get_world_size() == 1:
+        return tensor
+    # NCCL moves nothing that lies in main memory.
+    through_gpu = tensor.device.type == 'cpu' and dist.get_backend() == 'nccl'
+    summed = tensor.cuda() if through_gpu else tensor.contiguous()
+    dist.all_reduce(summed)
+    return summed.to(tensor.device)
+
+
+def all_gather_stack(tensor):
+    """``tensor`` (of the same shape on every rank) of all ranks, stacked: (ranks, *shape).
+
+    A sum of stacks that are zero but for the own entry: exact, and available on every backend.
+    Meant for small tensors.
+    """
+    stack = tensor.new_zeros(get_world_size(), *tensor.shape)
+    stack[get_rank()] = tensor
+    return all_reduce_sum(stack)
 
 
 class _AllReduceSum(torch.autograd.Function):
@@ -26,10 +53,10 @@ class _AllReduceSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        return all_reduce_sum(gradient.contiguous().clone())
+        return all_reduce_sum(gradient.clone())
 
 
-def differentiable_all_reduce_mean(tensor: Tensor) -> Tensor:
+def differentiable_all_reduce_mean(tensor):
     """Mean of a tensor over all ranks, through which gradient flows to every rank's share."""
-    ranks = world_size()
+    ranks = get_world_size()
     return _AllReduceSum.apply(tensor) / ranks if ranks > 1 else tensor

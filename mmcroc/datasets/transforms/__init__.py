@@ -2,11 +2,13 @@
 
 from .colour import ColorJitter, GaussianBlur, RandomGrayscale, Solarize
 from .formatting import PackTwoViews
+from .loading import LoadMappedAnnotations
 from .two_views import TwoViews
 
 __all__ = [
     'ColorJitter',
     'GaussianBlur',
+    'LoadMappedAnnotations',
     'PackTwoViews',
     'RandomGrayscale',
     'Solarize',

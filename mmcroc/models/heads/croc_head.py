@@ -5,7 +5,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmcroc.functional.distributed import all_reduce_sum, world_size
+from mmcroc.functional.distributed import all_reduce_sum, get_world_size
 from mmcroc.functional.self_distillation import (
     cross_view_cross_entropy,
     mean_entropy,
@@ -101,7 +101,7 @@ class CrOCHead(BaseModule):
             count = None
             if sync_statistics:
                 # DDP averages gradients over ranks: a share of the global mean, times the ranks.
-                count = all_reduce_sum(valid.sum()) / world_size()
+                count = all_reduce_sum(valid.sum()) / get_world_size()
             cluster_loss = cross_view_cross_entropy(
                 target, student_cluster, self.student_temperature, valid, count
             )

@@ -1,0 +1,49 @@
+"""Random numbers that are a function of (seed, stream, index) and of nothing else.
+
+A stateful generator gives a token another number when the tokens are split over ranks or chunks
+in another way. Here number ``index`` of stream ``stream`` is a hash of the three, so a draw over
+all tokens of a data set does not depend on who holds which token.
+
+Reference: Steele, Lea, Flood, *Fast splittable pseudorandom number generators* (SplitMix64),
+OOPSLA 2014; Salmon et al., *Parallel random numbers: as easy as 1, 2, 3*, SC 2011.
+"""
+
+import torch
+
+_MASK = (1 << 64) - 1
+_GOLDEN_GAMMA = 0x9E3779B97F4A7C15
+
+
+def _signed(number):
+    """A 64-bit pattern as the signed integer that torch.int64 holds."""
+    number &= _MASK
+    return number - (1 << 64) if number >> 63 else number
+
+
+def _xor_shift(bits, shift):
+    # torch shifts int64 arithmetically: mask the copies of the sign bit.
+    return bits ^ ((bits >> shift) & ((1 << (64 - shift)) - 1))
+
+
+def _mix(bits):
+    bits = _xor_shift(bits, 30) * _signed(0xBF58476D1CE4E5B9)
+    bits = _xor_shift(bits, 27) * _signed(0x94D049BB133111EB)
+    return _xor_shift(bits, 31)
+
+
+def counter_uniform(index, seed, stream=0):
+    """Uniform numbers in (0, 1), one per index.
+
+    Args:
+        index (Tensor): int64, any shape: the counters.
+        seed (int): Equal seeds give equal numbers.
+        stream (int): Independent sequences of the same seed.
+
+    Returns:
+        Tensor: float64, of ``index``'s shape, never 0 or 1.
+    """
+    key = _mix(torch.tensor(_signed(seed * _GOLDEN_GAMMA), device=index.device))
+    key = _mix(key + _signed((stream + 1) * _GOLDEN_GAMMA))
+    bits = _mix(_mix(index * _signed(_GOLDEN_GAMMA) + key))
+    # The upper 52 bits: with a half added, exact in float64 and inside the open interval.
+    return (((bits >> 12) & ((1 << 52) - 1)).double() + 0.5) * 2.0**-52

@@ -1,0 +1,91 @@
+"""Convert COCO's panoptic masks to label maps of super-categories.
+
+The labels are those of ``COCOThings12Dataset``, ``COCOStuff15Dataset`` or ``COCOStuff27Dataset``
+with ``label_ids='class'``: one grey PNG per image, unlabelled pixels 255. Crowds count as their
+class.
+
+    python tools/dataset_converters/coco_panoptic.py \
+        data/coco/annotations/panoptic_val2017.json --classes things12
+    # writes data/coco/annotations/things12_val2017/*.png
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import conversion
+import numpy as np
+from PIL import Image
+
+from mmcroc.datasets.coco_supercategories import STUFF, THINGS
+from mmcroc.datasets.label_table import IGNORE
+
+CLASSES = {'things12': THINGS, 'stuff15': STUFF, 'stuff27': THINGS + STUFF}
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('json', type=Path, help='panoptic_{train,val}2017.json')
+    parser.add_argument('--masks', type=Path, help='its PNGs; default: the folder of its name')
+    parser.add_argument('--classes', default='things12', choices=list(CLASSES))
+    parser.add_argument('-o', '--out-dir', type=Path, help='default: beside the JSON file')
+    conversion.add_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def class_of_category(categories, classes):
+    """Class by COCO category id, from the categories' super-categories.
+
+    Raises:
+        ValueError: A super-category that is not among COCO's 27.
+    """
+    unknown = {entry['supercategory'] for entry in categories} - {*THINGS, *STUFF}
+    if unknown:
+        raise ValueError(f'unknown super-categories {sorted(unknown)}: is this COCO panoptic?')
+    index = {name: number for number, name in enumerate(classes)}
+    return {entry['id']: index.get(entry['supercategory'], IGNORE) for entry in categories}
+
+
+def convert(target, source, segment_ids, segment_classes):
+    """Write the class of every pixel. Pixels of no segment (id 0) are ignored."""
+    with Image.open(source) as mask:
+        if mask.mode != 'RGB':
+            raise ValueError(f'{source} is of mode {mask.mode}, a panoptic mask is RGB')
+        pixels = np.asarray(mask).astype(np.int32)
+    ids, where = np.unique(pixels @ np.array([1, 256, 256**2], np.int32), return_inverse=True)
+    table = dict(zip(segment_ids, segment_classes, strict=True)) | {0: IGNORE}
+    unknown = [number for number in ids.tolist() if number not in table]
+    if unknown:
+        raise ValueError(f'{source} has segments {unknown[:5]} that the JSON file does not name')
+    labels = np.array([table[number] for number in ids.tolist()], np.uint8)[where]
+    conversion.write_labels(target, labels.reshape(pixels.shape[:2]))
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    masks = args.masks or args.json.with_suffix('')
+    name = args.json.stem.replace('panoptic', args.classes)
+    if args.out_dir is None and name == args.json.stem:
+        sys.exit(f'{args.json} is not named panoptic_*.json: say where to write with --out-dir')
+    out_dir = args.out_dir or args.json.with_name(name)
+    content = json.loads(args.json.read_text())
+    classes = class_of_category(content['categories'], CLASSES[args.classes])
+    jobs = [
+        (
+            out_dir / entry['file_name'],
+            masks / entry['file_name'],
+            [segment['id'] for segment in entry['segments_info']],
+            [classes[segment['category_id']] for segment in entry['segments_info']],
+        )
+        for entry in content['annotations']
+    ]
+    status = conversion.run(convert, jobs, args.nproc, args.overwrite)
+    print(f'{args.classes} of {args.json.name} in {out_dir}')
+    sys.exit(status)
+
+
+if __name__ == '__main__':
+    main()
