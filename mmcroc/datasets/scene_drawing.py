@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 #: Spread of the log of the channels' gains, and of the turn of hues (radians), per image.
-CAST, HUE_TURN = 0.35, 0.9
+CAST, HUE_TURN = 0.3, 0.6
 
 #: name, (red, green, blue) of the palette, hue in degrees, texture, shape
 GROUNDS = (
@@ -22,11 +22,11 @@ GROUNDS = (
 )
 OBJECTS = (
     ('ball', (220, 40, 40), 0, 'stripes', 'disc'),
-    ('crate', (240, 140, 30), 35, 'checks', 'square'),
+    ('crate', (240, 140, 30), 120, 'checks', 'square'),
     ('tent', (250, 230, 60), 60, 'smooth', 'triangle'),
-    ('star', (60, 200, 190), 175, 'dots', 'star'),
-    ('ring', (130, 70, 220), 265, 'rays', 'ring'),
-    ('blob', (230, 90, 190), 315, 'speckle', 'blob'),
+    ('star', (60, 200, 190), 180, 'dots', 'star'),
+    ('ring', (130, 70, 220), 240, 'rays', 'ring'),
+    ('blob', (230, 90, 190), 300, 'speckle', 'blob'),
 )
 
 
