@@ -141,3 +141,24 @@ def test_workers_do_not_change_the_run(images, tmp_path):
         )
         results.append(train(cfg)[1])
     assert results[0] == results[1]
+
+
+def test_resuming_with_another_batch_size_is_refused(images, tmp_path):
+    train(small_config(images, tmp_path / 'run'))
+    other = {'train_dataloader.batch_size': 3, 'train_cfg.max_epochs': 4}
+    again = small_config(images, tmp_path / 'run', **other, resume=True)
+    with pytest.raises(ValueError, match=r'an epoch now has 3 iterations.*batch_size'):
+        train(again)
+
+
+def test_an_incomplete_last_batch_can_be_resumed_after(images, tmp_path):
+    """Nine images in batches of four, none dropped: three iterations, the last of one image."""
+    every = {
+        'train_dataloader.drop_last': False,
+        'default_hooks.checkpoint': dict(by_epoch=False, interval=1, max_keep_ckpts=-1),
+    }
+    _, seen = train(small_config(images, tmp_path / 'run', **every), Interrupt(3))
+    _, after = train(small_config(images, tmp_path / 'run', **every, resume=True))
+    _, want = train(small_config(images, tmp_path / 'straight', **every))
+    assert set(after) == {3, 4, 5}
+    assert all(value == want[i] for i, value in (*seen.items(), *after.items()))

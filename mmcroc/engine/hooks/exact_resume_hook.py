@@ -34,7 +34,13 @@ class ExactResumeHook(Hook):
     def before_train_epoch(self, runner):
         loader = runner.train_dataloader
         done = runner.iter - runner.epoch * len(loader)
-        loader.sampler.set_start(done * loader.batch_size)
+        if not 0 <= done <= len(loader):
+            raise ValueError(
+                f'the checkpoint is at iteration {runner.iter}, epoch {runner.epoch}, but an epoch '
+                f'now has {len(loader)} iterations: resume with the data set, '
+                'train_dataloader.batch_size and number of processes it was written with'
+            )
+        loader.sampler.set_start(min(done * loader.batch_size, len(loader.sampler)))
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         entropy = (runner.seed, get_rank(), runner.iter)
