@@ -4,6 +4,7 @@ from .backbones import VisionTransformer
 from .data_preprocessor import TwoViewDataPreprocessor
 from .heads import CrOCHead
 from .necks import CrOCNeck
+from .segmentors import FeatureSegmentor
 from .selfsup import CrOC
 from .target_generators import OnlineClustering
 
@@ -11,6 +12,7 @@ __all__ = [
     'CrOC',
     'CrOCHead',
     'CrOCNeck',
+    'FeatureSegmentor',
     'OnlineClustering',
     'TwoViewDataPreprocessor',
     'VisionTransformer',
