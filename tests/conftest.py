@@ -1,12 +1,24 @@
 """What every test may ask for."""
 
-import os
 from pathlib import Path
 
 import pytest
+
+from tests.paths import FIXTURES
+
+
+def pytest_generate_tests(metafunc):
+    """A test with an argument ``recorded_X`` runs on every file ``X*.npz`` of the fixtures."""
+    for name in metafunc.fixturenames:
+        if name.startswith('recorded_'):
+            pattern = f'{name.removeprefix("recorded_")}*.npz'
+            files = sorted(FIXTURES.glob(pattern))
+            if not files:
+                raise FileNotFoundError(f'{FIXTURES} has no {pattern} (MMCROC_FIXTURES)')
+            metafunc.parametrize(name, files, ids=[file.stem for file in files])
 
 
 @pytest.fixture(scope='session')
 def fixtures_dir() -> Path:
     """Numbers of the released implementations: ``MMCROC_FIXTURES`` or the copies beside us."""
-    return Path(os.environ.get('MMCROC_FIXTURES', Path(__file__).parent / 'data'))
+    return FIXTURES

@@ -88,6 +88,7 @@ def recorded_config(path, work_dir, **overrides):
             ),
             img_size=rec.image,
             patch_size=rec.patch,
+            norm_cfg=dict(type='LN', eps=rec.layer_norm_eps),
         ),
         neck=dict(
             type='mmcroc.CrOCNeck',

@@ -42,7 +42,7 @@ def draw_scene(rng, size):
         (size, size): 0 ... 2 the grounds, 3 ... 8 the objects.
     """
     image, mask = _draw_grounds(rng, size)
-    for _ in range(rng.integers(2, 6)):
+    for _ in range(rng.integers(3, 6)):
         _draw_object(rng, image, mask)
     return _photograph(rng, image), mask
 
@@ -83,7 +83,7 @@ def _draw_object(rng, image, mask):
     size = len(mask)
     kind = rng.integers(len(OBJECTS))
     _, _, hue, texture, shape = OBJECTS[kind]
-    radius = size * rng.uniform(0.12, 0.27)
+    radius = size * rng.uniform(0.17, 0.33)
     centre = rng.uniform(0.08, 0.92, 2) * size
     contours = [np.round(c * radius + centre).astype(np.int32) for c in _outline(rng, shape)]
     inside = np.zeros((size, size), dtype=np.uint8)

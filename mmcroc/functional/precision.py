@@ -19,9 +19,16 @@ def full_float32(device: torch.device):
         if device.type != 'cuda':
             yield
             return
-        allowed = torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = False
+        matmul = torch.backends.cuda.matmul
+        # torch >= 2.9 has a switch of its own, and raises if it is mixed with the old one.
+        switch, strict = (
+            ('fp32_precision', 'ieee')
+            if hasattr(matmul, 'fp32_precision')
+            else ('allow_tf32', False)
+        )
+        before = getattr(matmul, switch)
+        setattr(matmul, switch, strict)
         try:
             yield
         finally:
-            torch.backends.cuda.matmul.allow_tf32 = allowed
+            setattr(matmul, switch, before)

@@ -16,8 +16,6 @@ from mmcroc.functional.online_clustering import (
 )
 from mmcroc.functional.view_geometry import patch_positions
 
-CASES = ('a', 'b', 'uniform', 'noise', 'settings', 'few', 'two')
-
 
 class Case:
     """A recorded clustering: inputs by view, settings under our names."""
@@ -50,9 +48,9 @@ class Case:
         )
 
 
-@pytest.fixture(params=CASES)
-def case(request, fixtures_dir):
-    return Case(fixtures_dir / f'croc_clustering_{request.param}.npz')
+@pytest.fixture
+def case(recorded_croc_clustering):
+    return Case(recorded_croc_clustering)
 
 
 def random_problem(batch=3, heads=2, n=25, d=8, seed=0):

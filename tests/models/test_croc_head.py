@@ -10,8 +10,8 @@ from mmcroc.models import CrOCHead
 
 
 @pytest.mark.parity
-def test_losses_gradients_and_centres_reproduce_the_released_ones(fixtures_dir):
-    with np.load(fixtures_dir / 'croc_loss.npz') as arrays:
+def test_losses_gradients_and_centres_reproduce_the_released_ones(recorded_croc_loss):
+    with np.load(recorded_croc_loss) as arrays:
         want = {k: torch.as_tensor(arrays[k]) for k in arrays.files if k != 'cfg'}
         cfg = ast.literal_eval(str(arrays['cfg']))
     epochs = sorted(int(k.removeprefix('image_loss_ep')) for k in want if 'image_loss_ep' in k)

@@ -1,5 +1,7 @@
 """CrOC's training against the released implementation's, iteration by iteration."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from mmengine.hooks import Hook
@@ -8,13 +10,16 @@ from tests.released_training import recorded_runner, released_state
 
 
 class StopAfter(Hook):
-    """End training after some epochs, as if the rest had not been recorded."""
+    """End training after some iterations: the schedules are of more than was recorded."""
 
-    def __init__(self, epochs):
-        self.epochs = epochs
+    priority = 'LOWEST'
 
-    def after_train_epoch(self, runner):
-        runner.train_loop.stop_training = runner.epoch + 1 >= self.epochs
+    def __init__(self, iterations):
+        self.iterations = iterations
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter + 1 == self.iterations:
+            raise KeyboardInterrupt
 
 
 class Record(Hook):
@@ -35,23 +40,28 @@ class Record(Hook):
 
 
 @pytest.mark.parity
-def test_training_reproduces_the_released_one(fixtures_dir, tmp_path):
-    path = fixtures_dir / 'croc_training.npz'
+def test_training_reproduces_the_released_one(recorded_croc_training, tmp_path):
+    path = recorded_croc_training
     runner, rec = recorded_runner(path, tmp_path)
+    num = runner.train_dataloader.dataset.recorded
     record = Record()
     runner.register_hook(record)
-    runner.register_hook(StopAfter(rec.epochs // 2))
-    runner.train()
+    runner.register_hook(StopAfter(num))
+    with contextlib.suppress(KeyboardInterrupt):
+        runner.train()
 
     with np.load(path) as want:
-        model, num = runner.model, len(record.lr)
-        assert num == 4
+        model = runner.model
+        assert len(record.lr) == num > 0
         for i in range(num):
             losses = model.history[i]
             assert losses['loss_image'].item() == pytest.approx(want[f'image_loss_{i}'], rel=1e-5)
             assert losses['loss_cluster'].item() == pytest.approx(
                 want[f'centroid_loss_{i}'], rel=1e-5
             )
+            chosen = losses['num_clusters'] * rec.batch * rec.heads
+            valid = (losses['valid_clusters'] * chosen).item()
+            assert valid == pytest.approx(want[f'num_valid_{i}'], rel=1e-6)
             assert record.norm[i] == pytest.approx(want[f'grad_norm_max_{i}'], rel=1e-4)
             assert list(record.lr[i]) == pytest.approx([want['lr'][i]], rel=1e-12)
             assert max(record.wd[i]) == pytest.approx(want['wd'][i], rel=1e-12)
