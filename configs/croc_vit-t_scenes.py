@@ -1,7 +1,7 @@
 # CrOC, a tiny ViT, on scenes that the data set draws itself: the demo, minutes on 2 CPU cores,
 # nothing to download. 1,600 images of 96 px, views of 64 px, patches of 8 px, one process x 32,
 # 14 epochs = 700 iterations.
-_base_ = 'croc_vit-s_coco.py'
+_base_ = ['croc_vit-s_coco.py', '_base_/probes/scenes.py']
 
 model = dict(
     backbone=dict(
@@ -40,7 +40,8 @@ train_dataloader = dict(
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 auto_scale_lr = dict(base_batch_size=32)
-train_cfg = dict(max_epochs=14)
+# The probe runs before training, at half time and at the end.
+train_cfg = dict(max_epochs=14, val_interval=7)
 param_scheduler = [
     dict(
         type='mmcroc.WarmupCosineLR',
