@@ -27,8 +27,9 @@ class FeatureSegmentor(BaseSegmentor):
     ):
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone) if isinstance(backbone, dict) else backbone
-        # Parameters keep requires_grad, without which DistributedDataParallel refuses a model;
-        # nothing here computes a gradient.
+        self.backbone.requires_grad_(False)
+        # DistributedDataParallel refuses a model without a parameter to train.
+        self.unused = nn.Parameter(torch.zeros(()))
         self.train(False)
 
     def train(self, mode: bool = True):
