@@ -2,6 +2,7 @@
 
 from .clustering_iou import ClusteringIoU
 from .linear_ridge_iou import LinearRidgeIoU
+from .segmentation_iou import SegmentationIoU
 from .token_metric import TokenMetric
 
-__all__ = ['ClusteringIoU', 'LinearRidgeIoU', 'TokenMetric']
+__all__ = ['ClusteringIoU', 'LinearRidgeIoU', 'SegmentationIoU', 'TokenMetric']

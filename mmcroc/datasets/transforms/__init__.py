@@ -2,6 +2,7 @@
 
 from .colour import ColorJitter, GaussianBlur, RandomGrayscale, Solarize
 from .formatting import PackTwoViews
+from .labelled import RandomResizedCropWithLabels, ResizeLabels, ScoreAtInputSize
 from .loading import LoadMappedAnnotations
 from .two_views import TwoViews
 
@@ -11,6 +12,9 @@ __all__ = [
     'LoadMappedAnnotations',
     'PackTwoViews',
     'RandomGrayscale',
+    'RandomResizedCropWithLabels',
+    'ResizeLabels',
+    'ScoreAtInputSize',
     'Solarize',
     'TwoViews',
 ]
