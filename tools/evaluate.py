@@ -81,15 +81,18 @@ def read_config(args, model, protocol):
     cfg = Config.fromfile(path)
     cfg.model.backbone = dict(type='mmcroc.PretrainedBackbone', model=model)
     if 'decode_head' in cfg.model:
-        channels = PretrainedBackbone(model).out_channels
+        backbone = PretrainedBackbone(model)
+        channels = backbone.out_channels
         cfg.model.decode_head.update(in_channels=channels, channels=channels)
+        if 'test_cfg' in cfg.model.data_preprocessor:
+            cfg.model.data_preprocessor.test_cfg.size_divisor = backbone.stride
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)
         if not loader:
             continue
         if args.data_root is not None:
             loader.dataset.data_root = args.data_root
-        if args.batch_size is not None:
+        if args.batch_size is not None and loader.batch_size > 1:  # 1: images differ in size
             loader.batch_size = args.batch_size
         if args.num_workers is not None:
             loader.num_workers = args.num_workers

@@ -31,13 +31,15 @@ def mini_config(stem, roots, work_dir):
     cfg = Config.fromfile(CONFIGS / 'eval' / f'{stem}.py')
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(name):
-            cfg[name].update(batch_size=2, num_workers=0, persistent_workers=False)
+            batch_size = min(2, cfg[name].batch_size)
+            cfg[name].update(batch_size=batch_size, num_workers=0, persistent_workers=False)
             cfg[name].dataset.data_root = str(roots[data])
             cfg[name].dataset.pop('fraction', None)
     cfg.model.backbone.model = 'rgb'
     if 'decode_head' in cfg.model:
         cfg.model.decode_head.update(in_channels=5, channels=5)
-        cfg.train_cfg.update(max_epochs=1, val_interval=1)
+        length = 'max_iters' if 'max_iters' in cfg.train_cfg else 'max_epochs'
+        cfg.train_cfg.update({length: 1}, val_interval=1)
     else:
         cfg.test_evaluator.update(num_restarts=1, seeds=[0, 1])
     cfg.update(work_dir=str(work_dir), log_level='WARNING', experiment_name=stem)

@@ -150,7 +150,7 @@ def test_code_in_a_checkpoints_config_is_not_run(tmp_path):
 
 def test_it_stays_frozen_and_knows_its_channels():
     backbone = MODELS.build(dict(type='mmcroc.PretrainedBackbone', model='random:deit-tiny'))
-    assert backbone.out_channels == 192
+    assert (backbone.out_channels, backbone.stride) == (192, 16)
     before = {k: v.clone() for k, v in backbone.state_dict().items()}
     backbone.train().init_weights()
     assert not backbone.training and not any(p.requires_grad for p in backbone.parameters())

@@ -104,8 +104,16 @@ class PretrainedBackbone(BaseModule):
     @property
     def out_channels(self) -> int:
         """Channels of the feature map."""
+        return self._example().shape[1]
+
+    @property
+    def stride(self) -> int:
+        """Side of a patch, pixels."""
+        return 224 // self._example().shape[2]
+
+    def _example(self):
         device = next((p.device for p in self.parameters()), 'cpu')
-        return self(torch.zeros(1, 3, 224, 224, device=device))[0].shape[1]
+        return self(torch.zeros(1, 3, 224, 224, device=device))[0]
 
     def init_weights(self):
         """Weights are there."""
