@@ -3,9 +3,13 @@
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from PIL import Image
 
 from mmcroc.engine.hooks.before_after_hook import BEFORE
+from mmcroc.registry import DATASETS
+from tests.evaluation.mini_data import make_voc
 from tests.paths import CONFIGS
 
 
@@ -92,3 +96,47 @@ def test_a_resumed_run_compares_with_the_start_of_the_first(probed, tmp_path):
     log = max(tmp_path.glob('*/*.log'), key=lambda path: path.stat().st_mtime).read_text()
     want = probed[2].split('What training gained:')[1].split('\n\n')[0]
     assert log.split('What training gained:')[1].split('\n\n')[0] == want
+
+
+def test_the_probe_on_voc_sees_the_colours_that_training_sees(tmp_path):
+    """A red image stays red in the model; masks keep their labels."""
+    make_voc(tmp_path)
+    for path in (tmp_path / 'JPEGImages').glob('*.jpg'):
+        Image.new('RGB', (64, 48), (255, 0, 0)).save(path)
+    cfg = Config.fromfile(CONFIGS / '_base_' / 'probes' / 'voc.py')
+    init_default_scope('mmpretrain')
+    train = cfg.val_evaluator[1].train_dataloader.dataset
+    for settings in (cfg.val_dataloader.dataset, train):
+        settings = dict(settings, data_root=str(tmp_path))
+        settings.pop('indices', None)
+        sample = DATASETS.build(settings)[0]
+        assert sample['inputs'].shape == (3, 224, 224)
+        red, green, blue = sample['inputs'].float().mean((1, 2)).tolist()
+        assert red > 250 and green < 5 and blue < 5
+        labels = set(sample['data_samples'].gt_sem_seg.data.unique().tolist())
+        assert labels == {0, 1, 8, 12, 15, 20, 255}
+
+
+def test_a_pretraining_config_can_validate_on_voc(tmp_path):
+    """As the README has it: two bases and an interval."""
+    make_voc(tmp_path)
+    bases = [str(CONFIGS / name) for name in ('croc_vit-s_coco.py', '_base_/probes/voc.py')]
+    path = tmp_path / 'mine.py'
+    path.write_text(f'_base_ = {bases}\ntrain_cfg = dict(val_interval=10)\n')
+    cfg = Config.fromfile(path)
+    loaders = [cfg.val_dataloader, cfg.val_evaluator[1].train_dataloader]
+    for loader in loaders:
+        loader.update(num_workers=0, batch_size=2)
+        loader.dataset.data_root = str(tmp_path)
+    loaders[1].dataset.pop('indices')
+    cfg.val_evaluator[0].update(num_restarts=1, seeds=[0])
+    cfg.model.backbone.arch = dict(
+        embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=48
+    )
+    cfg.model.neck.update(in_channels=24, num_prototypes=8, num_cluster_prototypes=8)
+    cfg.model.head.update(num_prototypes=8, num_cluster_prototypes=8)
+    cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
+    cfg.custom_hooks = []
+    cfg.update(work_dir=str(tmp_path), experiment_name='probe_voc', log_level='WARNING')
+    metrics = Runner.from_cfg(cfg).val()
+    assert metrics['clustering-probe/mIoU'] > 0 and metrics['linear-ridge/mIoU'] > 0

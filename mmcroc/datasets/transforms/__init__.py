@@ -3,13 +3,14 @@
 from .colour import ColorJitter, GaussianBlur, RandomGrayscale, Solarize
 from .formatting import PackTwoViews
 from .labelled import RandomResizedCropWithLabels, ResizeLabels, ScoreAtInputSize
-from .loading import LoadMappedAnnotations
+from .loading import LoadMappedAnnotations, LoadRGBImage
 from .two_views import TwoViews
 
 __all__ = [
     'ColorJitter',
     'GaussianBlur',
     'LoadMappedAnnotations',
+    'LoadRGBImage',
     'PackTwoViews',
     'RandomGrayscale',
     'RandomResizedCropWithLabels',

@@ -1,6 +1,7 @@
-"""Loading of labels."""
+"""Loading of labels and of labelled images."""
 
 import numpy as np
+from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations
 
 from mmcroc.registry import TRANSFORMS
@@ -30,3 +31,19 @@ class LoadMappedAnnotations(LoadAnnotations):
             table = np.arange(256, dtype=np.uint8)
             table[list(label_map)] = list(label_map.values())
             results['gt_seg_map'] = table[results['gt_seg_map']]
+
+
+@TRANSFORMS.register_module()
+class LoadRGBImage(LoadImageFromFile):
+    """mmcv's ``LoadImageFromFile``, red first.
+
+    mmcv reads blue first and leaves it to MMSegmentation's preprocessor to turn round; mmcroc's
+    pretraining is red first from the file on, and so has to be what validates it.
+    """
+
+    def transform(self, results):
+        """See the class."""
+        results = super().transform(results)
+        if results is not None:
+            results['img'] = np.ascontiguousarray(results['img'][..., ::-1])
+        return results
