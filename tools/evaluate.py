@@ -4,7 +4,8 @@
         --data voc --data-root data/VOCdevkit/VOC2012 --work-dir work_dirs/voc
 
 MODEL is a checkpoint, a timm model (timm:vit_small_patch16_224.dino), a name of MMPretrain's,
-'random' or 'rgb'; see mmcroc.apis.load_backbone. Results go to WORK_DIR/results.json.
+'random' or 'rgb'; see mmcroc.apis.load_backbone. Results go to WORK_DIR/results.json, a picture of
+the first images' predictions to WORK_DIR/predictions.png.
 """
 
 import argparse
@@ -26,6 +27,7 @@ import mmcroc
 from mmcroc.engine.launch import prepare_cpu_ranks
 from mmcroc.evaluation.reporting import mean_and_spread
 from mmcroc.models.backbones import PretrainedBackbone
+from mmcroc.visualization import prediction_sheet
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs' / 'eval'
 PACKAGES = (
@@ -109,7 +111,11 @@ def read_config(args, model, protocol):
 
 
 def evaluate(args, model, protocol):
-    """Train what the protocol trains, test, and return everything about it, ready for JSON."""
+    """Train what the protocol trains, and test.
+
+    Returns:
+        tuple: Everything about it, ready for JSON; examples for the picture; the classes' colours.
+    """
     cfg = read_config(args, model, protocol)
     prepare_cpu_ranks(cfg)
     began = time.perf_counter()
@@ -120,13 +126,15 @@ def evaluate(args, model, protocol):
     else:
         runner.test()
         evaluator = runner.test_loop.evaluator
-    report = dict(evaluator.metrics[0].report)
+    (metric,) = evaluator.metrics
+    report = dict(metric.report)
     report['settings'] = dict(report.get('settings', {}), seed=runner.seed, ranks=runner.world_size)
     for name in ('optim_wrapper', 'param_scheduler', 'train_cfg'):
         if cfg.get(name):
             report['settings'][name] = cfg.to_dict()[name]
     report['seconds'] = time.perf_counter() - began
-    return dict(model=model, data=args.data, **report)
+    palette = (evaluator.dataset_meta or {}).get('palette')
+    return dict(model=model, data=args.data, **report), metric.examples, palette
 
 
 def versions():
@@ -157,16 +165,20 @@ def table(results):
 
 def main():
     args = parse_args()
-    results = []
+    results, columns = [], {}
     for model in dict.fromkeys([args.model, *args.baseline]):
         for protocol in args.protocol:
-            results.append(evaluate(args, model, protocol))
+            result, examples, palette = evaluate(args, model, protocol)
+            results.append(result)
+            columns[f'{model} {protocol}'] = examples
             if is_main_process():
                 # After each: a failure later on loses nothing.
                 path = args.work_dir / 'results.json'
                 path.write_text(json.dumps(dict(versions=versions(), results=results), indent=1))
+                sheet = prediction_sheet(columns, len(result['classes']), palette)
+                sheet.save(args.work_dir / 'predictions.png')
     if is_main_process():
-        print(f'\n{table(results)}\nResults: {path}')
+        print(f'\n{table(results)}\nResults: {path}\nPictures: {path.parent}/predictions.png')
 
 
 if __name__ == '__main__':

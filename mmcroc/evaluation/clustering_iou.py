@@ -167,7 +167,10 @@ class ClusteringIoU(TokenMetric):
                 **self.kmeans_settings,
             ).labels
             counts = all_reduce_sum(self._compare(labels, num_clusters))
-            counts = merge_clusters(counts, self.matching(counts))
+            mapping = self.matching(counts)
+            if not outcomes:
+                self.examples = self._examples(labels, mapping)
+            counts = merge_clusters(counts, mapping)
             iou = intersection_over_union(counts, self.absent)
             accuracy = counts.diagonal().sum() / counts.sum()
             outcomes.append((iou.cpu(), mean_iou(iou).cpu(), accuracy.cpu()))
@@ -208,6 +211,21 @@ class ClusteringIoU(TokenMetric):
                 torch.cat(clusters), masks, num_clusters, len(self.classes), self.ignore_index
             ).cpu()
         return counts
+
+    def _examples(self, labels, mapping):
+        """Predictions of the first images, for a look."""
+        examples = []
+        maps = labels.split([h * w for h, w in self.grids])
+        for number, flat, grid, mask in zip(
+            self.numbers, maps, self.grids, self.masks, strict=True
+        ):
+            if number >= self.NUM_EXAMPLES:
+                break
+            clusters = resize_nearest(flat.view(grid), mask.shape).cpu()
+            prediction = mapping[clusters].to(torch.uint8).numpy()
+            label = mask.clamp(max=255).to(torch.uint8).numpy()
+            examples.append(dict(img_path=self.paths[number], label=label, prediction=prediction))
+        return examples
 
     def _report(self, iou, miou, accuracy, size, num_tokens, seconds):
         spread = miou.std() if len(miou) > 1 else torch.zeros(())

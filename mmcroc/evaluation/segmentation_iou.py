@@ -22,7 +22,11 @@ class SegmentationIoU(IoUMetric):
 
     Attributes:
         report (dict): Everything about the last evaluation, on the main process.
+        examples (list[dict]): This rank's first ``NUM_EXAMPLES`` images, for a look: ``img_path``,
+            ``label`` and ``prediction`` (uint8 arrays).
     """
+
+    NUM_EXAMPLES = 8
 
     def __init__(self, protocol, absent='zero', ignore_index=255, **kwargs):
         if absent not in ('zero', 'nan'):
@@ -31,6 +35,20 @@ class SegmentationIoU(IoUMetric):
         self.protocol = protocol
         self.absent = absent
         self.report = {}
+        self.examples = []
+
+    def process(self, data_batch, data_samples):
+        """As MMSegmentation's, and the first images are kept."""
+        if not self.results:
+            self.examples = []
+        for sample in data_samples[: self.NUM_EXAMPLES - len(self.examples)]:
+            label, prediction = (
+                sample[key]['data'].squeeze(0).to('cpu', torch.uint8).numpy()
+                for key in ('gt_sem_seg', 'pred_sem_seg')
+            )
+            path = sample.get('img_path', '')
+            self.examples.append(dict(img_path=path, label=label, prediction=prediction))
+        super().process(data_batch, data_samples)
 
     def compute_metrics(self, results):
         """Metrics in percent from the areas (intersection, union, prediction, label) of images."""

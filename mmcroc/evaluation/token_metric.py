@@ -26,7 +26,11 @@ class TokenMetric(BaseMetric):
 
     Attributes:
         report (dict): Everything about the last evaluation, ready for JSON.
+        examples (list[dict]): Of this rank's among the first ``NUM_EXAMPLES`` images, for a look:
+            ``img_path``, ``label`` and ``prediction`` (uint8 arrays).
     """
+
+    NUM_EXAMPLES = 8
 
     def __init__(self, protocol, classes=None, ignore_index=255):
         super().__init__(prefix=protocol)
@@ -34,6 +38,8 @@ class TokenMetric(BaseMetric):
         self._classes = classes
         self.ignore_index = ignore_index
         self.report = {}
+        self.examples = []
+        self.paths = {}
         self.num_processed = 0
 
     @property
@@ -75,7 +81,10 @@ class TokenMetric(BaseMetric):
         for sample in data_samples:
             name = sample.get('img_path', f'image {self.num_processed} of rank {get_rank()}')
             tokens, mask = self._tokens(sample, name), self._mask(sample, name)
-            self.add(get_rank() + get_world_size() * self.num_processed, tokens, mask)
+            number = get_rank() + get_world_size() * self.num_processed
+            if number < self.NUM_EXAMPLES:
+                self.paths[number] = name
+            self.add(number, tokens, mask)
             self.num_processed += 1
 
     def evaluate(self, size):

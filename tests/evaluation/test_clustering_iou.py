@@ -151,6 +151,15 @@ def test_report_names_protocol_settings_and_classes():
     np.testing.assert_allclose(np.mean(report['iou_per_seed'], 1), report['mIoU_per_seed'])
 
 
+def test_examples_are_the_matched_predictions_of_the_first_images():
+    _, metric = evaluate([hand_made()] * 10)
+    assert len(metric.examples) == 8
+    for example in metric.examples:
+        assert example['img_path'] == 'image.png'
+        assert example['prediction'].tolist() == [[0, 0, 0, 1, 1, 1], [2, 2, 2, 2, 2, 1]]
+        assert example['label'].tolist() == hand_made()['gt_sem_seg']['data'][0].tolist()
+
+
 def test_config_builds_it_by_its_prefix():
     assert METRICS.build(dict(type='mmcroc.ClusteringIoU')).prefix == 'clustering-leopart'
 

@@ -42,3 +42,12 @@ def test_report_has_every_class():
 def test_unknown_rule_for_absent_classes_is_refused():
     with pytest.raises(ValueError, match='absent'):
         SegmentationIoU('linear-test', absent='skip')
+
+
+def test_examples_are_the_first_images_of_each_evaluation():
+    metric = SegmentationIoU('linear-test')
+    evaluated(metric)
+    evaluated(metric)
+    assert len(metric.examples) == 2
+    want = maps(1)['pred_sem_seg']['data'][0]
+    assert (metric.examples[1]['prediction'] == want.numpy()).all()

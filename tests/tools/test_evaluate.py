@@ -6,6 +6,7 @@ import runpy
 import sys
 
 import pytest
+from PIL import Image
 
 from tests.evaluation.mini_data import make_voc
 from tests.paths import CONFIGS, TOOLS
@@ -43,6 +44,8 @@ def test_one_command_gives_a_table_of_models_and_protocols(voc, tmp_path):
         assert f'{result["metrics"]["mIoU"]:.2f}' in table
         assert len(result['iou_per_seed'][0]) == len(result['classes']) == 21
         assert result['seconds'] > 0 and result['settings']['seed'] == 0
+    with Image.open(tmp_path / 'predictions.png') as sheet:
+        assert sheet.size[0] > sheet.size[1]  # image, labels, four predictions; three rows
     clustering = found['rgb', 'clustering-leopart']
     assert clustering['settings']['seeds'] == [0, 1] and len(clustering['mIoU_per_seed']) == 2
     assert found['rgb', 'linear-leopart']['settings']['optim_wrapper']['optimizer']['type'] == 'SGD'
