@@ -10,6 +10,9 @@ default_hooks = dict(
     checkpoint=dict(type='mmcroc.AtomicCheckpointHook', interval=10, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     exact_resume=dict(type='mmcroc.ExactResumeHook'),
+    # Both do nothing without a validation, such as _base_/probes brings.
+    fit_probes=dict(type='mmcroc.FitProbesHook'),
+    before_after=dict(type='mmcroc.BeforeAfterHook'),
     unreadable_images=dict(type='mmcroc.UnreadableImagesHook', max_unreadable=10),
 )
 

@@ -10,6 +10,10 @@ Papers take things from the panoptic masks and stuff from the stuff pixel maps. 
 MMSegmentation users hold have both, and are the default here: say so beside a number.
 """
 
+import math
+
+import numpy as np
+
 from mmcroc.registry import DATASETS
 
 from .label_table import IGNORE, LabelTableDataset, label_table
@@ -61,19 +65,38 @@ class COCOSupercategoryDataset(LabelTableDataset):
             'class', the classes themselves (written from panoptic masks by
             ``tools/dataset_converters/coco_panoptic.py``).
         seg_map_suffix (str): Default: the suffix that goes with ``label_ids``.
+        fraction (float): Keep a random part of the images, always the same one: linear evaluation
+            trains on a tenth of train2017.
         **kwargs: As ``BaseSegDataset``. ``ann_file`` takes a list of image names, such as the
             curated validation images of the IIC/PiCIE/STEGO protocols.
     """
 
     SUFFIXES = {'train': '_labelTrainIds.png', 'raw': '.png', 'class': '.png'}
 
-    def __init__(self, label_ids='train', img_suffix='.jpg', seg_map_suffix=None, **kwargs):
+    def __init__(
+        self,
+        label_ids='train',
+        img_suffix='.jpg',
+        seg_map_suffix=None,
+        fraction=1.0,
+        **kwargs,
+    ):
+        if not 0 < fraction <= 1:
+            raise ValueError(f'{type(self).__name__}: fraction must be in (0, 1], got {fraction}')
+        self.fraction = fraction
         super().__init__(
             label_ids=label_ids,
             img_suffix=img_suffix,
             seg_map_suffix=seg_map_suffix or self.SUFFIXES.get(label_ids),
             **kwargs,
         )
+
+    def load_data_list(self):
+        """As ``BaseSegDataset``, the wanted part of it."""
+        data_list = super().load_data_list()
+        number = math.ceil(self.fraction * len(data_list))
+        chosen = np.random.default_rng(0).permutation(len(data_list))[:number]
+        return [data_list[index] for index in sorted(chosen)]
 
 
 @DATASETS.register_module()

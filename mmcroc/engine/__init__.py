@@ -2,8 +2,10 @@
 
 from .hooks import (
     AtomicCheckpointHook,
+    BeforeAfterHook,
     DeferredRuntimeInfoHook,
     ExactResumeHook,
+    FitProbesHook,
     MomentumTeacherHook,
     OptimStepSchedulerHook,
     SetEpochHook,
@@ -19,8 +21,10 @@ from .optim import (
 
 __all__ = [
     'AtomicCheckpointHook',
+    'BeforeAfterHook',
     'DeferredRuntimeInfoHook',
     'ExactResumeHook',
+    'FitProbesHook',
     'GroupedOptimWrapperConstructor',
     'MomentumTeacherHook',
     'OptimStepSchedulerHook',

@@ -1,17 +1,22 @@
 """Registered modules. They wire; the arithmetic is in ``mmcroc.functional``."""
 
-from .backbones import VisionTransformer
+from .backbones import ColourPosition, PretrainedBackbone, TimmBackbone, VisionTransformer
 from .data_preprocessor import TwoViewDataPreprocessor
 from .heads import CrOCHead
 from .necks import CrOCNeck
+from .segmentors import FeatureSegmentor
 from .selfsup import CrOC
 from .target_generators import OnlineClustering
 
 __all__ = [
+    'ColourPosition',
     'CrOC',
     'CrOCHead',
     'CrOCNeck',
+    'FeatureSegmentor',
     'OnlineClustering',
+    'PretrainedBackbone',
+    'TimmBackbone',
     'TwoViewDataPreprocessor',
     'VisionTransformer',
 ]

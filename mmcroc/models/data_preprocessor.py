@@ -20,8 +20,8 @@ class TwoViewDataPreprocessor(SelfSupDataPreprocessor):
 
         Args:
             data: ``inputs``, a list of two (B, 3, S, S) tensors, and ``data_samples``, a list of
-                B data samples with metainfo ``view_boxes`` (2, 5). One (B, 3, H, W) tensor does
-                for feature extraction.
+                B data samples with metainfo ``view_boxes`` (2, 5). To extract features or to
+                validate: one (B, 3, H, W) tensor, or a list of B images (3, H, W) of one size.
             training: Unused.
 
         Returns:
@@ -29,6 +29,8 @@ class TwoViewDataPreprocessor(SelfSupDataPreprocessor):
             single images; ``data_samples``; ``view_boxes`` (2, B, 5) where there are two views.
         """
         views, samples = data['inputs'], data.get('data_samples')
+        if not torch.is_tensor(views) and views[0].dim() == 3:
+            views = self._stack(views)
         if torch.is_tensor(views):
             return dict(inputs=self._normalise(self._to_device(views)), data_samples=samples)
         if len(views) != 2 or samples is None:
@@ -43,6 +45,15 @@ class TwoViewDataPreprocessor(SelfSupDataPreprocessor):
         return dict(
             inputs=self._normalise(images), data_samples=samples, view_boxes=self._to_device(boxes)
         )
+
+    @staticmethod
+    def _stack(images):
+        shapes = sorted({tuple(image.shape) for image in images})
+        if len(shapes) > 1:
+            raise ValueError(
+                f'images of one batch have shapes {shapes}: resize them alike, or use batch_size=1'
+            )
+        return torch.stack(list(images))
 
     def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
         if self.device.type == 'cuda' and not tensor.is_pinned():

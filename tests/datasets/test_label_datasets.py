@@ -168,3 +168,25 @@ def test_samples_do_not_store_the_label_map(folder):
 def test_unknown_label_ids_are_refused_by_name(folder):
     with pytest.raises(ValueError, match=r"COCOThings12Dataset: label_ids .* got 'panoptic'"):
         build(folder, 'COCOThings12Dataset', label_ids='panoptic')
+
+
+def test_map_of_another_size_than_its_image_is_refused_by_name(folder):
+    Image.new('RGB', (16, 17)).save(folder / 'img' / 'a.png')
+    pipeline = [{'type': 'mmseg.LoadImageFromFile'}, {'type': LOADERS[1]}]
+    dataset = build(folder, 'KITTISTEPDataset', pipeline=pipeline)
+    with pytest.raises(ValueError, match=r'ann/a\.png is \(16, 16\), its image .*img/a\.png'):
+        dataset[0]
+
+
+def test_a_fraction_of_coco_is_always_the_same_and_no_other_than_asked(folder):
+    (folder / 'list.txt').write_text('\n'.join(str(i) for i in range(50)))
+
+    def names(fraction):
+        dataset = build(folder, 'COCOStuff15Dataset', fraction=fraction, pipeline=[])
+        return [Path(dataset[i]['img_path']).stem for i in range(len(dataset))]
+
+    tenth = names(0.1)
+    assert len(tenth) == 5 and tenth == names(0.1) and set(tenth) < set(names(1.0))
+    assert tenth != names(1.0)[:5]
+    with pytest.raises(ValueError, match='fraction'):
+        names(0)

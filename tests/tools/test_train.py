@@ -16,6 +16,10 @@ SHORT = [
     'train_dataloader.num_workers=0',
     'default_hooks.logger.interval=1',
 ]
+SMALL_PROBE = [
+    'val_dataloader.dataset.num_images=3',
+    'val_evaluator.1.train_dataloader.dataset.num_images=3',
+]
 
 
 def call(*command, **env):
@@ -40,6 +44,7 @@ def test_the_demo_trains_and_says_where_things_are(tmp_path):
         tmp_path,
         '--cfg-options',
         *SHORT,
+        *SMALL_PROBE,
         'train_dataloader.dataset.num_images=4',
     )
     assert done.returncode == 0, done.stderr
@@ -52,6 +57,8 @@ def test_the_demo_trains_and_says_where_things_are(tmp_path):
         assert f'{name}: ' in logged
     for name in ('valid_clusters', 'grad_norm', 'weight_decay', 'teacher_momentum', 'lr'):
         assert f'{name}: ' in logged
+    table = logged.split('What training gained:')[1]
+    assert 'clustering-probe/mIoU' in table and 'linear-ridge/mIoU' in table
     for name in ('teacher_temperature', 'data_time', 'images_per_second'):
         assert f'{name}: ' in logged
 
@@ -66,6 +73,7 @@ def test_two_processes_train_on_a_cpu(tmp_path):
         tmp_path,
         '--cfg-options',
         *SHORT,
+        *SMALL_PROBE,
         'train_dataloader.dataset.num_images=8',
         PORT='29533',
         PATH=f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}',

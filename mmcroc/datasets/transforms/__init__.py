@@ -2,15 +2,20 @@
 
 from .colour import ColorJitter, GaussianBlur, RandomGrayscale, Solarize
 from .formatting import PackTwoViews
-from .loading import LoadMappedAnnotations
+from .labelled import RandomResizedCropWithLabels, ResizeLabels, ScoreAtInputSize
+from .loading import LoadMappedAnnotations, LoadRGBImage
 from .two_views import TwoViews
 
 __all__ = [
     'ColorJitter',
     'GaussianBlur',
     'LoadMappedAnnotations',
+    'LoadRGBImage',
     'PackTwoViews',
     'RandomGrayscale',
+    'RandomResizedCropWithLabels',
+    'ResizeLabels',
+    'ScoreAtInputSize',
     'Solarize',
     'TwoViews',
 ]

@@ -1,8 +1,10 @@
 """Hooks."""
 
 from .atomic_checkpoint_hook import AtomicCheckpointHook
+from .before_after_hook import BeforeAfterHook
 from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 from .exact_resume_hook import ExactResumeHook
+from .fit_probes_hook import FitProbesHook
 from .momentum_teacher_hook import MomentumTeacherHook
 from .optim_step_scheduler_hook import OptimStepSchedulerHook
 from .set_epoch_hook import SetEpochHook
@@ -11,8 +13,10 @@ from .unreadable_images_hook import UnreadableImagesHook
 
 __all__ = [
     'AtomicCheckpointHook',
+    'BeforeAfterHook',
     'DeferredRuntimeInfoHook',
     'ExactResumeHook',
+    'FitProbesHook',
     'MomentumTeacherHook',
     'OptimStepSchedulerHook',
     'SetEpochHook',

@@ -1,3 +1,12 @@
+from .colour_position import ColourPosition
+from .pretrained_backbone import PretrainedBackbone, load_backbone
+from .timm_backbone import TimmBackbone
 from .vision_transformer import VisionTransformer
 
-__all__ = ['VisionTransformer']
+__all__ = [
+    'ColourPosition',
+    'PretrainedBackbone',
+    'TimmBackbone',
+    'VisionTransformer',
+    'load_backbone',
+]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmcroc.functional.distributed import differentiable_all_reduce_mean
 from mmcroc.functional.online_clustering import cluster_representations
 from mmcroc.functional.view_geometry import patch_positions
+from mmcroc.models.dense_tokens import dense_tokens, hand_out_tokens
 from mmcroc.registry import MODELS
 
 
@@ -93,12 +94,15 @@ class CrOC(BaseSelfSupervisor):
 
         Args:
             inputs: (2B, 3, S, S) views to train, (B, 3, H, W) images to extract features.
-            data_samples: Unused.
-            mode: ``'tensor'`` or ``'loss'``.
+            data_samples: B, for ``'predict'``.
+            mode: ``'loss'``, ``'tensor'``, or ``'predict'``: the data samples with the teacher's
+                ``tokens``, for metrics such as ``ClusteringIoU``.
             view_boxes: (2, B, 5) crop boxes and flips, for the loss.
         """
         if mode == 'loss':
             return self.loss(inputs, data_samples, view_boxes)
+        if mode == 'predict':
+            return hand_out_tokens(self.extract_feat(inputs)[0], data_samples)
         return super().forward(inputs, data_samples, mode)
 
     @torch.no_grad()
@@ -111,9 +115,7 @@ class CrOC(BaseSelfSupervisor):
         Returns:
             One (B, C, H / patch, W / patch) map of final normed patch tokens.
         """
-        backbone = self.teacher['backbone']
-        tokens = backbone.forward_tapped(inputs).tokens
-        return (tokens.mT.unflatten(-1, backbone.grid_size(inputs)),)
+        return (dense_tokens(self.teacher['backbone'], inputs),)
 
     def loss(
         self, inputs: Tensor, data_samples, view_boxes: Tensor, seeds: Tensor | None = None

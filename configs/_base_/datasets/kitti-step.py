@@ -1,0 +1,25 @@
+# KITTI-STEP, as tools/dataset_converters/kitti_step.py writes it: 5,027 training and 2,981
+# validation frames, 19 classes.
+train_dataloader = dict(
+    num_workers=8,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='mmcroc.KITTISTEPDataset',
+        data_root='data/kitti_step',
+        data_prefix=dict(img_path='img_dir/train', seg_map_path='ann_dir/train'),
+    ),
+)
+val_dataloader = dict(
+    batch_size=16,
+    num_workers=8,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='mmcroc.KITTISTEPDataset',
+        data_root='data/kitti_step',
+        data_prefix=dict(img_path='img_dir/val', seg_map_path='ann_dir/val'),
+    ),
+)
+test_dataloader = val_dataloader

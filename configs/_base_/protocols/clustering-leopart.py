@@ -1,0 +1,35 @@
+# Protocol clustering-leopart: no training. Validation images squashed to 448x448; all tokens
+# standardised, 50 principal components, k-means with K = classes (100 iterations, best of 5
+# starts), maps and masks compared at 100x100, Hungarian matching over the whole set, mean IoU over
+# all classes, a class without pixels counting 0; mean and spread over five seeds.
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmcroc.LoadMappedAnnotations'),
+    dict(type='Resize', scale=(448, 448), keep_ratio=False),
+    dict(type='PackSegInputs'),
+]
+model = dict(
+    type='mmcroc.FeatureSegmentor',
+    data_preprocessor=dict(
+        type='SegDataPreProcessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+    ),
+    backbone=dict(type='mmcroc.PretrainedBackbone', model='random:deit-small/16'),
+)
+val_evaluator = dict(
+    type='mmcroc.ClusteringIoU',
+    protocol='clustering-leopart',
+    num_clusters='classes',
+    pca_dim=50,
+    num_iterations=100,
+    num_restarts=5,
+    seeds=[0, 1, 2, 3, 4],
+    map_size=100,
+    matching='hungarian',
+    absent='zero',
+)
+test_evaluator = val_evaluator
+val_cfg = dict()
+test_cfg = dict()

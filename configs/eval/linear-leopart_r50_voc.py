@@ -1,0 +1,7 @@
+# linear-leopart, ResNet-50 (14x14 tokens), 1,449 validation images, 21 classes with background.
+_base_ = 'linear-leopart_vit-s_voc.py'
+
+model = dict(
+    backbone=dict(model='random:resnet50'),
+    decode_head=dict(in_channels=2048, channels=2048),
+)

@@ -1,0 +1,11 @@
+# linear-leopart, ViT-S/16, 5,000 validation images, 15 super-categories; 1 GPU x 120 images.
+# The weights: --cfg-options model.backbone.model=CHECKPOINT, or tools/evaluate.py.
+_base_ = [
+    '../_base_/datasets/coco-stuff.py',
+    '../_base_/protocols/linear-leopart.py',
+    '../_base_/evaluation_runtime.py',
+]
+model = dict(decode_head=dict(num_classes=15))
+train_dataloader = dict(batch_size=120, dataset=dict(pipeline={{_base_.train_pipeline}}))
+val_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))
+test_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))

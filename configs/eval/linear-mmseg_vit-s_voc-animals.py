@@ -1,0 +1,16 @@
+# linear-mmseg, ViT-S/16, 222 validation images, 7 classes; 1 GPU x 16 images.
+# The weights: --cfg-options model.backbone.model=CHECKPOINT, or tools/evaluate.py.
+_base_ = [
+    '../_base_/datasets/voc-animals.py',
+    '../_base_/protocols/linear-mmseg.py',
+    '../_base_/evaluation_runtime_iters.py',
+]
+model = dict(decode_head=dict(num_classes=7))
+train_dataloader = dict(
+    batch_size=16,
+    sampler=dict(type='InfiniteSampler'),
+    dataset=dict(pipeline={{_base_.train_pipeline}}),
+)
+# Images differ in size.
+val_dataloader = dict(batch_size=1, dataset=dict(pipeline={{_base_.test_pipeline}}))
+test_dataloader = dict(batch_size=1, dataset=dict(pipeline={{_base_.test_pipeline}}))

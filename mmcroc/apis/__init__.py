@@ -1,0 +1,5 @@
+"""What other programs call."""
+
+from mmcroc.models.backbones import load_backbone
+
+__all__ = ['load_backbone']

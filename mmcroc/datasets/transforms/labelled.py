@@ -1,0 +1,72 @@
+"""Transforms of images with their label maps."""
+
+import cv2
+from mmcv.transforms import BaseTransform
+
+from mmcroc.registry import TRANSFORMS
+
+from .geometry import sample_crop_box
+
+
+@TRANSFORMS.register_module()
+class RandomResizedCropWithLabels(BaseTransform):
+    """Crop a random part and resize it; the image bilinear, label maps nearest.
+
+    Required and modified keys: ``img``, those of ``seg_fields``, ``img_shape``.
+
+    Args:
+        size (int): Side of the result, pixels.
+        scale (tuple[float, float]): Range of the crop's share of the area.
+        ratio (tuple[float, float]): Range of the crop's width / height.
+    """
+
+    def __init__(self, size, scale=(0.8, 1.0), ratio=(3 / 4, 4 / 3)):
+        self.size, self.scale, self.ratio = size, tuple(scale), tuple(ratio)
+
+    def transform(self, results):
+        """See the class."""
+        height, width = results['img'].shape[:2]
+        x, y, w, h = (
+            round(value) for value in sample_crop_box(height, width, self.scale, self.ratio)
+        )
+        fields = dict.fromkeys(results.get('seg_fields', ()), cv2.INTER_NEAREST)
+        for key, interpolation in {'img': cv2.INTER_LINEAR, **fields}.items():
+            crop = results[key][y : y + h, x : x + w]
+            results[key] = cv2.resize(crop, (self.size, self.size), interpolation=interpolation)
+        results['img_shape'] = (self.size, self.size)
+        return results
+
+
+@TRANSFORMS.register_module()
+class ResizeLabels(BaseTransform):
+    """Resize label maps alone, by nearest neighbour: a loss at another size than the image's.
+
+    Modified keys: those of ``seg_fields``.
+
+    Args:
+        size (int): Side of the result, pixels.
+    """
+
+    def __init__(self, size):
+        self.size = size
+
+    def transform(self, results):
+        """See the class."""
+        for key in results.get('seg_fields', ()):
+            results[key] = cv2.resize(
+                results[key], (self.size, self.size), interpolation=cv2.INTER_NEAREST
+            )
+        return results
+
+
+@TRANSFORMS.register_module()
+class ScoreAtInputSize(BaseTransform):
+    """Compare predictions with labels at the size of the input instead of the file's.
+
+    MMSegmentation resizes predictions to ``ori_shape``; here that becomes ``img_shape``.
+    """
+
+    def transform(self, results):
+        """See the class."""
+        results['ori_shape'] = results['img_shape'][:2]
+        return results

@@ -1,0 +1,8 @@
+"""Metrics: dense features in, a table out. Each number carries its protocol's name."""
+
+from .clustering_iou import ClusteringIoU
+from .linear_ridge_iou import LinearRidgeIoU
+from .segmentation_iou import SegmentationIoU
+from .token_metric import TokenMetric
+
+__all__ = ['ClusteringIoU', 'LinearRidgeIoU', 'SegmentationIoU', 'TokenMetric']

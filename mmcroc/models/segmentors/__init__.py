@@ -1,0 +1,3 @@
+from .feature_segmentor import FeatureSegmentor
+
+__all__ = ['FeatureSegmentor']

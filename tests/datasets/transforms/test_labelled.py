@@ -1,0 +1,43 @@
+"""Transforms that keep label maps with their images."""
+
+import numpy as np
+import pytest
+
+from mmcroc.registry import TRANSFORMS
+
+
+def results(seed=0):
+    """An image that shows its labels: grey value 10 times the class."""
+    rng = np.random.default_rng(seed)
+    mask = rng.integers(0, 20, (5, 6)).repeat(20, 0).repeat(20, 1).astype(np.uint8)
+    img = np.stack([mask * 10] * 3, -1)
+    return dict(
+        img=img, gt_seg_map=mask, seg_fields=['gt_seg_map'], img_shape=(100, 120), ori_shape=(9, 9)
+    )
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_crops_keep_labels_where_their_pixels_are(seed):
+    crop = TRANSFORMS.build(
+        dict(type='mmcroc.RandomResizedCropWithLabels', size=64, scale=(0.3, 0.6))
+    )
+    cropped = crop(results(seed))
+    assert cropped['img'].shape == (64, 64, 3) and cropped['gt_seg_map'].shape == (64, 64)
+    assert cropped['img_shape'] == (64, 64)
+    # Away from borders between labels, where bilinear mixes, they agree.
+    agree = np.abs(cropped['img'][..., 0] - 10.0 * cropped['gt_seg_map']) < 1
+    assert agree.mean() > 0.7
+
+
+def test_labels_alone_are_resized_without_new_values():
+    before = results()
+    labels = set(np.unique(before['gt_seg_map']))
+    after = TRANSFORMS.build(dict(type='mmcroc.ResizeLabels', size=10))(dict(before))
+    assert after['gt_seg_map'].shape == (10, 10) and after['img'].shape == (100, 120, 3)
+    assert set(np.unique(after['gt_seg_map'])) <= labels
+    np.testing.assert_array_equal(after['gt_seg_map'], before['gt_seg_map'][::10, ::12])
+
+
+def test_scores_are_wanted_at_the_inputs_size():
+    after = TRANSFORMS.build(dict(type='mmcroc.ScoreAtInputSize'))(results())
+    assert after['ori_shape'] == (100, 120)

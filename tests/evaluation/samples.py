@@ -1,0 +1,72 @@
+"""Data samples as models hand them out, and small runs that evaluate."""
+
+import torch
+from mmengine.runner import Runner
+
+SCENES = dict(type='mmcroc.SyntheticScenes', image_size=48)
+PIPELINE = [dict(type='mmseg.PackSegInputs')]
+#: No multiple of two ranks or of any batch size used: the last batch is short, or padded.
+NUM_IMAGES = 7
+
+
+def sample(tokens, mask, name='image.png'):
+    """A data sample as MMEngine's evaluator passes it to a metric."""
+    return dict(
+        tokens=dict(data=tokens),
+        gt_sem_seg=dict(data=mask[None]),
+        img_path=name,
+        img_shape=tuple(mask.shape),
+    )
+
+
+def loader(num_images, batch_size, split):
+    """A dataloader of scenes; the metric that reads the training scenes brings its sampler."""
+    cfg = dict(
+        batch_size=batch_size,
+        num_workers=0,
+        dataset=dict(SCENES, num_images=num_images, split=split, pipeline=PIPELINE),
+    )
+    if split == 'val':
+        cfg['sampler'] = dict(type='DefaultSampler', shuffle=False)
+    return cfg
+
+
+def clustering(**kwargs):
+    settings = dict(num_restarts=2, seeds=[0, 1], map_size=24, protocol='clustering-test')
+    return dict(type='mmcroc.ClusteringIoU', **{**settings, **kwargs})
+
+
+def ridge(num_train_images=4):
+    train = loader(num_train_images, 2, 'train')
+    return dict(type='mmcroc.LinearRidgeIoU', train_dataloader=train)
+
+
+def scenes_runner(work_dir, metrics, batch_size=2, num_images=NUM_IMAGES, **kwargs):
+    """A runner that validates a small random ViT on scenes."""
+    torch.manual_seed(0)
+    settings = dict(
+        model=dict(
+            type='mmcroc.FeatureSegmentor',
+            backbone=dict(
+                type='mmcroc.VisionTransformer',
+                arch=dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48),
+                img_size=48,
+                patch_size=8,
+            ),
+            data_preprocessor=dict(
+                type='mmseg.SegDataPreProcessor',
+                mean=[123.675, 116.28, 103.53],
+                std=[58.395, 57.12, 57.375],
+            ),
+        ),
+        work_dir=str(work_dir),
+        val_dataloader=loader(num_images, batch_size, 'val'),
+        val_evaluator=metrics,
+        val_cfg=dict(),
+        default_scope='mmseg',
+        default_hooks=dict(fit_probes=dict(type='mmcroc.FitProbesHook')),
+        log_level='WARNING',
+        randomness=dict(seed=0),
+        experiment_name=f'evaluation_{len(str(work_dir))}_{id(metrics)}',
+    )
+    return Runner(**{**settings, **kwargs})

@@ -1,0 +1,119 @@
+"""Every evaluation config runs to its end on its data set's layout."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from mmcroc.registry import DATASETS, MODELS
+from tests.evaluation.mini_data import MAKERS
+from tests.paths import CONFIGS
+
+EVALUATIONS = sorted(path.stem for path in (CONFIGS / 'eval').glob('*.py'))
+NUM_CLASSES = {
+    'voc': 21, 'voc-animals': 7, 'coco-things': 12, 'coco-stuff': 15, 'cityscapes': 19,
+    'kitti-step': 19,
+}  # fmt: skip
+
+
+@pytest.fixture(scope='session')
+def roots(tmp_path_factory):
+    roots = {}
+    for name, make in MAKERS.items():
+        roots[name] = tmp_path_factory.mktemp(name)
+        make(roots[name])
+    return roots
+
+
+def mini_config(stem, roots, work_dir):
+    protocol, _, data = stem.split('_')
+    cfg = Config.fromfile(CONFIGS / 'eval' / f'{stem}.py')
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if cfg.get(name):
+            batch_size = min(2, cfg[name].batch_size)
+            cfg[name].update(batch_size=batch_size, num_workers=0, persistent_workers=False)
+            cfg[name].dataset.data_root = str(roots[data])
+            cfg[name].dataset.pop('fraction', None)
+    cfg.model.backbone.model = 'rgb'
+    if 'decode_head' in cfg.model:
+        cfg.model.decode_head.update(in_channels=5, channels=5)
+        length = 'max_iters' if 'max_iters' in cfg.train_cfg else 'max_epochs'
+        cfg.train_cfg.update({length: 1}, val_interval=1)
+    else:
+        cfg.test_evaluator.update(num_restarts=1, seeds=[0, 1])
+    cfg.update(work_dir=str(work_dir), log_level='WARNING', experiment_name=stem)
+    return cfg, protocol, data
+
+
+@pytest.mark.parametrize('stem', EVALUATIONS)
+def test_it_runs_to_the_end_and_names_its_protocol(stem, roots, tmp_path):
+    cfg, protocol, data = mini_config(stem, roots, tmp_path)
+    runner = Runner.from_cfg(cfg)
+    if cfg.get('train_dataloader'):
+        runner.train()
+        (metric,) = runner.val_loop.evaluator.metrics
+    else:
+        runner.test()
+        (metric,) = runner.test_loop.evaluator.metrics
+    assert metric.report['protocol'] == metric.prefix == protocol
+    assert metric.report['num_images'] == 3
+    assert len(metric.report['classes']) == NUM_CLASSES[data]
+    assert 0 < metric.report['metrics']['mIoU'] <= 100
+
+
+@pytest.mark.parametrize('stem', EVALUATIONS)
+def test_its_head_names_protocol_images_and_model(stem):
+    head = (CONFIGS / 'eval' / f'{stem}.py').read_text().split('_base_')[0]
+    assert head.startswith(f'# {stem.split("_")[0]}, ')
+    assert 'validation' in head and ('ViT-S' in head or 'ResNet-50' in head)
+
+
+def test_linear_leopart_trains_one_convolution_on_labels_of_100(roots, tmp_path):
+    cfg, _, _ = mini_config('linear-leopart_vit-s_voc', roots, tmp_path)
+    init_default_scope('mmseg')
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {'decode_head.conv_seg.weight', 'decode_head.conv_seg.bias'}
+    assert model.decode_head.conv_seg.kernel_size == (1, 1)
+    sample = DATASETS.build(cfg.train_dataloader.dataset)[0]
+    assert sample['inputs'].shape == (3, 448, 448)
+    assert sample['data_samples'].gt_sem_seg.shape == (100, 100)
+    labels = set(sample['data_samples'].gt_sem_seg.data.unique().tolist())
+    assert labels <= {0, 1, 8, 12, 15, 20, 255} and len(labels) > 2
+
+
+def test_linear_leopart_scores_squashed_images_at_their_size(roots, tmp_path):
+    cfg, _, _ = mini_config('linear-leopart_vit-s_voc', roots, tmp_path)
+    init_default_scope('mmseg')
+    data = DATASETS.build(cfg.val_dataloader.dataset)[0]
+    prediction = MODELS.build(cfg.model).val_step(
+        dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
+    )[0]
+    assert prediction.pred_sem_seg.shape == prediction.gt_sem_seg.shape == (448, 448)
+
+
+def test_linear_evaluation_on_coco_takes_a_tenth_of_the_images(roots):
+    for data in ('coco-things', 'coco-stuff'):
+        cfg = Config.fromfile(CONFIGS / 'eval' / f'linear-leopart_vit-s_{data}.py')
+        assert cfg.train_dataloader.dataset.fraction == 0.1
+        settings = dict(cfg.train_dataloader.dataset, data_root=str(roots[data]))
+        init_default_scope('mmseg')
+        assert len(DATASETS.build(settings)) == 1  # of 3, rounded up
+        assert len(DATASETS.build(dict(settings, fraction=1.0))) == 3
+
+
+def test_published_settings():
+    linear = Config.fromfile(CONFIGS / 'eval' / 'linear-leopart_vit-s_voc.py')
+    assert linear.optim_wrapper.optimizer == dict(
+        type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4
+    )
+    assert linear.train_cfg.max_epochs == 25 and linear.param_scheduler[0].milestones == [20]
+    assert linear.train_dataloader.batch_size == linear.auto_scale_lr.base_batch_size == 120
+    assert linear.model.decode_head.loss_decode.avg_non_ignore
+    metric = Config.fromfile(CONFIGS / 'eval' / 'clustering-leopart_vit-s_voc.py').test_evaluator
+    assert (metric.num_restarts, metric.num_iterations, metric.pca_dim, metric.map_size) == (
+        5, 100, 50, 100,
+    )  # fmt: skip
+    assert len(metric.seeds) == 5 and metric.matching == 'hungarian' and metric.absent == 'zero'

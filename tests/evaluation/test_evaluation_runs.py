@@ -1,0 +1,65 @@
+"""Evaluation through MMEngine's runner: one and two ranks, any batch size, one table."""
+
+import os
+
+import pytest
+import torch
+from torch import distributed as dist
+from torch import multiprocessing
+
+from tests.evaluation.samples import clustering, ridge, scenes_runner
+
+
+def tables(work_dir, batch_size, **kwargs):
+    """Metrics and reports of a small run."""
+    runner = scenes_runner(work_dir, [clustering(), ridge()], batch_size, **kwargs)
+    metrics = runner.val()
+    return metrics, [metric.report for metric in runner.val_loop.evaluator.metrics]
+
+
+def rank_main(rank, folder):
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
+    torch.set_num_threads(1)
+    dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
+    outcome = tables(
+        folder,
+        2,
+        launcher='pytorch',
+        cfg=dict(model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None)),
+    )
+    torch.save(outcome, f'{folder}/{rank}.pt')
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope='module')
+def single(tmp_path_factory):
+    return tables(tmp_path_factory.mktemp('single'), 2)
+
+
+def assert_same(reports, wants):
+    for report, want in zip(reports, wants, strict=True):
+        torch.testing.assert_close(
+            torch.tensor(report['iou_per_seed']), torch.tensor(want['iou_per_seed']),
+            rtol=0, atol=1e-3,
+        )  # fmt: skip
+        assert report['num_images'] == want['num_images'] == 7
+
+
+@pytest.mark.parametrize('batch_size', [1, 3, 7])
+def test_batch_size_does_not_change_the_table(single, batch_size, tmp_path):
+    assert_same(tables(tmp_path, batch_size)[1], single[1])
+
+
+def test_two_ranks_give_the_table_of_one(single, tmp_path):
+    """Seven images on two ranks: one is repeated, and must not count twice."""
+    multiprocessing.spawn(rank_main, (str(tmp_path),), nprocs=2)
+    outcomes = [torch.load(tmp_path / f'{rank}.pt') for rank in range(2)]
+    assert outcomes[0][0] == outcomes[1][0]
+    assert_same(outcomes[0][1], single[1])
+
+
+def test_every_number_carries_its_protocol(single):
+    assert set(single[0]) == {
+        'clustering-test/mIoU', 'clustering-test/mIoU_std', 'clustering-test/aAcc',
+        'linear-ridge/mIoU', 'linear-ridge/aAcc',
+    }  # fmt: skip

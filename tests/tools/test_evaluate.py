@@ -1,0 +1,70 @@
+"""tools/evaluate.py, tools/test.py and tools/dist_test.sh as users call them."""
+
+import json
+import os
+import runpy
+import sys
+
+import pytest
+from PIL import Image
+
+from tests.evaluation.mini_data import make_voc
+from tests.paths import CONFIGS, TOOLS
+from tests.tools.test_train import call
+
+FEW = ['test_evaluator.num_restarts=1', 'test_evaluator.seeds=[0,1]']
+
+
+@pytest.fixture(scope='module')
+def voc(tmp_path_factory):
+    root = tmp_path_factory.mktemp('voc')
+    make_voc(root)
+    return root
+
+
+def test_one_command_gives_a_table_of_models_and_protocols(voc, tmp_path):
+    done = call(
+        sys.executable, TOOLS / 'evaluate.py', 'random:deit-tiny/16', '--baseline', 'rgb',
+        '--protocol', 'clustering-leopart', 'linear-leopart', '--data', 'voc', '--data-root', voc,
+        '--work-dir', tmp_path, '--batch-size', 2, '--num-workers', 0,
+        '--cfg-options', *FEW, 'train_cfg.max_epochs=1',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    table = done.stdout.split('mIoU on voc')[1]
+    saved = json.loads((tmp_path / 'results.json').read_text())
+    assert {'mmcroc', 'torch'} <= set(saved['versions'])
+    found = {(result['model'], result['protocol']): result for result in saved['results']}
+    assert set(found) == {
+        (model, protocol)
+        for model in ('random:deit-tiny/16', 'rgb')
+        for protocol in ('clustering-leopart', 'linear-leopart')
+    }
+    for (model, protocol), result in found.items():
+        assert model in table and protocol in table and result['data'] == 'voc'
+        assert f'{result["metrics"]["mIoU"]:.2f}' in table
+        assert len(result['iou_per_seed'][0]) == len(result['classes']) == 21
+        assert result['seconds'] > 0 and result['settings']['seed'] == 0
+    with Image.open(tmp_path / 'predictions.png') as sheet:
+        assert sheet.size[0] > sheet.size[1]  # image, labels, four predictions; three rows
+    clustering = found['rgb', 'clustering-leopart']
+    assert clustering['settings']['seeds'] == [0, 1] and len(clustering['mIoU_per_seed']) == 2
+    assert found['rgb', 'linear-leopart']['settings']['optim_wrapper']['optimizer']['type'] == 'SGD'
+
+
+def test_two_processes_test_on_a_cpu(voc, tmp_path):
+    done = call(
+        'bash', TOOLS / 'dist_test.sh', CONFIGS / 'eval' / 'clustering-leopart_vit-s_voc.py', 'rgb',
+        2, '--data-root', voc, '--work-dir', tmp_path,
+        '--cfg-options', *FEW, 'test_dataloader.num_workers=0',
+        PORT='29534', PATH=f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert 'Distributed training: True' in done.stdout
+    assert 'clustering-leopart: 2352 tokens of 3 images' in done.stdout  # not of 4
+
+
+def test_features_cannot_be_shown(monkeypatch):
+    config = CONFIGS / 'eval' / 'clustering-leopart_vit-s_voc.py'
+    monkeypatch.setattr(sys, 'argv', ['test.py', str(config), 'rgb', '--show'])
+    with pytest.raises(SystemExit, match='predicts no classes'):
+        runpy.run_path(str(TOOLS / 'test.py'), run_name='__main__')

@@ -1,0 +1,185 @@
+"""Evaluate a backbone by named protocols: one command, one table.
+
+    python tools/evaluate.py work_dirs/croc/epoch_300.pth --protocol clustering-leopart \\
+        --data voc --data-root data/VOCdevkit/VOC2012 --work-dir work_dirs/voc
+
+MODEL is a checkpoint, a timm model (timm:vit_small_patch16_224.dino), a name of MMPretrain's,
+'random' or 'rgb'; see mmcroc.apis.load_backbone. Results go to WORK_DIR/results.json, a picture of
+the first images' predictions to WORK_DIR/predictions.png.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+from prettytable import PrettyTable
+
+import mmcroc
+from mmcroc.engine.launch import prepare_cpu_ranks
+from mmcroc.evaluation.reporting import mean_and_spread
+from mmcroc.models.backbones import PretrainedBackbone
+from mmcroc.visualization import prediction_sheet
+
+CONFIGS = Path(__file__).resolve().parent.parent / 'configs' / 'eval'
+PACKAGES = (
+    'torch', 'numpy', 'timm', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmpretrain',
+    'onedl-mmsegmentation', 'mmengine', 'mmcv', 'mmpretrain', 'mmsegmentation',
+)  # fmt: skip
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    known = sorted({path.stem.split('_')[0] for path in CONFIGS.glob('*_vit-s_*.py')})
+    data = sorted({path.stem.split('_')[2] for path in CONFIGS.glob('*_vit-s_*.py')})
+    parser.add_argument('model', metavar='MODEL', help='the backbone')
+    parser.add_argument('--protocol', nargs='+', required=True, choices=known, metavar='P',
+                        help=', '.join(known))  # fmt: skip
+    parser.add_argument('--data', required=True, choices=data, metavar='D', help=', '.join(data))
+    parser.add_argument('--data-root', help="the data set's folder; default: the config's")
+    parser.add_argument('--work-dir', required=True, type=Path, help='where results go')
+    parser.add_argument(
+        '--baseline',
+        nargs='*',
+        default=[],
+        metavar='MODEL',
+        help='models beside it: random (weights), rgb (colour and position), or any other',
+    )
+    parser.add_argument('--batch-size', type=int, help='images per process')
+    parser.add_argument('--num-workers', type=int, help='processes that load data')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='override settings of the configs, in the form key.subkey=value',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def read_config(args, model, protocol):
+    """The config of a protocol and a data set, with the model and the command line in it.
+
+    Raises:
+        FileNotFoundError: There is no such config.
+    """
+    path = CONFIGS / f'{protocol}_vit-s_{args.data}.py'
+    if not path.exists():
+        raise FileNotFoundError(f'no config for {protocol} on {args.data}: {path}')
+    cfg = Config.fromfile(path)
+    cfg.model.backbone = dict(type='mmcroc.PretrainedBackbone', model=model)
+    if 'decode_head' in cfg.model:
+        backbone = PretrainedBackbone(model)
+        channels = backbone.out_channels
+        cfg.model.decode_head.update(in_channels=channels, channels=channels)
+        if 'test_cfg' in cfg.model.data_preprocessor:
+            cfg.model.data_preprocessor.test_cfg.size_divisor = backbone.stride
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name)
+        if not loader:
+            continue
+        if args.data_root is not None:
+            loader.dataset.data_root = args.data_root
+        if args.batch_size is not None and loader.batch_size > 1:  # 1: images differ in size
+            loader.batch_size = args.batch_size
+        if args.num_workers is not None:
+            loader.num_workers = args.num_workers
+            loader.persistent_workers = args.num_workers > 0
+    if args.batch_size is not None and 'auto_scale_lr' in cfg:
+        cfg.auto_scale_lr.enable = True
+    cfg.launcher = args.launcher
+    cfg.work_dir = str(args.work_dir / protocol / re.sub(r'[^\w.-]+', '_', model))
+    cfg.experiment_name = f'{protocol}_{args.data}_{re.sub(r"[^A-Za-z0-9]+", "_", model)}'
+    cfg.merge_from_dict(args.cfg_options)
+    if not cfg.get('train_dataloader'):  # options meant for another protocol
+        cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
+    return cfg
+
+
+def evaluate(args, model, protocol):
+    """Train what the protocol trains, and test.
+
+    Returns:
+        tuple: Everything about it, ready for JSON; examples for the picture; the classes' colours.
+    """
+    cfg = read_config(args, model, protocol)
+    prepare_cpu_ranks(cfg)
+    began = time.perf_counter()
+    runner = Runner.from_cfg(cfg)
+    if cfg.get('train_dataloader'):
+        runner.train()
+        evaluator = runner.val_loop.evaluator
+    else:
+        runner.test()
+        evaluator = runner.test_loop.evaluator
+    (metric,) = evaluator.metrics
+    report = dict(metric.report)
+    report['settings'] = dict(report.get('settings', {}), seed=runner.seed, ranks=runner.world_size)
+    for name in ('optim_wrapper', 'param_scheduler', 'train_cfg'):
+        if cfg.get(name):
+            report['settings'][name] = cfg.to_dict()[name]
+    report['seconds'] = time.perf_counter() - began
+    palette = (evaluator.dataset_meta or {}).get('palette')
+    return dict(model=model, data=args.data, **report), metric.examples, palette
+
+
+def versions():
+    """Versions of what the numbers depend on."""
+    found = dict(mmcroc=mmcroc.__version__, python=platform.python_version())
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    found['device'] = torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'
+    return found
+
+
+def table(results):
+    """Models by protocols: mean IoU in percent, with its spread over seeds."""
+    protocols = list(dict.fromkeys(result['protocol'] for result in results))
+    scores = {
+        (result['model'], result['protocol']): mean_and_spread(result['mIoU_per_seed'])
+        for result in results
+    }
+    out = PrettyTable([f'mIoU on {results[0]["data"]}', *protocols])
+    out.align = 'l'
+    for model in dict.fromkeys(result['model'] for result in results):
+        out.add_row([model, *(scores.get((model, protocol), '') for protocol in protocols)])
+    return out.get_string()
+
+
+def main():
+    args = parse_args()
+    results, columns = [], {}
+    for model in dict.fromkeys([args.model, *args.baseline]):
+        for protocol in args.protocol:
+            result, examples, palette = evaluate(args, model, protocol)
+            results.append(result)
+            columns[f'{model} {protocol}'] = examples
+            if is_main_process():
+                # After each: a failure later on loses nothing.
+                path = args.work_dir / 'results.json'
+                path.write_text(json.dumps(dict(versions=versions(), results=results), indent=1))
+                sheet = prediction_sheet(columns, len(result['classes']), palette)
+                sheet.save(args.work_dir / 'predictions.png')
+    if is_main_process():
+        print(f'\n{table(results)}\nResults: {path}\nPictures: {path.parent}/predictions.png')
+
+
+if __name__ == '__main__':
+    main()

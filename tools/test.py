@@ -1,0 +1,95 @@
+"""Test: evaluation configs of mmcroc, and any MMSegmentation config."""
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+import mmcroc  # noqa: F401  before any config is read: it teaches MMEngine `mmseg::` and `mmcroc::`
+from mmcroc.engine.launch import prepare_cpu_ranks
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='test config file')
+    parser.add_argument(
+        'checkpoint',
+        help='checkpoint; where the model only hands out features, any backbone that '
+        'mmcroc.apis.load_backbone knows',
+    )
+    parser.add_argument('--work-dir', help='where logs and metrics (as JSON) go')
+    parser.add_argument('--data-root', help='data_root of the test data set')
+    parser.add_argument('--out', help='folder for the predictions')
+    parser.add_argument('--show', action='store_true', help='show predictions')
+    parser.add_argument('--show-dir', help='folder for painted images')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds between shown images')
+    parser.add_argument('--tta', action='store_true', help='test time augmentation')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='override settings, in the form key.subkey=value',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def merge_args(cfg, args):
+    """Merge the command line into the config."""
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    only_features = cfg.model.type.endswith('FeatureSegmentor')
+    if only_features and (args.out or args.show or args.show_dir or args.tta):
+        raise SystemExit('--out, --show, --show-dir and --tta: this model predicts no classes')
+    if only_features:
+        cfg.model.backbone = dict(type='mmcroc.PretrainedBackbone', model=args.checkpoint)
+    else:
+        cfg.load_from = args.checkpoint
+    if args.data_root is not None:
+        cfg.test_dataloader.dataset.data_root = args.data_root
+    if args.show or args.show_dir:
+        cfg.default_hooks.visualization = dict(
+            type='SegVisualizationHook', draw=True, show=args.show, wait_time=args.wait_time
+        )
+        if args.show_dir:
+            cfg.visualizer.save_dir = args.show_dir
+    if args.out:
+        cfg.test_evaluator.output_dir = args.out
+        cfg.test_evaluator.keep_results = True
+    if args.tta:
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+        cfg.tta_model.module = cfg.model
+        cfg.model = cfg.tta_model
+    cfg.merge_from_dict(args.cfg_options)
+    if cfg.test_dataloader.get('num_workers') == 0:
+        cfg.test_dataloader.persistent_workers = False
+    # Nothing but the test: training and validation data need not be there.
+    for name in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
+        cfg[name] = None
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    return cfg
+
+
+def main():
+    args = parse_args()
+    cfg = merge_args(Config.fromfile(args.config), args)
+    prepare_cpu_ranks(cfg)
+    Runner.from_cfg(cfg).test()
+
+
+if __name__ == '__main__':
+    main()
