@@ -60,3 +60,35 @@ def differentiable_all_reduce_mean(tensor):
     """Mean of a tensor over all ranks, through which gradient flows to every rank's share."""
     ranks = get_world_size()
     return _AllReduceSum.apply(tensor) / ranks if ranks > 1 else tensor
+
+
+class _AllGatherStack(torch.autograd.Function):
+    """All ranks' tensors, stacked; a rank's gradient is the sum of all ranks' for its entry."""
+
+    @staticmethod
+    def forward(ctx, tensor):
+        return all_gather_stack(tensor)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return all_reduce_sum(gradient.clone())[get_rank()]
+
+
+def differentiable_all_gather(tensor):
+    """Tensors of all ranks, joined along the first dimension, through which gradient flows.
+
+    Every rank's tensor must have the same shape: pad, and gather the mask beside. (Ragged shapes
+    would have to be asked of the device.)
+
+    Args:
+        tensor (Tensor): (R, ...).
+
+    Returns:
+        Tensor: (ranks · R, ...), rank by rank.
+    """
+    return _AllGatherStack.apply(tensor).flatten(0, 1) if get_world_size() > 1 else tensor
+
+
+def all_reduce_max(tensor):
+    """The greatest of ``tensor`` over all ranks, elementwise."""
+    return all_gather_stack(tensor).amax(0) if get_world_size() > 1 else tensor

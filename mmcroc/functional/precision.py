@@ -32,3 +32,8 @@ def full_float32(device: torch.device):
             yield
         finally:
             setattr(matmul, switch, before)
+
+
+def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor as float32, or unchanged if it is float64."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()

@@ -2,18 +2,23 @@
 
 from .backbones import ColourPosition, PretrainedBackbone, TimmBackbone, VisionTransformer
 from .data_preprocessor import TwoViewDataPreprocessor
-from .heads import CrOCHead
-from .necks import CrOCNeck
+from .grouping import ClusteringTransformer
+from .heads import CrOCHead, HSGHead
+from .necks import CrOCNeck, HSGNeck
 from .segmentors import FeatureSegmentor
-from .selfsup import CrOC
+from .selfsup import HSG, CrOC
 from .target_generators import OnlineClustering
 
 __all__ = [
+    'HSG',
+    'ClusteringTransformer',
     'ColourPosition',
     'CrOC',
     'CrOCHead',
     'CrOCNeck',
     'FeatureSegmentor',
+    'HSGHead',
+    'HSGNeck',
     'OnlineClustering',
     'PretrainedBackbone',
     'TimmBackbone',

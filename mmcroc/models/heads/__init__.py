@@ -1,3 +1,4 @@
 from .croc_head import CrOCHead
+from .hsg_head import HSGHead
 
-__all__ = ['CrOCHead']
+__all__ = ['CrOCHead', 'HSGHead']

@@ -1,3 +1,4 @@
 from .croc_neck import CrOCNeck
+from .hsg_neck import HSGNeck, LearnedPosition2d
 
-__all__ = ['CrOCNeck']
+__all__ = ['CrOCNeck', 'HSGNeck', 'LearnedPosition2d']

@@ -1,3 +1,4 @@
 from .croc import CrOC
+from .hsg import HSG
 
-__all__ = ['CrOC']
+__all__ = ['HSG', 'CrOC']

@@ -1,0 +1,139 @@
+"""Contrast of pixels against segment prototypes (SegSort, arXiv 1910.06962, and SegSort+ of HSG).
+
+For pixel i in segment s with label ℓ, with sim_ij = κ eᵢ·pⱼ:
+
+    loss_i = log( Σ_{j in P ∪ N} exp sim_ij ) - log( Σ_{j in P} exp sim_ij )
+
+with P the prototypes of label ℓ other than s (s itself if there is none) and N those of other
+labels.
+"""
+
+import torch
+from torch import Tensor
+
+from .precision import at_least_float32, full_float32
+
+#: Entries of pixels × prototypes held at a time: a few hundred MiB.
+CHUNK_ENTRIES = 1 << 24
+
+
+def segsort_loss(
+    embedding: Tensor,
+    prototypes: Tensor,
+    own: Tensor,
+    labels: Tensor,
+    mask: Tensor | None = None,
+    concentration: float = 16.0,
+    count: Tensor | None = None,
+    chunk_size: int | None = None,
+) -> Tensor:
+    """Mean SegSort+ loss of pixels against prototypes.
+
+    Gradients of both are taken in the same pass over chunks of pixels, so that memory does not
+    grow as pixels × prototypes. The sum over P is taken as such: subtracting the own segment's
+    term from a total, as the released code does, loses up to percents in float32.
+
+    Args:
+        embedding: (Q, C), unit vectors.
+        prototypes: (S, C), unit vectors.
+        own: (Q,), int64: the prototype of each pixel's own segment; -1 for pixels to leave out.
+        labels: (S,), int64: the prototypes' labels; a pixel has its own segment's.
+        mask: (S,), the prototypes that count. Default: all.
+        concentration: κ.
+        count: Divide the sum by this instead of the number of pixels that count.
+        chunk_size: Pixels at a time. Default: as many as take a few hundred MiB.
+
+    Returns:
+        Scalar, float32 (float64 for float64); 0 when no pixel counts.
+    """
+    if chunk_size is None:
+        chunk_size = max(CHUNK_ENTRIES // max(len(prototypes), 1), 1)
+    if mask is None:
+        mask = torch.ones_like(labels, dtype=torch.bool)
+    if count is None:
+        count = (own >= 0).sum()
+    with full_float32(embedding.device):
+        total = _SegSortSum.apply(
+            at_least_float32(embedding),
+            at_least_float32(prototypes),
+            own,
+            labels,
+            mask,
+            concentration,
+            chunk_size,
+        )
+        return total / count.clamp_min(1)
+
+
+class _SegSortSum(torch.autograd.Function):
+    """Sum of the losses; the gradients are ready when it returns."""
+
+    @staticmethod
+    def forward(ctx, embedding, prototypes, own, labels, mask, concentration, chunk_size):
+        wants_gradient = any(ctx.needs_input_grad[:2])
+        grad_embedding = torch.zeros_like(embedding) if wants_gradient else None
+        grad_prototypes = torch.zeros_like(prototypes) if wants_gradient else None
+        places = torch.arange(len(prototypes), device=own.device)
+        total = embedding.new_zeros(())
+        for start in range(0, len(embedding), chunk_size):
+            here = slice(start, start + chunk_size)
+            valid = own[here, None] >= 0
+            mine = own[here, None].clamp_min(0)
+            is_own = places == mine
+            same = (labels == labels[mine]) & mask
+            positive = same & ~is_own
+            positive |= is_own & ~positive.any(1, keepdim=True)
+            counted = positive | (mask & ~same)
+            similarity = (embedding[here] @ prototypes.mT).mul_(concentration)
+            log_all = similarity.masked_fill(~counted, -torch.inf).logsumexp(1, keepdim=True)
+            log_positive = similarity.masked_fill(~positive, -torch.inf)
+            log_positive = log_positive.logsumexp(1, keepdim=True)
+            total += torch.where(valid, log_all - log_positive, 0).sum()
+            if wants_gradient:
+                share = torch.where(counted, (similarity - log_all).exp(), 0)
+                share -= torch.where(positive, (similarity - log_positive).exp(), 0)
+                share = torch.where(valid, share, 0).mul_(concentration)
+                grad_embedding[here] = share @ prototypes
+                grad_prototypes.addmm_(share.mT, embedding[here])
+        if wants_gradient:
+            ctx.save_for_backward(grad_embedding, grad_prototypes)
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        grad_embedding, grad_prototypes = ctx.saved_tensors
+        return grad * grad_embedding, grad * grad_prototypes, *[None] * 5
+
+
+@torch.no_grad()
+def nearest_label_accuracy(
+    queries: Tensor,
+    query_labels: Tensor,
+    query_mask: Tensor,
+    prototypes: Tensor,
+    labels: Tensor,
+    mask: Tensor,
+    num_neighbours: int = 5,
+) -> Tensor:
+    """How often a prototype's nearest by cosine, itself among them, share its label.
+
+    Args:
+        queries: (S, C), unit vectors, some of ``prototypes``.
+        query_labels: (S,).
+        query_mask: (S,), those that count.
+        prototypes: (T, C).
+        labels: (T,).
+        mask: (T,).
+        num_neighbours: How many of the nearest.
+
+    Returns:
+        Scalar: mean over queries of the share of nearest ones with the query's label.
+    """
+    with full_float32(queries.device):
+        similarity = at_least_float32(queries) @ at_least_float32(prototypes).mT
+    similarity = similarity.masked_fill(~mask, -torch.inf)
+    best, nearest = similarity.topk(min(num_neighbours, len(prototypes)), dim=1)
+    found = best > -torch.inf
+    share = ((labels[nearest] == query_labels[:, None]) & found).sum(1) / found.sum(1).clamp_min(1)
+    return torch.where(query_mask, share, 0).sum() / query_mask.sum().clamp_min(1)

@@ -1,0 +1,3 @@
+from .clustering_transformer import ClusteringTransformer, Grouping
+
+__all__ = ['ClusteringTransformer', 'Grouping']

@@ -1,0 +1,293 @@
+"""HSG's losses: contrast over segments, fine and coarse groups, goodness of the grouping."""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmcroc.functional.contrast import nearest_label_accuracy, segsort_loss
+from mmcroc.functional.distributed import (
+    all_gather_stack,
+    all_reduce_sum,
+    differentiable_all_gather,
+    get_rank,
+    get_world_size,
+)
+from mmcroc.functional.hierarchy import coarser_assignment, group_means
+from mmcroc.functional.modularity import balance_loss, modularity_loss, neighbour_graph
+from mmcroc.functional.precision import at_least_float32, full_float32
+from mmcroc.functional.segments import (
+    REGION_IDS,
+    Segments,
+    cluster_pixels,
+    cut_along_regions,
+    nearest_resize,
+    segment_means,
+    segment_prototypes,
+)
+from mmcroc.models.deferred_limit import DeferredLimit
+from mmcroc.models.grouping import Grouping
+from mmcroc.registry import MODELS
+
+NEIGHBOUR_GRAPHS = ('view', 'image')
+NUM_VIEWS = 2
+
+
+@MODELS.register_module()
+class HSGHead(BaseModule):
+    """Hierarchical segment grouping: all losses of HSG, for any number of levels.
+
+    The weighted terms: appearance 1, ``grouping_weight`` for the contrast over each level's
+    groups, ``goodness_weight`` for modularity and balance of each level, ``centroid_weight`` for
+    the contrast among each level's centroids. Every term is a mean over all ranks' pixels (images,
+    centroids), so a step does not depend on how its batch is split over ranks.
+
+    Args:
+        num_groups: Groups of each level, fine to coarse; ``[]`` leaves the appearance term only.
+        transformer: :class:`ClusteringTransformer` of every level, without ``num_groups``.
+        grid: Rows and columns of the k-means' start. (1, 1): segments are the regions themselves.
+        kmeans_iterations: Iterations of the k-means.
+        max_segments: Places for an image's segments (both views'); the step with an image of
+            more stops the run. None: as the batch needs, which takes a host synchronisation.
+        concentration: κ of all contrasts.
+        grouping_weight: See above.
+        goodness_weight: See above.
+        centroid_weight: See above.
+        num_neighbours: k of the neighbour graph.
+        neighbour_graph: ``'view'``: k neighbours in each view; ``'image'``: k in both together.
+        init_cfg: As MMEngine's.
+    """
+
+    def __init__(
+        self,
+        num_groups: list[int] = (8, 4),
+        transformer: dict | None = None,
+        grid: tuple[int, int] = (4, 4),
+        kmeans_iterations: int = 15,
+        max_segments: int | None = 256,
+        concentration: float = 16.0,
+        grouping_weight: float = 0.1,
+        goodness_weight: float = 1.0,
+        centroid_weight: float = 1.0,
+        num_neighbours: int = 2,
+        neighbour_graph: str = 'view',
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        num_groups = list(num_groups)
+        if any(k < 2 for k in num_groups) or any(a <= b for a, b in pairwise(num_groups)):
+            raise ValueError(
+                'HSGHead: num_groups must fall from level to level and be at least 2, got '
+                f'{num_groups}'
+            )
+        if neighbour_graph not in NEIGHBOUR_GRAPHS:
+            raise ValueError(
+                f'HSGHead: neighbour_graph={neighbour_graph!r} is none of {NEIGHBOUR_GRAPHS}'
+            )
+        if min(grid) < 1 or kmeans_iterations < 1:
+            raise ValueError(
+                f'HSGHead: grid={grid} and kmeans_iterations={kmeans_iterations} must be positive'
+            )
+        transformer = dict(dict(type='mmcroc.ClusteringTransformer'), **(transformer or {}))
+        self.levels = nn.ModuleList(
+            MODELS.build(dict(transformer, num_groups=groups)) for groups in num_groups
+        )
+        self.grid = tuple(grid)
+        self.kmeans_iterations = kmeans_iterations
+        self.max_segments = max_segments
+        self.concentration = concentration
+        self.grouping_weight = grouping_weight
+        self.goodness_weight = goodness_weight
+        self.centroid_weight = centroid_weight
+        self.num_neighbours = num_neighbours
+        self.neighbour_graph = neighbour_graph
+        self.segment_limit = DeferredLimit(
+            max_segments,
+            'HSGHead: an image has {value} segments, but max_segments={limit}: raise '
+            'model.head.max_segments, lower model.head.grid={grid}, or make over-segmentations of '
+            'fewer regions (tools/prepare_oversegmentation.py --max-regions).',
+            grid=self.grid,
+        )
+
+    def segment(self, embedding: Tensor, regions: Tensor, num_views: int = NUM_VIEWS) -> Segments:
+        """Cluster the pixels of every view and cut the clusters along regions.
+
+        Args:
+            embedding: (N·V, C, h, w), the views of an image next to each other.
+            regions: (N·V, H, W) integers, -1 where ignored; resized to h x w by nearest neighbour.
+            num_views: V.
+
+        Returns:
+            The segments of N images.
+        """
+        regions = nearest_resize(regions, *embedding.shape[-2:])
+        clusters = cluster_pixels(
+            embedding.detach(), regions >= 0, self.grid, self.kmeans_iterations
+        )
+        segments = cut_along_regions(clusters, regions, num_views, self.max_segments)
+        self.segment_limit.check(segments.counts.amax())
+        return segments
+
+    def group(self, nodes: Tensor, position: Tensor, mask: Tensor) -> list[Grouping]:
+        """Groups of the nodes at every level.
+
+        Args:
+            nodes: (N, M, C) segment prototypes.
+            position: (N, M, C).
+            mask: (N, M), segments that exist.
+
+        Returns:
+            Per level; ``probabilities`` are those of the *segments*: P₁, P₂ = C P₁, ….
+        """
+        levels = []
+        for transformer in self.levels:
+            if not levels:
+                found = transformer(nodes, position, mask)
+            else:
+                below = levels[-1].probabilities
+                found = transformer(levels[-1].features, group_means(position, below, mask))
+                found = found._replace(probabilities=coarser_assignment(below, found.probabilities))
+            levels.append(found)
+        return levels
+
+    def loss(
+        self, embedding: Tensor, oversegmentation: Tensor, position: Tensor
+    ) -> dict[str, Tensor]:
+        """All terms.
+
+        Args:
+            embedding: (2N, C, h, w), the views of an image next to each other.
+            oversegmentation: (2N, H, W), -1 where ignored.
+            position: (C, h, w).
+
+        Returns:
+            ``loss_appearance``, per level ``loss_grouping_l``, ``loss_modularity_l``,
+            ``loss_balance_l``, ``loss_centroid_l`` (weighted), and what to watch.
+        """
+        # All of it is small beside the backbone, and bf16 would turn groups over: one near-tie
+        # more or less is another loss.
+        with full_float32(embedding.device):
+            return self._loss(at_least_float32(embedding), oversegmentation, position)
+
+    def _loss(self, embedding, oversegmentation, position):
+        segments = self.segment(embedding, oversegmentation)
+        pixels = F.normalize(embedding, dim=1)
+        pixels = pixels.flatten(2).mT.unflatten(0, (-1, NUM_VIEWS)).flatten(1, 2)
+        prototypes = segment_prototypes(pixels, segments)
+        contrast = _Contrast(pixels, prototypes, segments, self.concentration)
+
+        region = segments.region + REGION_IDS * contrast.image[:, None]
+        results = dict(
+            loss_appearance=contrast(region),
+            appearance_accuracy=contrast.top_accuracy(region),
+            num_segments=segments.counts.float().mean(),
+        )
+        if not self.levels:
+            return results
+
+        where = position.flatten(1).mT.to(pixels).repeat(NUM_VIEWS, 1)
+        where = segment_means(where.expand(len(pixels), -1, -1), segments)
+        graph = neighbour_graph(
+            prototypes,
+            segments.mask,
+            self.num_neighbours,
+            segments.view if self.neighbour_graph == 'view' else None,
+        )
+        exists = segments.mask.any(1)
+        share = exists / _mean_over_ranks(exists.sum()).clamp_min(1)
+        levels = enumerate(self.group(prototypes, where, segments.mask), start=1)
+        for level, (probabilities, centroids, _) in levels:
+            num_groups = probabilities.shape[1]
+            label = probabilities.argmax(1) + num_groups * contrast.image[:, None]
+            results[f'loss_grouping_{level}'] = self.grouping_weight * contrast(label)
+            assignment = (probabilities * segments.mask[:, None]).mT
+            for name, values in (
+                ('modularity', modularity_loss(assignment, graph)),
+                ('balance', balance_loss(assignment)),
+            ):
+                results[f'loss_{name}_{level}'] = self.goodness_weight * (values * share).sum()
+            results[f'loss_centroid_{level}'] = self.centroid_weight * centroid_contrast(
+                centroids, exists, self.concentration
+            )
+        return results
+
+
+class _Contrast:
+    """The segments of all ranks, ready to be contrasted with by any label of theirs.
+
+    Args:
+        pixels: (N, P, C), unit vectors.
+        prototypes: (N, M, C), this rank's.
+        segments: This rank's.
+        concentration: κ.
+    """
+
+    def __init__(self, pixels, prototypes, segments, concentration):
+        images, width = segments.mask.shape
+        self.concentration = concentration
+        self.pixels = pixels.flatten(0, 1)
+        self.local, self.local_mask = prototypes.flatten(0, 1), segments.mask.flatten()
+        self.prototypes = differentiable_all_gather(self.local)
+        self.mask = all_gather_stack(self.local_mask.long()).flatten() > 0
+        #: (N,), numbers of the images among all ranks'.
+        self.image = torch.arange(images, device=pixels.device) + get_rank() * images
+        own = segments.pixel_segment + width * self.image[:, None]
+        self.own = torch.where(segments.pixel_segment < 0, -1, own).flatten()
+        self.count = _mean_over_ranks((self.own >= 0).sum())
+
+    def __call__(self, labels: Tensor) -> Tensor:
+        """SegSort+ loss with labels (N, M) of this rank's segments, unique over images."""
+        return segsort_loss(
+            self.pixels,
+            self.prototypes,
+            self.own,
+            all_gather_stack(labels).flatten(),
+            self.mask,
+            self.concentration,
+            self.count,
+        )
+
+    def top_accuracy(self, labels: Tensor) -> Tensor:
+        """Share of this rank's segments' five nearest that have the segment's label (N, M)."""
+        return nearest_label_accuracy(
+            self.local,
+            labels.flatten(),
+            self.local_mask,
+            self.prototypes,
+            all_gather_stack(labels).flatten(),
+            self.mask,
+        )
+
+
+def centroid_contrast(centroids: Tensor, exists: Tensor, concentration: float) -> Tensor:
+    """SegSort+ loss of all centroids against themselves, each its own label: it parts them.
+
+    Args:
+        centroids: (N, K, C) of this rank's images.
+        exists: (N,), images that have any segment.
+        concentration: κ.
+
+    Returns:
+        Scalar.
+    """
+    images, groups, _ = centroids.shape
+    local = F.normalize(at_least_float32(centroids), dim=-1).flatten(0, 1)
+    mask = exists.repeat_interleave(groups)
+    everyone = torch.arange(get_world_size() * len(local), device=local.device)
+    own = everyone[: len(local)] + get_rank() * len(local)
+    return segsort_loss(
+        local,
+        differentiable_all_gather(local),
+        torch.where(mask, own, -1),
+        everyone,
+        all_gather_stack(mask.long()).flatten() > 0,
+        concentration,
+        _mean_over_ranks(mask.sum()),
+    )
+
+
+def _mean_over_ranks(count: Tensor) -> Tensor:
+    """DDP averages gradients over ranks: a rank's sum has to be divided by the mean count."""
+    return all_reduce_sum(count) / get_world_size()

@@ -1,0 +1,82 @@
+"""HSG: hierarchical segment grouping."""
+
+from mmpretrain.models import BaseSelfSupervisor
+from torch import Tensor, nn
+
+from mmcroc.models.dense_tokens import hand_out_tokens
+from mmcroc.registry import MODELS
+
+
+@MODELS.register_module()
+class HSG(BaseSelfSupervisor):
+    """Contrast of pixels and segments across views, and a hierarchy of groups of segments.
+
+    Ke et al., *Unsupervised Hierarchical Semantic Segmentation with Multiview Cosegmentation and
+    Clustering Transformers*, CVPR 2022.
+
+    Args:
+        backbone: Gives a tuple of maps (B, C, h, w); the last is taken.
+        neck: :class:`mmcroc.models.HSGNeck`.
+        head: :class:`mmcroc.models.HSGHead`.
+        data_preprocessor: :class:`RegionViewDataPreprocessor` by default.
+        init_cfg: As MMEngine's.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        head: dict,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | None = None,
+    ):
+        if not isinstance(data_preprocessor, nn.Module):
+            data_preprocessor = dict(data_preprocessor or {})
+            data_preprocessor.setdefault('type', 'mmcroc.RegionViewDataPreprocessor')
+        super().__init__(
+            backbone=backbone,
+            neck=neck,
+            head=head,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+
+    def forward(self, inputs, data_samples=None, mode='tensor', oversegmentation=None):
+        """As MMPretrain's, with the regions besides.
+
+        Args:
+            inputs: (2B, 3, S, S) views to train, the two of an image next to each other;
+                (B, 3, H, W) images to extract features.
+            data_samples: B, for ``'predict'``.
+            mode: ``'loss'``, ``'tensor'``, or ``'predict'``: the data samples with the pixel
+                embeddings as ``tokens``, for metrics such as ``ClusteringIoU``.
+            oversegmentation: (2B, S, S) region ids, -1 where ignored, for the loss.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples, oversegmentation)
+        if mode == 'predict':
+            return hand_out_tokens(self.extract_feat(inputs)[0], data_samples)
+        return super().forward(inputs, data_samples, mode)
+
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor]:
+        """Pixel embeddings, not normalised: one (B, C, h, w) map.
+
+        Args:
+            inputs: (B, 3, H, W), normalised.
+        """
+        return (self.neck(self.backbone(inputs)),)
+
+    def loss(self, inputs: Tensor, data_samples, oversegmentation: Tensor) -> dict[str, Tensor]:
+        """Embed, segment, group, compare.
+
+        Args:
+            inputs: (2B, 3, S, S), the views of an image next to each other.
+            data_samples: Unused.
+            oversegmentation: (2B, S, S) region ids, -1 where ignored.
+
+        Returns:
+            Losses and what to watch.
+        """
+        (embedding,) = self.extract_feat(inputs)
+        position = self.neck.position(*embedding.shape[-2:])
+        return self.head.loss(embedding, oversegmentation, position)
