@@ -272,7 +272,7 @@ def centroid_contrast(centroids: Tensor, exists: Tensor, concentration: float) -
     Returns:
         Scalar.
     """
-    images, groups, _ = centroids.shape
+    groups = centroids.shape[1]
     local = F.normalize(at_least_float32(centroids), dim=-1).flatten(0, 1)
     mask = exists.repeat_interleave(groups)
     everyone = torch.arange(get_world_size() * len(local), device=local.device)
