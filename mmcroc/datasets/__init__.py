@@ -4,6 +4,7 @@ from .cityscapes27 import Cityscapes27Dataset
 from .coco_supercategories import COCOStuff15Dataset, COCOStuff27Dataset, COCOThings12Dataset
 from .image_reading import UnreadableImageError, read_image
 from .kitti_step import KITTISTEPDataset
+from .oversegmented import OversegmentedImages, read_oversegmentation
 from .sample_seed import SampleIndex, SeededSamples, seeded_generators
 from .samplers import EpochSampler
 from .synthetic_scenes import SyntheticScenes
@@ -34,6 +35,7 @@ __all__ = [
     'KITTISTEPDataset',
     'LoadMappedAnnotations',
     'LoadRGBImage',
+    'OversegmentedImages',
     'PackTwoViews',
     'RandomGrayscale',
     'RandomResizedCropWithLabels',
@@ -48,6 +50,7 @@ __all__ = [
     'UnreadableImageError',
     'VOCAnimalsDataset',
     'read_image',
+    'read_oversegmentation',
     'scan_images',
     'seeded_generators',
 ]
