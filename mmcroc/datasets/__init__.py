@@ -14,12 +14,14 @@ from .transforms import (
     LoadMappedAnnotations,
     LoadRGBImage,
     PackTwoViews,
+    PackTwoViewsWithRegions,
     RandomGrayscale,
     RandomResizedCropWithLabels,
     ResizeLabels,
     ScoreAtInputSize,
     Solarize,
     TwoViews,
+    TwoViewsWithRegions,
 )
 from .unlabelled import UnlabelledImages, scan_images
 from .voc_animals import VOCAnimalsDataset
@@ -37,6 +39,7 @@ __all__ = [
     'LoadRGBImage',
     'OversegmentedImages',
     'PackTwoViews',
+    'PackTwoViewsWithRegions',
     'RandomGrayscale',
     'RandomResizedCropWithLabels',
     'ResizeLabels',
@@ -46,6 +49,7 @@ __all__ = [
     'Solarize',
     'SyntheticScenes',
     'TwoViews',
+    'TwoViewsWithRegions',
     'UnlabelledImages',
     'UnreadableImageError',
     'VOCAnimalsDataset',

@@ -4,6 +4,7 @@ from .backbones import ColourPosition, PretrainedBackbone, TimmBackbone, VisionT
 from .data_preprocessor import TwoViewDataPreprocessor
 from .heads import CrOCHead
 from .necks import CrOCNeck
+from .region_view_data_preprocessor import RegionViewDataPreprocessor
 from .segmentors import FeatureSegmentor
 from .selfsup import CrOC
 from .target_generators import OnlineClustering
@@ -16,6 +17,7 @@ __all__ = [
     'FeatureSegmentor',
     'OnlineClustering',
     'PretrainedBackbone',
+    'RegionViewDataPreprocessor',
     'TimmBackbone',
     'TwoViewDataPreprocessor',
     'VisionTransformer',
