@@ -4,6 +4,7 @@ from .cityscapes27 import Cityscapes27Dataset
 from .coco_supercategories import COCOStuff15Dataset, COCOStuff27Dataset, COCOThings12Dataset
 from .image_reading import UnreadableImageError, read_image
 from .kitti_step import KITTISTEPDataset
+from .oversegmented import OversegmentedImages, read_oversegmentation
 from .sample_seed import SampleIndex, SeededSamples, seeded_generators
 from .samplers import EpochSampler
 from .synthetic_scenes import SyntheticScenes
@@ -13,12 +14,14 @@ from .transforms import (
     LoadMappedAnnotations,
     LoadRGBImage,
     PackTwoViews,
+    PackTwoViewsWithRegions,
     RandomGrayscale,
     RandomResizedCropWithLabels,
     ResizeLabels,
     ScoreAtInputSize,
     Solarize,
     TwoViews,
+    TwoViewsWithRegions,
 )
 from .unlabelled import UnlabelledImages, scan_images
 from .voc_animals import VOCAnimalsDataset
@@ -34,7 +37,9 @@ __all__ = [
     'KITTISTEPDataset',
     'LoadMappedAnnotations',
     'LoadRGBImage',
+    'OversegmentedImages',
     'PackTwoViews',
+    'PackTwoViewsWithRegions',
     'RandomGrayscale',
     'RandomResizedCropWithLabels',
     'ResizeLabels',
@@ -44,10 +49,12 @@ __all__ = [
     'Solarize',
     'SyntheticScenes',
     'TwoViews',
+    'TwoViewsWithRegions',
     'UnlabelledImages',
     'UnreadableImageError',
     'VOCAnimalsDataset',
     'read_image',
+    'read_oversegmentation',
     'scan_images',
     'seeded_generators',
 ]

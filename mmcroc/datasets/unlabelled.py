@@ -109,7 +109,11 @@ class UnlabelledImages(SeededSamples, BaseDataset):
         counts = ', '.join(f'{len(images)} in {folder}' for folder, images in found.items())
         total = sum(map(len, found.values()))
         print_log(f'{type(self).__name__}: {total} images ({counts})', logger='current')
-        return [dict(img_path=path) for images in found.values() for path in images]
+        return [info for folder in found for info in self._describe(folder, found[folder])]
+
+    def _describe(self, folder, paths):
+        """What is kept of the images of one of ``folders`` until they are read: list of dicts."""
+        return [dict(img_path=path) for path in paths]
 
     def _read_list(self):
         """The images that ``ann_file`` names."""
@@ -140,6 +144,13 @@ class UnlabelledImages(SeededSamples, BaseDataset):
                 )
         return paths
 
+    def _read_sample(self, info):
+        """Read the files of a sample: a dict with ``img`` and what else the pipeline gets.
+
+        An :class:`UnreadableImageError` has the sample replaced, any other error stops the run.
+        """
+        return dict(img=read_image(info['img_path']))
+
     def prepare_data(self, idx):
         """Read an image and run the pipeline on it.
 
@@ -151,7 +162,7 @@ class UnlabelledImages(SeededSamples, BaseDataset):
         while True:
             info = self.get_data_info(idx)
             try:
-                img = read_image(info['img_path'])
+                info.update(self._read_sample(info))
                 break
             except UnreadableImageError as error:
                 if not self.replace_unreadable:
@@ -166,6 +177,6 @@ class UnlabelledImages(SeededSamples, BaseDataset):
                         f'{attempts} attempts in a row met unreadable images:\n{listed}'
                     ) from error
                 idx = self._rand_another()
-        shape = img.shape[:2]
-        info.update(img=img, img_shape=shape, ori_shape=shape, unreadable=tuple(unreadable.items()))
+        shape = info['img'].shape[:2]
+        info.update(img_shape=shape, ori_shape=shape, unreadable=tuple(unreadable.items()))
         return self.pipeline(info)

@@ -5,6 +5,7 @@ from .data_preprocessor import TwoViewDataPreprocessor
 from .grouping import ClusteringTransformer
 from .heads import CrOCHead, HSGHead
 from .necks import CrOCNeck, HSGNeck
+from .region_view_data_preprocessor import RegionViewDataPreprocessor
 from .segmentors import FeatureSegmentor
 from .selfsup import HSG, CrOC
 from .target_generators import OnlineClustering
@@ -21,6 +22,7 @@ __all__ = [
     'HSGNeck',
     'OnlineClustering',
     'PretrainedBackbone',
+    'RegionViewDataPreprocessor',
     'TimmBackbone',
     'TwoViewDataPreprocessor',
     'VisionTransformer',

@@ -33,6 +33,10 @@ class TwoViewDataPreprocessor(SelfSupDataPreprocessor):
             views = self._stack(views)
         if torch.is_tensor(views):
             return dict(inputs=self._normalise(self._to_device(views)), data_samples=samples)
+        return self._forward_views(views, samples, data)
+
+    def _forward_views(self, views, samples, data):
+        """A batch of two stacks of views; see :meth:`forward`."""
         if len(views) != 2 or samples is None:
             raise ValueError(
                 f'a batch needs 2 views and their data samples, got {len(views)} views and '

@@ -1,8 +1,10 @@
-"""Time the two-view pipeline on one core, next to the same augmentations in torchvision and Pillow.
+"""Time the two-view pipelines on one core, next to CrOC's in torchvision and Pillow.
 
-    python tools/benchmarks/data_pipeline.py [--images FOLDER] [--seconds 6]
+    python tools/benchmarks/data_pipeline.py [--images FOLDER [--oversegmentations FOLDER]]
+        [--seconds 6]
 
-Without a folder it makes 640 x 480 JPEG files of photo-like content.
+Without a folder it makes 640 x 480 JPEG files of photo-like content, with maps of 48 regions. HSG's
+views of images with regions are timed where there are such maps.
 """
 
 import argparse
@@ -20,7 +22,13 @@ from PIL import Image, ImageFilter, ImageOps
 from torchvision import transforms as T
 
 import mmcroc.datasets.transforms.colour as colour
-from mmcroc.datasets import UnlabelledImages, read_image, scan_images
+from mmcroc.datasets import (
+    OversegmentedImages,
+    UnlabelledImages,
+    read_image,
+    read_oversegmentation,
+    scan_images,
+)
 from mmcroc.datasets.transforms import PackTwoViews
 from mmcroc.datasets.transforms.geometry import crop_resize_flip, sample_crop_box
 
@@ -40,6 +48,14 @@ PIPELINE = [
     ),
     dict(type='mmcroc.PackTwoViews'),
 ]
+HSG_COLOUR = [
+    dict(type='mmcroc.ColorJitter', saturation=0.4),
+    dict(type='mmcroc.RandomGrayscale', prob=0.2),
+]
+HSG_PIPELINE = [
+    dict(type='mmcroc.TwoViewsWithRegions', size=224, view_transforms=[HSG_COLOUR, HSG_COLOUR]),
+    dict(type='mmcroc.PackTwoViewsWithRegions'),
+]
 
 
 def make_photos(folder, number=12, size=(640, 480)):
@@ -55,6 +71,17 @@ def make_photos(folder, number=12, size=(640, 480)):
         image = 128 + 48 * (image - image.mean()) / image.std()
         image = Image.fromarray(np.clip(image, 0, 255).astype(np.uint8))
         image.save(os.path.join(folder, f'{i:03d}.jpg'), quality=90)
+
+
+def make_oversegmentations(folder, number=12, size=(640, 480), num_regions=48):
+    """Write the maps of :func:`make_photos`' images: the cells nearest to random points."""
+    rng = np.random.default_rng(0)
+    w, h = size
+    pixels = np.stack(np.mgrid[:h, :w], axis=2)[:, :, None]
+    for i in range(number):
+        points = rng.uniform(0, (h, w), (num_regions, 2))
+        regions = np.square(pixels - points).sum(3).argmin(2)
+        Image.fromarray(regions.astype(np.uint16)).save(os.path.join(folder, f'{i:03d}.png'))
 
 
 class RandomBlur:
@@ -142,14 +169,17 @@ def time_stages(paths, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--images', help='folder of images; default: made ones')
+    parser.add_argument('--oversegmentations', help='folder of their maps of regions')
     parser.add_argument('--seconds', type=float, default=6, help='time per measurement')
     args = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    with tempfile.TemporaryDirectory() as made:
+    with tempfile.TemporaryDirectory() as made, tempfile.TemporaryDirectory() as made_maps:
         if not args.images:
             make_photos(made)
+            make_oversegmentations(made_maps)
         folder = args.images or made
+        maps = args.oversegmentations if args.images else made_maps
         paths = scan_images(folder)[:64]
         dataset = UnlabelledImages(folder, pipeline=PIPELINE)
         rows = {
@@ -157,6 +187,11 @@ def main():
             'torchvision on PIL images': (plain_pipeline(), paths),
             'mmcroc': (dataset.__getitem__, range(len(paths))),
         }
+        if maps:
+            with_regions = OversegmentedImages(folder, os.path.abspath(maps), pipeline=HSG_PIPELINE)
+            rows['mmcroc, views with regions (HSG)'] = with_regions.__getitem__, range(len(paths))
+            map_paths = [with_regions.get_data_info(i)['oversegmentation_path'] for i in range(5)]
+            rows['decode a map alone'] = read_oversegmentation, map_paths
         print(f'{len(paths)} images, two views of 224 pixels each, one core\n')
         print(f'  {"":38s} {"ms/image":>9s} {"images/s":>9s}')
         speed = {}

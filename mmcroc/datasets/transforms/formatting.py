@@ -36,3 +36,25 @@ class PackTwoViews(BaseTransform):
 
     def __repr__(self):
         return f'{type(self).__name__}()'
+
+
+@TRANSFORMS.register_module()
+class PackTwoViewsWithRegions(PackTwoViews):
+    """Pack two views and their maps of regions into tensors.
+
+    Required keys: ``img`` (two views), ``oversegmentation``. Optional keys: those of
+    ``META_KEYS``.
+
+    Returns:
+        ``dict(inputs=[view1, view2], oversegmentation, data_samples=DataSample)``; a view is
+        uint8, (3, size, size), the maps are int32, (2, size, size). With MMEngine's
+        ``default_collate``: two tensors of (batch, 3, size, size), one of (batch, 2, size, size),
+        and a list.
+    """
+
+    META_KEYS = ('img_path', 'oversegmentation_path', 'sample_idx', 'img_shape')
+
+    def transform(self, results):
+        """See the class."""
+        packed = super().transform(results)
+        return dict(packed, oversegmentation=torch.from_numpy(results['oversegmentation']))

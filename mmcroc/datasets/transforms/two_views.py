@@ -8,8 +8,54 @@ from mmcroc.registry import TRANSFORMS
 from .geometry import crop_resize_flip, sample_crop_box
 
 
+class ColouredViews(BaseTransform):
+    """What transforms that make two square views share: the colour transforms of each view.
+
+    Args:
+        size (int): Side of the views, pixels.
+        flip_prob (float): Probability of mirroring a view.
+        view_transforms (Sequence[Sequence[dict]]): The transforms of the first and of the second
+            view. They must keep shape and type.
+
+    Raises:
+        ValueError: ``view_transforms`` has not two lists.
+    """
+
+    def __init__(self, size, flip_prob, view_transforms):
+        if len(view_transforms) != 2:
+            raise ValueError(
+                f'{type(self).__name__}.view_transforms must be two lists of transforms, one per '
+                f'view, but has {len(view_transforms)} entries.'
+            )
+        self.size = size
+        self.flip_prob = flip_prob
+        self.view_transforms = [
+            [TRANSFORMS.build(cfg) if isinstance(cfg, dict) else cfg for cfg in cfgs]
+            for cfgs in view_transforms
+        ]
+
+    def colour(self, view, transforms):
+        """Apply one view's transforms to it: uint8 RGB (size, size, 3), in and out."""
+        results = dict(img=view)
+        for transform in transforms:
+            results = transform(results)
+        self._check(results['img'], (self.size, self.size), f'A view after {transforms}')
+        return results['img']
+
+    def _check(self, img, shape, what):
+        if img.dtype != np.uint8 or img.shape != (*shape, 3):
+            raise TypeError(
+                f'{type(self).__name__}: {what} must be uint8 of shape {(*shape, 3)}, but is '
+                f'{img.dtype} of {img.shape}. Normalisation belongs into the data preprocessor.'
+            )
+
+    def __repr__(self):
+        settings = ', '.join(f'{name}={value}' for name, value in vars(self).items())
+        return f'{type(self).__name__}({settings})'
+
+
 @TRANSFORMS.register_module()
-class TwoViews(BaseTransform):
+class TwoViews(ColouredViews):
     """Make two views: random resized crop, flip, then each view's own colour transforms.
 
     Each view's geometry is five numbers: the crop box x0, y0, w, h in pixels of the source image
@@ -49,19 +95,9 @@ class TwoViews(BaseTransform):
         flip_prob=0.5,
         view_transforms=((), ()),
     ):
-        if len(view_transforms) != 2:
-            raise ValueError(
-                'TwoViews.view_transforms must be two lists of transforms, one per view, but has '
-                f'{len(view_transforms)} entries.'
-            )
-        self.size = size
+        super().__init__(size, flip_prob, view_transforms)
         self.scale = tuple(scale)
         self.ratio = tuple(ratio)
-        self.flip_prob = flip_prob
-        self.view_transforms = [
-            [TRANSFORMS.build(cfg) if isinstance(cfg, dict) else cfg for cfg in cfgs]
-            for cfgs in view_transforms
-        ]
 
     def transform(self, results):
         """See the class."""
@@ -72,27 +108,9 @@ class TwoViews(BaseTransform):
         for transforms in self.view_transforms:
             box = sample_crop_box(height, width, self.scale, self.ratio)
             flip = np.random.rand() < self.flip_prob  # noqa: NPY002  seeded per sample
-            view = dict(img=crop_resize_flip(img, box, self.size, flip))
-            for transform in transforms:
-                view = transform(view)
-            self._check(view['img'], (self.size, self.size), f'A view after {transforms}')
-            views.append(view['img'])
+            views.append(self.colour(crop_resize_flip(img, box, self.size, flip), transforms))
             boxes.append((*box, flip))
         results['img'] = views
         results['img_shape'] = (height, width)
         results['view_boxes'] = np.array(boxes, dtype=np.float32)
         return results
-
-    @staticmethod
-    def _check(img, shape, what):
-        if img.dtype != np.uint8 or img.shape != (*shape, 3):
-            raise TypeError(
-                f'TwoViews: {what} must be uint8 of shape {(*shape, 3)}, but is {img.dtype} of '
-                f'{img.shape}. Normalisation belongs into the data preprocessor.'
-            )
-
-    def __repr__(self):
-        return (
-            f'{type(self).__name__}(size={self.size}, scale={self.scale}, ratio={self.ratio}, '
-            f'flip_prob={self.flip_prob}, view_transforms={self.view_transforms})'
-        )
