@@ -48,10 +48,11 @@ class RecordedLosses:
         self.network = torch.nn.ModuleDict(
             dict(head=self.head, neck=torch.nn.ModuleDict(dict(position=self.position)))
         )
-        state = self._with_prefix('state/')
-        self.network.load_state_dict(convert_released_grouping(state), strict=False)
-        missing = set(self.network.state_dict()) - set(convert_released_grouping(state))
-        assert all(name.endswith('num_batches_tracked') for name in missing)
+        state = convert_released_grouping(self._with_prefix('state/'))
+        wrong = self.network.load_state_dict(state, strict=False)
+        assert all(name.endswith('num_batches_tracked') for name in wrong.missing_keys)
+        # Features of the last level are of no use to anyone.
+        assert all(name.startswith('head.levels.1.feature.') for name in wrong.unexpected_keys)
         self.network.to(dtype).train()
         self.embedding = self.numbers['embedding'].to(dtype).requires_grad_()
         regions = self.numbers['oversegmentation']

@@ -6,7 +6,7 @@ from .image_reading import UnreadableImageError, read_image
 from .kitti_step import KITTISTEPDataset
 from .oversegmented import OversegmentedImages, read_oversegmentation
 from .sample_seed import SampleIndex, SeededSamples, seeded_generators
-from .samplers import EpochSampler
+from .samplers import EndlessEpochSampler, EpochSampler
 from .synthetic_scenes import SyntheticScenes
 from .transforms import (
     ColorJitter,
@@ -32,6 +32,7 @@ __all__ = [
     'COCOThings12Dataset',
     'Cityscapes27Dataset',
     'ColorJitter',
+    'EndlessEpochSampler',
     'EpochSampler',
     'GaussianBlur',
     'KITTISTEPDataset',

@@ -1,6 +1,6 @@
 """A sampler whose samples, and whose place in the epoch, can be reproduced."""
 
-from itertools import islice
+from itertools import count, islice
 
 from mmengine.dataset import DefaultSampler
 
@@ -53,3 +53,27 @@ class EpochSampler(DefaultSampler):
         start, self._start = self._start, 0
         indices = islice(super().__iter__(), start, None)
         return iter([SampleIndex(index, self.seed, self.epoch) for index in indices])
+
+
+@DATA_SAMPLERS.register_module()
+class EndlessEpochSampler(EpochSampler):
+    """Epoch after epoch without end, for training that is counted in iterations.
+
+    Every epoch has an order of its own; a batch may hold an epoch's last samples and the next
+    one's first. :meth:`skip` is what MMEngine's iteration-based loop asks for when it resumes.
+    """
+
+    def skip(self, num_samples):
+        """Begin the next pass after this rank's first so many samples.
+
+        Args:
+            num_samples (int): Samples of this rank that training has already used.
+        """
+        epochs, rest = divmod(num_samples, len(self))
+        self.set_epoch(epochs)
+        self.set_start(rest)
+
+    def __iter__(self):
+        for epoch in count(self.epoch):
+            self.set_epoch(epoch)
+            yield from super().__iter__()

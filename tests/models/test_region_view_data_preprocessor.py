@@ -74,13 +74,3 @@ def test_regions_of_another_shape_are_named(preprocessor):
     data = batch()
     with pytest.raises(ValueError, match=r'need oversegmentation of \(3, 2, 4, 4\), but it is'):
         preprocessor(dict(data, oversegmentation=data['oversegmentation'][:, :, :2]))
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
-def test_images_and_regions_are_on_the_device(preprocessor):
-    data = batch()
-    on_gpu = preprocessor.cuda()(data, training=True)
-    on_cpu = RegionViewDataPreprocessor(mean=MEAN, std=STD)(data, training=True)
-    for key in ('inputs', 'oversegmentation'):
-        assert on_gpu[key].is_cuda
-        torch.testing.assert_close(on_gpu[key].cpu(), on_cpu[key])

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
+from mmengine.runner import IterBasedTrainLoop
 
-from mmcroc.datasets.samplers import EpochSampler
+from mmcroc.datasets.samplers import EndlessEpochSampler, EpochSampler
 from mmcroc.registry import HOOKS
 
 
@@ -19,7 +20,8 @@ class ExactResumeHook(Hook):
     seeded before each iteration from (seed, rank, iteration), so there is no state to lose;
     the sampler takes over the seed of a resumed checkpoint; and a checkpoint from the middle of
     an epoch goes on with the images that are left of it. The images' own randomness follows from
-    (seed, epoch, image) through :class:`EpochSampler`.
+    (seed, epoch, image) through :class:`EpochSampler`. An ``IterBasedTrainLoop`` needs an
+    :class:`EndlessEpochSampler`, which the loop itself sends to where training stopped.
     """
 
     def before_train(self, runner):
@@ -29,9 +31,18 @@ class ExactResumeHook(Hook):
                 f'ExactResumeHook needs train_dataloader.sampler=dict(type="mmcroc.EpochSampler"), '
                 f'got {type(sampler).__name__}'
             )
+        by_iter = isinstance(runner.train_loop, IterBasedTrainLoop)
+        if by_iter != isinstance(sampler, EndlessEpochSampler):
+            raise TypeError(
+                f'a {type(runner.train_loop).__name__} needs train_dataloader.sampler.type='
+                f'"mmcroc.{"EndlessEpochSampler" if by_iter else "EpochSampler"}", got '
+                f'{type(sampler).__name__}'
+            )
         sampler.seed = runner.seed
 
     def before_train_epoch(self, runner):
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            return
         loader = runner.train_dataloader
         done = runner.iter - runner.epoch * len(loader)
         if not 0 <= done <= len(loader):

@@ -12,6 +12,10 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     The default makes a group of every parameter, so that an optimiser updates them one by one;
     merged, one multi-tensor update does. Frozen modules (a momentum teacher) are passed over
     without a warning for each of their parameters.
+
+    One more entry of ``paramwise_cfg``: ``every_bias=dict(lr_mult=2.0, decay_mult=0.0)`` holds for
+    every parameter named bias, those of norms and attentions too, which ``bias_lr_mult`` leaves
+    out. A learning rate from ``custom_keys`` goes before it.
     """
 
     def add_params(self, params, module, prefix='', is_dcn_module=None):
@@ -19,9 +23,21 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             return
         super().add_params(params, module, prefix, is_dcn_module)
         if prefix == '':
+            self._set_biases(params, module)
             merged = {}
             for group in params:
                 settings = {k: v for k, v in group.items() if k != 'params'}
                 key = repr(sorted(settings.items()))
                 merged.setdefault(key, dict(settings, params=[]))['params'] += group['params']
             params[:] = merged.values()
+
+    def _set_biases(self, params, module):
+        settings = self.paramwise_cfg.get('every_bias')
+        if settings is None:
+            return
+        biases = {id(p) for name, p in module.named_parameters() if name.endswith('bias')}
+        for group in params:
+            if any(id(parameter) in biases for parameter in group['params']):
+                group.setdefault('lr', self.base_lr * settings.get('lr_mult', 1.0))
+                if self.base_wd is not None:
+                    group['weight_decay'] = self.base_wd * settings.get('decay_mult', 1.0)

@@ -16,17 +16,22 @@ class Grouping(NamedTuple):
     Attributes:
         probabilities: (N, K, M), each node's over the groups.
         centroids: (N, K, C), not normalised.
-        features: (N, K, C), the nodes of the next level.
+        features: (N, K, C), the nodes of the next level; None at the last.
     """
 
     probabilities: Tensor
     centroids: Tensor
-    features: Tensor
+    features: Tensor | None
 
 
 def _norm_last(norm: nn.Module, x: Tensor) -> Tensor:
     """A norm over the last dimension of (N, M, C); a batch norm's statistics are over N and M."""
     return norm(x.flatten(0, -2)).view(x.shape)
+
+
+def _branch(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """Layers of which the last is a norm."""
+    return _norm_last(layers[-1], layers[:-1](x))
 
 
 class _Attention(nn.MultiheadAttention):
@@ -107,6 +112,7 @@ class ClusteringTransformer(BaseModule):
         feedforward_channels: Width inside feed-forwards. Default: 2C.
         dropout: Rate, also in the attention.
         norm_cfg: ``dict(type='BN1d')`` as released, or ``dict(type='LN')``.
+        is_last: No level follows: there are no features for one.
         init_cfg: As MMEngine's.
     """
 
@@ -120,6 +126,7 @@ class ClusteringTransformer(BaseModule):
         feedforward_channels: int | None = None,
         dropout: float = 0.1,
         norm_cfg: dict | None = None,
+        is_last: bool = False,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
@@ -149,6 +156,8 @@ class ClusteringTransformer(BaseModule):
             )
             for _ in range(2)
         )
+        if is_last:  # unused parameters would stop data-parallel training
+            self.feature = None
         for parameter in [*self.encoder.parameters(), *self.decoder.parameters()]:
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
@@ -176,15 +185,15 @@ class ClusteringTransformer(BaseModule):
         for layer in self.decoder:
             x = layer(x, query, nodes, position, padding)
         x = _norm_last(self.decoder_norm, x)
-        centroids, features = (
-            _norm_last(branch[-1], branch[:-1](x)) for branch in (self.centroid, self.feature)
-        )
+        centroids = _branch(self.centroid, x)
         logits = centroids @ nodes.mT / nodes.shape[-1] ** 0.5
         order = logits.detach().amax(-1).argsort(dim=-1, descending=True)[..., None]
-        logits, centroids, features = (
-            values.take_along_dim(order, 1) for values in (logits, centroids, features)
+        features = None
+        if self.feature is not None:
+            features = _branch(self.feature, x).take_along_dim(order, 1)
+        return Grouping(
+            logits.take_along_dim(order, 1).softmax(1), centroids.take_along_dim(order, 1), features
         )
-        return Grouping(logits.softmax(1), centroids, features)
 
     @staticmethod
     def _summary(nodes: Tensor, mask: Tensor | None) -> Tensor:

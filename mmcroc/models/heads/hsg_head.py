@@ -92,7 +92,8 @@ class HSGHead(BaseModule):
             )
         transformer = dict(dict(type='mmcroc.ClusteringTransformer'), **(transformer or {}))
         self.levels = nn.ModuleList(
-            MODELS.build(dict(transformer, num_groups=groups)) for groups in num_groups
+            MODELS.build(dict(transformer, num_groups=groups, is_last=groups == num_groups[-1]))
+            for groups in num_groups
         )
         self.grid = tuple(grid)
         self.kmeans_iterations = kmeans_iterations
@@ -153,14 +154,14 @@ class HSGHead(BaseModule):
         return levels
 
     def loss(
-        self, embedding: Tensor, oversegmentation: Tensor, position: Tensor
+        self, embedding: Tensor, oversegmentation: Tensor, position: Tensor | None = None
     ) -> dict[str, Tensor]:
         """All terms.
 
         Args:
             embedding: (2N, C, h, w), the views of an image next to each other.
             oversegmentation: (2N, H, W), -1 where ignored.
-            position: (C, h, w).
+            position: (C, h, w), or None without levels.
 
         Returns:
             ``loss_appearance``, per level ``loss_grouping_l``, ``loss_modularity_l``,

@@ -40,6 +40,11 @@ class HSG(BaseSelfSupervisor):
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
         )
+        if bool(self.head.levels) != (self.neck.position is not None):
+            raise ValueError(
+                'HSG: groups need positions and nothing else does: model.head.num_groups=[] goes '
+                'with model.neck.num_positions=0'
+            )
 
     def forward(self, inputs, data_samples=None, mode='tensor', oversegmentation=None):
         """As MMPretrain's, with the regions besides.
@@ -78,5 +83,7 @@ class HSG(BaseSelfSupervisor):
             Losses and what to watch.
         """
         (embedding,) = self.extract_feat(inputs)
-        position = self.neck.position(*embedding.shape[-2:])
+        position = None
+        if self.head.levels:
+            position = self.neck.position(*embedding.shape[-2:])
         return self.head.loss(embedding, oversegmentation, position)
