@@ -19,6 +19,7 @@ from .transforms import (
     ScoreAtInputSize,
     Solarize,
     TwoViews,
+    WatershedOversegmentation,
 )
 from .unlabelled import UnlabelledImages, scan_images
 from .voc_animals import VOCAnimalsDataset
@@ -47,6 +48,7 @@ __all__ = [
     'UnlabelledImages',
     'UnreadableImageError',
     'VOCAnimalsDataset',
+    'WatershedOversegmentation',
     'read_image',
     'scan_images',
     'seeded_generators',

@@ -5,6 +5,7 @@ from .formatting import PackTwoViews
 from .labelled import RandomResizedCropWithLabels, ResizeLabels, ScoreAtInputSize
 from .loading import LoadMappedAnnotations, LoadRGBImage
 from .two_views import TwoViews
+from .watershed import WatershedOversegmentation
 
 __all__ = [
     'ColorJitter',
@@ -18,4 +19,5 @@ __all__ = [
     'ScoreAtInputSize',
     'Solarize',
     'TwoViews',
+    'WatershedOversegmentation',
 ]
