@@ -36,8 +36,9 @@ def ultrametric_contour_map(strength, min_area=0.001):
         raise ValueError(f'an edge map is (H, W), but this is {strength.shape}')
     if not (np.isfinite(strength).all() and strength.min() >= 0 and strength.max() <= 1):
         raise ValueError('edges must be finite and in [0, 1]')
+    no_contours = np.zeros([2 * side + 1 for side in strength.shape], np.float32)
     if min(strength.shape) == 1:  # no watershed on a line, and nothing to segment
-        return np.zeros([2 * side + 1 for side in strength.shape], np.float32)
+        return no_contours
     higra = import_extra('higra')
     graph = higra.get_4_adjacency_graph(strength.shape)
 
@@ -50,6 +51,8 @@ def ultrametric_contour_map(strength, min_area=0.001):
     tree, altitudes = higra.mean_pb_hierarchy(
         graph, on_sides(strength), strength.shape, np.mod(normals, np.pi)
     )
+    if tree.num_leaves() == 1:  # a flat image; higra's filter would crash on a tree without root
+        return no_contours
     if min_area > 0:
         tree, altitudes = higra.filter_small_nodes_from_tree(
             tree, altitudes, min_area * strength.size
