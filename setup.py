@@ -28,6 +28,7 @@ OPENMMLAB = [
     'ftfy',
     'regex',
 ]
+OVERSEGMENTATION = ['higra', 'scikit-image']
 
 
 class BuildWithMim(build_py):
@@ -87,7 +88,8 @@ setup(
     extras_require={
         'onedl': ONEDL,
         'openmmlab': OPENMMLAB,
-        'tests': ['pytest>=7', 'ruff>=0.6', 'scikit-learn'],
+        'oversegmentation': OVERSEGMENTATION,
+        'tests': ['pytest>=7', 'ruff>=0.6', 'scikit-learn', *OVERSEGMENTATION],
     },
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,

@@ -22,6 +22,7 @@ from .transforms import (
     Solarize,
     TwoViews,
     TwoViewsWithRegions,
+    WatershedOversegmentation,
 )
 from .unlabelled import UnlabelledImages, scan_images
 from .voc_animals import VOCAnimalsDataset
@@ -54,6 +55,7 @@ __all__ = [
     'UnlabelledImages',
     'UnreadableImageError',
     'VOCAnimalsDataset',
+    'WatershedOversegmentation',
     'read_image',
     'read_oversegmentation',
     'scan_images',

@@ -6,6 +6,7 @@ from .labelled import RandomResizedCropWithLabels, ResizeLabels, ScoreAtInputSiz
 from .loading import LoadMappedAnnotations, LoadRGBImage
 from .two_region_views import TwoViewsWithRegions
 from .two_views import TwoViews
+from .watershed import WatershedOversegmentation
 
 __all__ = [
     'ColorJitter',
@@ -21,4 +22,5 @@ __all__ = [
     'Solarize',
     'TwoViews',
     'TwoViewsWithRegions',
+    'WatershedOversegmentation',
 ]
