@@ -1,5 +1,5 @@
-# The ResNet-50 of hsg_r50.py for inference: stride 8, the same weights. Stage 4's blocks are dilated
-# by 1, 2, 2, ..., stage 5's by 2, 8, 16.
+# The ResNet-50 of hsg_r50.py for inference: stride 8, the same weights. Stage 4 is dilated by
+# 1, 2, 2, ..., stage 5 by 2, 8, 16.
 _base_ = 'hsg_r50.py'
 
 model = dict(
