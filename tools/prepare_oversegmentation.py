@@ -16,7 +16,7 @@ The default, owt-ucm, merges watershed regions of an edge map by average linkage
 the authors of HSG. Theirs came from learned edges (structured edges for COCO and VOC, PMI edges
 for Cityscapes) and MATLAB's gPb code; here the edges are a colour gradient unless --edges gives
 better ones. docs/oversegmentation.md says what that costs. felzenszwalb and slic are
-scikit-image's: the former's scale grows by 1.3 until --max-regions holds, the latter's number of
+scikit-image's: the former's scale grows by 1.5 until --max-regions holds, the latter's number of
 segments shrinks by 5 %.
 """
 

@@ -6,7 +6,7 @@ from .extra import import_extra
 from .regions_of_ucm import in_row_order
 
 
-def felzenszwalb_regions(image, max_regions=48, scale=100.0, growth=1.3):
+def felzenszwalb_regions(image, max_regions=48, scale=100.0, growth=1.5):
     """Felzenszwalb and Huttenlocher's graph-based regions (IJCV 2004).
 
     ``scale`` is multiplied by ``growth`` until few enough are left.
