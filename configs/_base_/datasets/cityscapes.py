@@ -1,9 +1,7 @@
 # Cityscapes: 2,975 training and 500 validation images, 19 classes (labelTrainIds).
+_base_ = 'labelled.py'
+
 train_dataloader = dict(
-    num_workers=8,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type='CityscapesDataset',
         data_root='data/cityscapes',
@@ -11,10 +9,6 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=16,
-    num_workers=8,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CityscapesDataset',
         data_root='data/cityscapes',
