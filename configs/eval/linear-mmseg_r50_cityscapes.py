@@ -1,4 +1,4 @@
-# linear-mmseg, ResNet-50 (a token per 32x32 pixels), 500 validation images, 19 classes.
+# linear-mmseg, ResNet-50 (stride 32), 500 validation images, 19 classes.
 _base_ = 'linear-mmseg_vit-s_cityscapes.py'
 
 model = dict(

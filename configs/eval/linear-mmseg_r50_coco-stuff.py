@@ -1,4 +1,4 @@
-# linear-mmseg, ResNet-50 (a token per 32x32 pixels), 5,000 validation images, 15 super-categories.
+# linear-mmseg, ResNet-50 (stride 32), 5,000 validation images, 15 super-categories.
 _base_ = 'linear-mmseg_vit-s_coco-stuff.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# linear-mmseg, ResNet-50 (a token per 32x32 pixels), 2,981 validation frames, 19 classes.
+# linear-mmseg, ResNet-50 (stride 32), 2,981 validation frames, 19 classes.
 _base_ = 'linear-mmseg_vit-s_kitti-step.py'
 
 model = dict(

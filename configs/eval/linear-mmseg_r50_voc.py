@@ -1,4 +1,4 @@
-# linear-mmseg, ResNet-50 (a token per 32x32 pixels), 1,449 validation images, 21 classes with background.
+# linear-mmseg, ResNet-50 (stride 32), 1,449 validation images, 21 classes with background.
 _base_ = 'linear-mmseg_vit-s_voc.py'
 
 model = dict(
