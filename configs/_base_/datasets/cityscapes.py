@@ -3,14 +3,14 @@ _base_ = 'labelled.py'
 
 train_dataloader = dict(
     dataset=dict(
-        type='CityscapesDataset',
+        type='mmseg.CityscapesDataset',
         data_root='data/cityscapes',
         data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
     ),
 )
 val_dataloader = dict(
     dataset=dict(
-        type='CityscapesDataset',
+        type='mmseg.CityscapesDataset',
         data_root='data/cityscapes',
         data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
     ),

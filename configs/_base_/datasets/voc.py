@@ -4,7 +4,7 @@ _base_ = 'labelled.py'
 
 train_dataloader = dict(
     dataset=dict(
-        type='PascalVOCDataset',
+        type='mmseg.PascalVOCDataset',
         data_root='data/VOCdevkit/VOC2012',
         data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
         ann_file='ImageSets/Segmentation/trainaug.txt',
@@ -12,7 +12,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     dataset=dict(
-        type='PascalVOCDataset',
+        type='mmseg.PascalVOCDataset',
         data_root='data/VOCdevkit/VOC2012',
         data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
         ann_file='ImageSets/Segmentation/val.txt',
