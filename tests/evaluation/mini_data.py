@@ -57,7 +57,7 @@ def make_voc(root, labels=(0, 1, 8, 12, 15, 20, 255)):
 
 
 def make_coco(root):
-    """COCO: COCO-Stuff's pixel maps and, saying the same, panoptic masks."""
+    """COCO: COCO-Stuff's pixel maps, every label in each, and panoptic masks."""
     categories = [dict(id=number, supercategory=name) for number, name in COCO_LABELS.values()]
     segments = [dict(id=70_000 + label, category_id=COCO_LABELS[label][0]) for label in COCO_LABELS]
     for seed, split in enumerate(('train2017', 'val2017')):
@@ -65,7 +65,9 @@ def make_coco(root):
         for i, (image, mask) in enumerate(_pairs(seed, (*COCO_LABELS, 255))):
             name = f'{i:012d}'
             _save(root / split / f'{name}.jpg', image)
-            _save(root / 'stuffthingmaps' / split / f'{name}.png', mask)
+            every = mask.copy()
+            every.flat[: len(TRAIN_ID_OF_RAW)] = list(TRAIN_ID_OF_RAW)
+            _save(root / 'stuffthingmaps' / split / f'{name}.png', every)
             ids = np.where(mask == 255, 0, 70_000 + mask)
             masks = root / 'annotations' / f'panoptic_{split}'
             rgb = np.stack([ids % 256, ids // 256 % 256, ids // 256**2], -1)
