@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-TRAVELS_AS_MIM = ('configs', 'tools')
+TRAVELS_AS_MIM = ('configs', 'tools', 'model-index.yml')
 
 ONEDL = [
     'onedl-mmengine>=0.10.12',
@@ -40,12 +40,14 @@ class BuildWithMim(build_py):
         mim.mkdir(parents=True, exist_ok=True)
         for name in TRAVELS_AS_MIM:
             target = mim / name
-            if target.is_symlink():
+            if target.is_symlink() or target.is_file():
                 target.unlink()
             elif target.exists():
                 shutil.rmtree(target)
             if self.editable_mode:
-                target.symlink_to(os.path.relpath(ROOT / name, mim), target_is_directory=True)
+                target.symlink_to(os.path.relpath(ROOT / name, mim), (ROOT / name).is_dir())
+            elif (ROOT / name).is_file():
+                shutil.copyfile(ROOT / name, target)
             else:
                 shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns('__pycache__'))
 

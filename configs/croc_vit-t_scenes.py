@@ -52,6 +52,7 @@ train_dataloader = dict(
         type='mmcroc.SyntheticScenes',
         num_images=1600,
         image_size=96,
+        cache=True,  # draw each once, not once an epoch
         pipeline=train_pipeline,
     ),
 )

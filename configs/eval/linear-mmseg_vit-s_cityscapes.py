@@ -1,10 +1,6 @@
 # linear-mmseg, ViT-S/16, 500 validation images, 19 classes; 1 GPU x 16 images.
 # The weights: --cfg-options model.backbone.model=CHECKPOINT, or tools/evaluate.py.
-_base_ = [
-    '../_base_/datasets/cityscapes.py',
-    '../_base_/protocols/linear-mmseg.py',
-    '../_base_/evaluation_runtime_iters.py',
-]
+_base_ = ['../_base_/datasets/cityscapes.py', '../_base_/protocols/linear-mmseg.py']
 model = dict(decode_head=dict(num_classes=19))
 train_dataloader = dict(
     batch_size=16,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from mmseg.datasets.transforms import PackSegInputs
 
-from mmcroc.datasets import SampleIndex, SyntheticScenes, scene_drawing
+from mmcroc.datasets import SampleIndex, SyntheticScenes, scene_drawing, synthetic_scenes
 
 
 @pytest.fixture(scope='module')
@@ -17,6 +17,27 @@ def test_scene_depends_on_seed_and_index_alone(scenes):
         np.testing.assert_array_equal(dataset[index]['img'], scenes[5]['img'])
         np.testing.assert_array_equal(dataset[index]['gt_seg_map'], scenes[5]['gt_seg_map'])
     assert (SyntheticScenes(num_images=8, seed=1)[5]['img'] != scenes[5]['img']).any()
+
+
+def test_a_kept_scene_is_the_drawn_one_whatever_transforms_do_to_it(scenes, monkeypatch):
+    """Also a copy of the drawn: the first sample is changed as well, and drawn but once."""
+    calls = []
+
+    def draw(*args):
+        calls.append(args)
+        return scene_drawing.draw_scene(*args)
+
+    monkeypatch.setattr(synthetic_scenes, 'draw_scene', draw)
+    dataset = SyntheticScenes(num_images=3, cache=True)
+    for _ in range(3):
+        for index in range(3):
+            sample = dataset[index]
+            for key in ('img', 'gt_seg_map'):
+                assert sample[key].dtype == np.uint8
+                np.testing.assert_array_equal(sample[key], scenes[index][key])
+                sample[key][:] = 77
+            assert sample.keys() == scenes[index].keys()
+    assert len(calls) == 3
 
 
 def test_no_scene_is_in_both_splits(scenes):

@@ -6,24 +6,15 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from mmcroc.models.backbones import PretrainedBackbone
 from mmcroc.registry import DATASETS, MODELS
-from tests.evaluation.mini_data import MAKERS
 from tests.paths import CONFIGS
 
 EVALUATIONS = sorted(path.stem for path in (CONFIGS / 'eval').glob('*.py'))
 NUM_CLASSES = {
     'voc': 21, 'voc-animals': 7, 'coco-things': 12, 'coco-stuff': 15, 'cityscapes': 19,
-    'kitti-step': 19,
+    'kitti-step': 19, 'coco-stuff27': 27, 'cityscapes27': 27,
 }  # fmt: skip
-
-
-@pytest.fixture(scope='session')
-def roots(tmp_path_factory):
-    roots = {}
-    for name, make in MAKERS.items():
-        roots[name] = tmp_path_factory.mktemp(name)
-        make(roots[name])
-    return roots
 
 
 def mini_config(stem, roots, work_dir):
@@ -47,18 +38,19 @@ def mini_config(stem, roots, work_dir):
 
 
 @pytest.mark.parametrize('stem', EVALUATIONS)
-def test_it_runs_to_the_end_and_names_its_protocol(stem, roots, tmp_path):
-    cfg, protocol, data = mini_config(stem, roots, tmp_path)
+def test_it_runs_to_the_end_and_names_its_protocol(stem, data, tmp_path):
+    cfg, protocol, name = mini_config(stem, data[1], tmp_path)
     runner = Runner.from_cfg(cfg)
     if cfg.get('train_dataloader'):
         runner.train()
-        (metric,) = runner.val_loop.evaluator.metrics
+        loop = runner.val_loop
     else:
         runner.test()
-        (metric,) = runner.test_loop.evaluator.metrics
+        loop = runner.test_loop
+    (metric,) = loop.evaluator.metrics
     assert metric.report['protocol'] == metric.prefix == protocol
-    assert metric.report['num_images'] == 3
-    assert len(metric.report['classes']) == NUM_CLASSES[data]
+    assert metric.report['num_images'] == len(loop.dataloader.dataset) >= 1
+    assert len(metric.report['classes']) == NUM_CLASSES[name]
     assert 0 < metric.report['metrics']['mIoU'] <= 100
 
 
@@ -69,8 +61,41 @@ def test_its_head_names_protocol_images_and_model(stem):
     assert 'validation' in head and ('ViT-S' in head or 'ResNet-50' in head)
 
 
-def test_linear_leopart_trains_one_convolution_on_labels_of_100(roots, tmp_path):
-    cfg, _, _ = mini_config('linear-leopart_vit-s_voc', roots, tmp_path)
+@pytest.fixture(scope='module')
+def resnet():
+    return PretrainedBackbone('random:resnet50')
+
+
+@pytest.mark.parametrize('stem', [stem for stem in EVALUATIONS if '_r50_' in stem])
+def test_resnet_configs_fit_their_backbone_and_change_nothing_else(stem, resnet):
+    cfg, vit = (
+        Config.fromfile(CONFIGS / 'eval' / f'{name}.py').to_dict()
+        for name in (stem, stem.replace('r50', 'vit-s'))
+    )
+    assert cfg['model']['backbone'] == dict(vit['model']['backbone'], model='random:resnet50')
+    if 'decode_head' in cfg['model']:
+        assert cfg['model']['decode_head'].pop('in_channels') == resnet.out_channels
+        assert cfg['model']['decode_head'].pop('channels') == resnet.out_channels
+    test_cfg = cfg['model']['data_preprocessor'].pop('test_cfg', None)
+    assert test_cfg in (None, dict(size_divisor=resnet.stride))
+    assert (test_cfg is None) == ('test_cfg' not in vit['model']['data_preprocessor'])
+    for part in (cfg, vit):
+        part['model'].pop('backbone')
+        part['model']['data_preprocessor'].pop('test_cfg', None)
+    for key in ('in_channels', 'channels'):
+        vit['model'].get('decode_head', {}).pop(key, None)
+    assert cfg == vit
+
+
+def test_there_is_a_config_for_each_protocol_model_and_data_set():
+    for protocol in ('clustering-leopart', 'linear-leopart', 'linear-mmseg'):
+        for arch in ('vit-s', 'r50'):
+            for name in ('voc', 'coco-things', 'coco-stuff', 'cityscapes', 'kitti-step'):
+                assert f'{protocol}_{arch}_{name}' in EVALUATIONS
+
+
+def test_linear_leopart_trains_one_convolution_on_labels_of_100(drawn_roots, tmp_path):
+    cfg, _, _ = mini_config('linear-leopart_vit-s_voc', drawn_roots, tmp_path)
     init_default_scope('mmseg')
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
@@ -84,8 +109,8 @@ def test_linear_leopart_trains_one_convolution_on_labels_of_100(roots, tmp_path)
     assert labels <= {0, 1, 8, 12, 15, 20, 255} and len(labels) > 2
 
 
-def test_linear_leopart_scores_squashed_images_at_their_size(roots, tmp_path):
-    cfg, _, _ = mini_config('linear-leopart_vit-s_voc', roots, tmp_path)
+def test_linear_leopart_scores_squashed_images_at_their_size(drawn_roots, tmp_path):
+    cfg, _, _ = mini_config('linear-leopart_vit-s_voc', drawn_roots, tmp_path)
     init_default_scope('mmseg')
     data = DATASETS.build(cfg.val_dataloader.dataset)[0]
     prediction = MODELS.build(cfg.model).val_step(
@@ -94,11 +119,11 @@ def test_linear_leopart_scores_squashed_images_at_their_size(roots, tmp_path):
     assert prediction.pred_sem_seg.shape == prediction.gt_sem_seg.shape == (448, 448)
 
 
-def test_linear_evaluation_on_coco_takes_a_tenth_of_the_images(roots):
+def test_linear_evaluation_on_coco_takes_a_tenth_of_the_images(drawn_roots):
     for data in ('coco-things', 'coco-stuff'):
         cfg = Config.fromfile(CONFIGS / 'eval' / f'linear-leopart_vit-s_{data}.py')
         assert cfg.train_dataloader.dataset.fraction == 0.1
-        settings = dict(cfg.train_dataloader.dataset, data_root=str(roots[data]))
+        settings = dict(cfg.train_dataloader.dataset, data_root=str(drawn_roots[data]))
         init_default_scope('mmseg')
         assert len(DATASETS.build(settings)) == 1  # of 3, rounded up
         assert len(DATASETS.build(dict(settings, fraction=1.0))) == 3

@@ -68,3 +68,15 @@ def test_features_cannot_be_shown(monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['test.py', str(config), 'rgb', '--show'])
     with pytest.raises(SystemExit, match='predicts no classes'):
         runpy.run_path(str(TOOLS / 'test.py'), run_name='__main__')
+
+
+@pytest.mark.parametrize(('data', 'dataset'), [
+    ('coco-stuff27', 'mmcroc.COCOStuff27Dataset'), ('cityscapes27', 'mmcroc.Cityscapes27Dataset'),
+])  # fmt: skip
+def test_data_sets_are_found_by_their_configs_names(monkeypatch, data, dataset):
+    arguments = ['rgb', '--protocol', 'clustering-leopart', '--data', data, '--work-dir', 'x']
+    monkeypatch.setattr(sys, 'argv', ['evaluate.py', *arguments])
+    tool = runpy.run_path(str(TOOLS / 'evaluate.py'))
+    cfg = tool['read_config'](tool['parse_args'](), 'rgb', 'clustering-leopart')
+    assert cfg.test_dataloader.dataset.type == dataset
+    assert cfg.test_evaluator.protocol == 'clustering-leopart'

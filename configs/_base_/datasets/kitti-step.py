@@ -1,10 +1,8 @@
 # KITTI-STEP, as tools/dataset_converters/kitti_step.py writes it: 5,027 training and 2,981
 # validation frames, 19 classes.
+_base_ = 'labelled.py'
+
 train_dataloader = dict(
-    num_workers=8,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type='mmcroc.KITTISTEPDataset',
         data_root='data/kitti_step',
@@ -12,10 +10,6 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=16,
-    num_workers=8,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='mmcroc.KITTISTEPDataset',
         data_root='data/kitti_step',

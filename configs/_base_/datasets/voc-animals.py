@@ -1,10 +1,8 @@
 # The animals of Pascal VOC 2012: 3,131 training images and 222 validation images with animals,
 # scored over 7 classes; not to be put beside VOC's 21-class numbers.
+_base_ = 'labelled.py'
+
 train_dataloader = dict(
-    num_workers=8,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type='mmcroc.VOCAnimalsDataset',
         data_root='data/voc_animals/VOCdevkit/VOC2012',
@@ -13,10 +11,6 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=16,
-    num_workers=8,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='mmcroc.VOCAnimalsDataset',
         data_root='data/voc_animals/VOCdevkit/VOC2012',

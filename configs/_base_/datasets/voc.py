@@ -1,24 +1,18 @@
 # Pascal VOC 2012: trainaug (10,582 images, with SBD's labels; masks in SegmentationClassAug, list
 # in ImageSets/Segmentation/trainaug.txt) and val (1,449), 21 classes with background.
+_base_ = 'labelled.py'
+
 train_dataloader = dict(
-    num_workers=8,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='PascalVOCDataset',
+        type='mmseg.PascalVOCDataset',
         data_root='data/VOCdevkit/VOC2012',
         data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
         ann_file='ImageSets/Segmentation/trainaug.txt',
     ),
 )
 val_dataloader = dict(
-    batch_size=16,
-    num_workers=8,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='PascalVOCDataset',
+        type='mmseg.PascalVOCDataset',
         data_root='data/VOCdevkit/VOC2012',
         data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
         ann_file='ImageSets/Segmentation/val.txt',

@@ -5,13 +5,13 @@
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='mmcroc.LoadMappedAnnotations'),
-    dict(type='Resize', scale=(448, 448), keep_ratio=False),
-    dict(type='PackSegInputs'),
+    dict(type='mmseg.Resize', scale=(448, 448), keep_ratio=False),
+    dict(type='mmseg.PackSegInputs'),
 ]
 model = dict(
     type='mmcroc.FeatureSegmentor',
     data_preprocessor=dict(
-        type='SegDataPreProcessor',
+        type='mmseg.SegDataPreProcessor',
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,

@@ -6,21 +6,21 @@ train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='mmcroc.LoadMappedAnnotations'),
     dict(type='mmcroc.RandomResizedCropWithLabels', size=448, scale=(0.8, 1.0)),
-    dict(type='RandomFlip', prob=0.5),
+    dict(type='mmseg.RandomFlip', prob=0.5),
     dict(type='mmcroc.ResizeLabels', size=100),
-    dict(type='PackSegInputs'),
+    dict(type='mmseg.PackSegInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='mmcroc.LoadMappedAnnotations'),
-    dict(type='Resize', scale=(448, 448), keep_ratio=False),
+    dict(type='mmseg.Resize', scale=(448, 448), keep_ratio=False),
     dict(type='mmcroc.ScoreAtInputSize'),
-    dict(type='PackSegInputs'),
+    dict(type='mmseg.PackSegInputs'),
 ]
 model = dict(
-    type='EncoderDecoder',
+    type='mmseg.EncoderDecoder',
     data_preprocessor=dict(
-        type='SegDataPreProcessor',
+        type='mmseg.SegDataPreProcessor',
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
@@ -30,7 +30,7 @@ model = dict(
     ),
     backbone=dict(type='mmcroc.PretrainedBackbone', model='random:deit-small/16'),
     decode_head=dict(
-        type='FCNHead',
+        type='mmseg.FCNHead',
         num_convs=0,
         concat_input=False,
         kernel_size=1,
@@ -41,7 +41,7 @@ model = dict(
         norm_cfg=None,
         align_corners=False,
         # The mean over labelled pixels, as PyTorch's; MMSegmentation's default divides by all.
-        loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
+        loss_decode=dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True),
     ),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'),
@@ -50,6 +50,7 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4),
 )
+custom_hooks = [dict(type='mmcroc.NumClassesCheckHook')]
 auto_scale_lr = dict(enable=False, base_batch_size=120)
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=25, val_interval=25)
 param_scheduler = [dict(type='MultiStepLR', milestones=[20], gamma=0.1, by_epoch=True)]

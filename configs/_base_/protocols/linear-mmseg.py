@@ -2,26 +2,33 @@
 # usual way. Images keep their ratio, short side 448. Training: scales 0.5-2, crops of 448, flips,
 # colours; SGD with poly schedule, 20,000 iterations of 16 images. Scored on whole images at the
 # masks' own size: mean IoU over the classes there are.
+# Schedule and runtime are MMSegmentation's own files. (Its name in `mmseg::` is understood after
+# `import mmcroc`, as our tools do.)
+_base_ = [
+    'mmseg::_base_/default_runtime.py',
+    'mmseg::_base_/schedules/schedule_20k.py',
+]
+
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='mmcroc.LoadMappedAnnotations'),
     dict(type='RandomResize', scale=(2048, 448), ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(448, 448), cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
+    dict(type='mmseg.RandomCrop', crop_size=(448, 448), cat_max_ratio=0.75),
+    dict(type='mmseg.RandomFlip', prob=0.5),
+    dict(type='mmseg.PhotoMetricDistortion'),
+    dict(type='mmseg.PackSegInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(2048, 448), keep_ratio=True),
+    dict(type='mmseg.Resize', scale=(2048, 448), keep_ratio=True),
     # After resizing: the mask keeps the file's size.
     dict(type='mmcroc.LoadMappedAnnotations'),
-    dict(type='PackSegInputs'),
+    dict(type='mmseg.PackSegInputs'),
 ]
 model = dict(
-    type='EncoderDecoder',
+    type='mmseg.EncoderDecoder',
     data_preprocessor=dict(
-        type='SegDataPreProcessor',
+        type='mmseg.SegDataPreProcessor',
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
@@ -33,7 +40,7 @@ model = dict(
     ),
     backbone=dict(type='mmcroc.PretrainedBackbone', model='random:deit-small/16'),
     decode_head=dict(
-        type='FCNHead',
+        type='mmseg.FCNHead',
         num_convs=0,
         concat_input=False,
         kernel_size=1,
@@ -44,19 +51,18 @@ model = dict(
         norm_cfg=None,
         align_corners=False,
         # The mean over labelled pixels, as PyTorch's; MMSegmentation's default divides by all.
-        loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
+        loss_decode=dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True),
     ),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'),
 )
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=5e-4),
-)
+custom_hooks = [dict(type='mmcroc.NumClassesCheckHook')]
 auto_scale_lr = dict(enable=False, base_batch_size=16)
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=20000, val_interval=20000)
-param_scheduler = [dict(type='PolyLR', eta_min=1e-4, power=0.9, begin=0, end=20000, by_epoch=False)]
+train_cfg = dict(val_interval=20000)
+default_hooks = dict(
+    checkpoint=dict(type='mmcroc.AtomicCheckpointHook', interval=20000, max_keep_ckpts=1),
+    fit_probes=dict(type='mmcroc.FitProbesHook'),
+)
+randomness = dict(seed=0)
 val_evaluator = dict(type='mmcroc.SegmentationIoU', protocol='linear-mmseg', absent='nan')
 test_evaluator = val_evaluator
-val_cfg = dict()
-test_cfg = dict()

@@ -6,6 +6,7 @@ from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 from .exact_resume_hook import ExactResumeHook
 from .fit_probes_hook import FitProbesHook
 from .momentum_teacher_hook import MomentumTeacherHook
+from .num_classes_check_hook import NumClassesCheckHook
 from .optim_step_scheduler_hook import OptimStepSchedulerHook
 from .set_epoch_hook import SetEpochHook
 from .throughput_timer_hook import ThroughputTimerHook
@@ -18,6 +19,7 @@ __all__ = [
     'ExactResumeHook',
     'FitProbesHook',
     'MomentumTeacherHook',
+    'NumClassesCheckHook',
     'OptimStepSchedulerHook',
     'SetEpochHook',
     'ThroughputTimerHook',

@@ -1,0 +1,7 @@
+# linear-leopart, ResNet-50 (14x14 tokens), 500 validation images, 19 classes.
+_base_ = 'linear-leopart_vit-s_cityscapes.py'
+
+model = dict(
+    backbone=dict(model='random:resnet50'),
+    decode_head=dict(in_channels=2048, channels=2048),
+)

@@ -1,0 +1,7 @@
+# linear-leopart, ResNet-50 (14x14 tokens), 5,000 validation images, 15 super-categories.
+_base_ = 'linear-leopart_vit-s_coco-stuff.py'
+
+model = dict(
+    backbone=dict(model='random:resnet50'),
+    decode_head=dict(in_channels=2048, channels=2048),
+)

@@ -1,0 +1,7 @@
+# linear-leopart, ResNet-50 (14x14 tokens), 2,981 validation frames, 19 classes.
+_base_ = 'linear-leopart_vit-s_kitti-step.py'
+
+model = dict(
+    backbone=dict(model='random:resnet50'),
+    decode_head=dict(in_channels=2048, channels=2048),
+)
