@@ -153,6 +153,38 @@ class HSGHead(BaseModule):
             levels.append(found)
         return levels
 
+    def hierarchy(
+        self, embedding: Tensor, regions: Tensor, position: Tensor | None, num_views: int = 1
+    ) -> tuple[Segments, list[Grouping]]:
+        """Segments of images and their groups at every level, as in training.
+
+        Args:
+            embedding: (N·V, C, h, w), float, the views of an image next to each other.
+            regions: (N·V, H, W), -1 where ignored.
+            position: (C, h, w), or None without levels.
+            num_views: V.
+
+        Returns:
+            The segments; the groups per level.
+        """
+        with full_float32(embedding.device):
+            segments, pixels = self._segment_pixels(embedding, regions, num_views)
+            nodes = segment_prototypes(pixels, segments)
+            return segments, self._group_segments(nodes, segments, pixels, position, num_views)
+
+    def _segment_pixels(self, embedding, regions, num_views):
+        """Segments, and unit pixels (N, V·P, C)."""
+        segments = self.segment(embedding, regions, num_views)
+        pixels = F.normalize(embedding, dim=1)
+        return segments, pixels.flatten(2).mT.unflatten(0, (-1, num_views)).flatten(1, 2)
+
+    def _group_segments(self, nodes, segments, pixels, position, num_views):
+        if not self.levels:
+            return []
+        where = position.flatten(1).mT.to(pixels).repeat(num_views, 1)
+        where = segment_means(where.expand(len(pixels), -1, -1), segments)
+        return self.group(nodes, where, segments.mask)
+
     def loss(
         self, embedding: Tensor, oversegmentation: Tensor, position: Tensor | None = None
     ) -> dict[str, Tensor]:
@@ -173,9 +205,7 @@ class HSGHead(BaseModule):
             return self._loss(at_least_float32(embedding), oversegmentation, position)
 
     def _loss(self, embedding, oversegmentation, position):
-        segments = self.segment(embedding, oversegmentation)
-        pixels = F.normalize(embedding, dim=1)
-        pixels = pixels.flatten(2).mT.unflatten(0, (-1, NUM_VIEWS)).flatten(1, 2)
+        segments, pixels = self._segment_pixels(embedding, oversegmentation, NUM_VIEWS)
         prototypes = segment_prototypes(pixels, segments)
         contrast = _Contrast(pixels, prototypes, segments, self.concentration)
 
@@ -188,8 +218,6 @@ class HSGHead(BaseModule):
         if not self.levels:
             return results
 
-        where = position.flatten(1).mT.to(pixels).repeat(NUM_VIEWS, 1)
-        where = segment_means(where.expand(len(pixels), -1, -1), segments)
         graph = neighbour_graph(
             prototypes,
             segments.mask,
@@ -198,8 +226,8 @@ class HSGHead(BaseModule):
         )
         exists = segments.mask.any(1)
         share = exists / _mean_over_ranks(exists.sum()).clamp_min(1)
-        levels = enumerate(self.group(prototypes, where, segments.mask), start=1)
-        for level, (probabilities, centroids, _) in levels:
+        groupings = self._group_segments(prototypes, segments, pixels, position, NUM_VIEWS)
+        for level, (probabilities, centroids, _) in enumerate(groupings, start=1):
             num_groups = probabilities.shape[1]
             label = probabilities.argmax(1) + num_groups * contrast.image[:, None]
             results[f'loss_grouping_{level}'] = self.grouping_weight * contrast(label)

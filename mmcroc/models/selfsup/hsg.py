@@ -1,8 +1,10 @@
 """HSG: hierarchical segment grouping."""
 
+import torch
 from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
+from mmcroc.functional.precision import at_least_float32
 from mmcroc.models.dense_tokens import hand_out_tokens
 from mmcroc.registry import MODELS
 
@@ -87,3 +89,28 @@ class HSG(BaseSelfSupervisor):
         if self.head.levels:
             position = self.neck.position(*embedding.shape[-2:])
         return self.head.loss(embedding, oversegmentation, position)
+
+    @torch.no_grad()
+    def hierarchy(self, inputs: Tensor, oversegmentation: Tensor | None = None) -> Tensor:
+        """Segments and groups of images, each a single view.
+
+        Args:
+            inputs: (B, 3, H, W), normalised.
+            oversegmentation: (B, H, W) regions to cut the segments along, -1 where ignored.
+                Default: segments are the k-means' clusters.
+
+        Returns:
+            (B, 1 + levels, h, w), int64, at the embedding's size: each pixel's segment, then its
+            group of each level, fine to coarse; numbered within the image, -1 where ignored.
+        """
+        embedding = at_least_float32(self.extract_feat(inputs)[0])
+        height, width = embedding.shape[-2:]
+        if oversegmentation is None:
+            oversegmentation = torch.zeros_like(embedding[:, 0], dtype=torch.long)
+        position = self.neck.position(height, width) if self.head.levels else None
+        segments, levels = self.head.hierarchy(embedding, oversegmentation, position)
+        place = segments.pixel_segment.clamp_min(0)
+        groups = [level.probabilities.argmax(1).gather(1, place) for level in levels]
+        maps = torch.stack([place, *groups], dim=1)
+        maps = maps.masked_fill((segments.pixel_segment < 0)[:, None], -1)
+        return maps.unflatten(-1, (height, width))
