@@ -14,9 +14,6 @@ from tests.paths import ROOT, TOOLS
 SCRIPT = TOOLS / 'prepare_oversegmentation.py'
 NAMES = ['a.png', 'deep/er/b.jpg', 'deep/c.png']
 
-pytest.importorskip('higra')
-pytest.importorskip('skimage')
-
 
 @pytest.fixture
 def prepare(capsys):

@@ -16,17 +16,14 @@ from .drawn import assert_regions, patches, two_tone
 
 
 def owt_ucm(image, max_regions=48):
-    pytest.importorskip('higra')
     return regions_of_ucm(ultrametric_contour_map(colour_edges(image)), 0.25, max_regions)[0]
 
 
 def felzenszwalb(image, max_regions=48):
-    pytest.importorskip('skimage')
     return felzenszwalb_regions(image, max_regions)
 
 
 def slic(image, max_regions=48):
-    pytest.importorskip('skimage')
     return slic_regions(image, max_regions)
 
 
@@ -95,7 +92,6 @@ def test_normals_point_across_the_edge(angle):
 @pytest.mark.parametrize('slope', [0.5, -0.5])
 def test_oblique_borders_keep_their_strength(slope):
     """Else the direction of the normals is not what the watershed expects."""
-    pytest.importorskip('higra')
     y, x = np.mgrid[-40:40, -40:40]
     image = np.where((x + slope * y > 0)[..., None], 200, 80).astype(np.uint8).repeat(3, axis=2)
     edges = colour_edges(image)
@@ -103,7 +99,6 @@ def test_oblique_borders_keep_their_strength(slope):
 
 
 def test_contour_map_is_shaped_as_that_of_the_gpb_code():
-    pytest.importorskip('higra')
     image, regions = two_tone()
     ucm = ultrametric_contour_map(colour_edges(image))
     assert ucm.shape == (81, 121)
@@ -113,7 +108,6 @@ def test_contour_map_is_shaped_as_that_of_the_gpb_code():
 
 
 def test_small_regions_do_not_stand_alone():
-    pytest.importorskip('higra')
     image, _ = two_tone(60, 60, 30)
     image[40:43, 8:11] = 255
     edges = colour_edges(image)
