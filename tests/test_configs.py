@@ -10,9 +10,11 @@ from mmcroc.registry import MODELS
 from tests.paths import CONFIGS
 
 PRETRAINING = sorted(path.name for path in CONFIGS.glob('*.py'))
+HSG = [name for name in PRETRAINING if name.startswith('hsg')]
+SELF_DISTILLING = [name for name in PRETRAINING if name not in HSG]
 
 
-@pytest.mark.parametrize('name', PRETRAINING)
+@pytest.mark.parametrize('name', SELF_DISTILLING)
 def test_it_builds_and_takes_a_step(name, tmp_path):
     """On one drawn scene instead of its data; its own model, pipeline and optimiser."""
     cfg = Config.fromfile(CONFIGS / name)
@@ -53,6 +55,111 @@ def test_it_builds_and_takes_a_step(name, tmp_path):
     assert runner.message_hub.get_scalar('train/loss').current() > 0
 
 
+@pytest.mark.parametrize('name', HSG)
+def test_an_hsg_config_builds_and_takes_two_steps(name, tmp_path):
+    """On drawn scenes with regions made in the pipeline, by a thin ResNet-18."""
+    cfg = Config.fromfile(CONFIGS / name)
+    views, pack = cfg.train_dataloader.dataset.pipeline[-2:]
+    views.size = 64
+    cfg.train_dataloader.dataset = dict(
+        type='mmcroc.SyntheticScenes',
+        num_images=3,
+        image_size=64,
+        pipeline=[dict(type='mmcroc.WatershedOversegmentation', grid=(3, 3)), views, pack],
+    )
+    cfg.train_dataloader.update(
+        batch_size=2, num_workers=0, persistent_workers=False, pin_memory=False
+    )
+    cfg.model.backbone.update(depth=18, base_channels=8, multi_grid=(1, 4))
+    cfg.model.neck.update(in_channels=64, hidden_channels=32)
+    want_levels = [] if 'stage1' in name else [8, 4]
+    assert cfg.model.head.num_groups == want_levels
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    cfg.update(load_from=None, work_dir=str(tmp_path), log_level='WARNING')
+    cfg.experiment_name = f'config_{name}'
+    cfg.train_cfg.max_iters = 2
+    cfg.default_hooks.pop('checkpoint')
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.iter == 2
+    logged = runner.message_hub.log_scalars
+    assert logged['train/loss_appearance'].current() > 0
+    assert ('train/loss_grouping_2' in logged) == bool(want_levels)
+
+
+def test_hsg_step_decay_is_at_the_published_shares_of_the_run():
+    for name in HSG:
+        cfg = Config.fromfile(CONFIGS / name)
+        warm_up, decay = cfg.param_scheduler
+        assert warm_up.start_factor == 0.1
+        want = [round(share * cfg.train_cfg.max_iters) for share in (0.32, 0.56, 0.75)]
+        assert decay.milestones == want, name
+        assert cfg.load_from == (
+            'work_dirs/hsg_r50_coco_stage1/iter_350000.pth' if 'stage2' in name else None
+        )
+
+
+@pytest.mark.parametrize(
+    ('name', 'images', 'lr', 'iterations'),
+    [
+        ('hsg_r50_coco_stage1.py', 128, 0.1, 350000),
+        ('hsg_r50_coco_stage2.py', 48, 0.008, 20000),
+        ('hsg_r50_cityscapes.py', 32, 0.1, 38000),
+        ('hsg_r50_kitti-step.py', 48, 0.1, 41892),
+    ],
+)
+def test_hsg_published_settings(name, images, lr, iterations):
+    cfg = Config.fromfile(CONFIGS / name)
+    assert 8 * cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == images
+    assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=lr, momentum=0.9, weight_decay=1e-4)
+    assert cfg.train_cfg.max_iters == iterations
+    head = cfg.model.head
+    if 'coco' not in name:
+        assert (head.goodness_weight, head.centroid_weight) == (0.2, 0.2)
+        assert (head.num_neighbours, head.neighbour_graph) == (4, 'image')
+
+
+def test_both_strides_of_hsg_share_their_weights():
+    init_default_scope('mmpretrain')
+    at_16, at_8 = (
+        MODELS.build(Config.fromfile(CONFIGS / '_base_' / 'models' / f'{name}.py').model).eval()
+        for name in ('hsg_r50', 'hsg_r50_stride8')
+    )
+    at_8.load_state_dict(at_16.state_dict())
+    image = torch.randn(1, 3, 64, 64)
+    assert at_16.extract_feat(image)[0].shape == (1, 128, 4, 4)
+    assert at_8.extract_feat(image)[0].shape == (1, 128, 8, 8)
+    dilations = [[b.conv2.dilation[0] for b in m.backbone.layer4] for m in (at_16, at_8)]
+    assert dilations == [[1, 4, 8], [2, 8, 16]]
+    assert [b.conv2.dilation[0] for b in at_8.backbone.layer3] == [1, 2, 2, 2, 2, 2]
+
+
+def test_hsg_trains_a_vision_transformer_too(tmp_path):
+    init_default_scope('mmpretrain')
+    model = MODELS.build(
+        dict(
+            type='mmcroc.HSG',
+            backbone=dict(
+                type='mmpretrain.VisionTransformer',
+                arch=dict(embed_dims=32, num_layers=1, num_heads=2, feedforward_channels=32),
+                img_size=32,
+                patch_size=8,
+                out_type='featmap',
+            ),
+            neck=dict(type='mmcroc.HSGNeck', in_channels=32, out_channels=16),
+            head=dict(type='mmcroc.HSGHead', transformer=dict(channels=16), grid=(2, 2)),
+        )
+    )
+    regions = torch.randint(0, 4, (4, 32, 32))
+    losses = model.loss(torch.randn(4, 3, 32, 32), None, regions)
+    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    assert all(
+        p.grad is not None and p.grad.isfinite().all()
+        for p in model.parameters()
+        if p.requires_grad
+    )
+
+
 @pytest.mark.parametrize('name', PRETRAINING)
 def test_its_head_says_what_to_expect(name):
     """The opening comment names images and, for published settings, the figures' source."""
@@ -71,7 +178,7 @@ def test_the_paper_sized_model_is_vit_small():
 
 
 def test_learning_rates_follow_the_batch():
-    for name in PRETRAINING:
+    for name in SELF_DISTILLING:
         cfg = Config.fromfile(CONFIGS / name)
         if 'scenes' in name:
             continue  # a demo of minutes needs a higher one

@@ -1,7 +1,9 @@
+from itertools import islice
+
 import pytest
 from mmengine.dataset import DefaultSampler
 
-from mmcroc.datasets import EpochSampler, SampleIndex
+from mmcroc.datasets import EndlessEpochSampler, EpochSampler, SampleIndex
 from mmcroc.registry import DATA_SAMPLERS
 
 
@@ -54,3 +56,17 @@ def test_impossible_start_is_refused(start):
 def test_config_finds_it_by_its_prefix():
     cfg = dict(type='mmcroc.EpochSampler', dataset=[1, 2, 3], seed=0)
     assert isinstance(DATA_SAMPLERS.build(cfg), EpochSampler)
+
+
+@pytest.mark.parametrize('used', [0, 3, 10, 27])
+def test_endless_epochs_go_on_where_they_stopped(used):
+    epochs = build()
+    want = []
+    for epoch in range(5):
+        epochs.set_epoch(epoch)
+        want += list(epochs)
+    endless = build(EndlessEpochSampler)
+    endless.skip(used)
+    found = list(islice(endless, 20))
+    assert found == want[used : used + 20]
+    assert [i.epoch for i in found] == [i.epoch for i in want[used : used + 20]]
