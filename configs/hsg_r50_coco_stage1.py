@@ -10,10 +10,7 @@ _base_ = [
     '_base_/default_runtime_iters.py',
 ]
 # One cluster: segments are the regions.
-model = dict(
-    neck=dict(num_positions=0),
-    head=dict(num_groups=[], grid=(1, 1), kmeans_iterations=1),
-)
+model = dict(head=dict(num_groups=[], grid=(1, 1), kmeans_iterations=1))
 train_dataloader = dict(sampler=dict(type='mmcroc.EndlessEpochSampler'))
 train_cfg = dict(max_iters=350000)
 param_scheduler = [

@@ -86,10 +86,13 @@ class HSGHead(BaseModule):
             raise ValueError(
                 f'HSGHead: neighbour_graph={neighbour_graph!r} is none of {NEIGHBOUR_GRAPHS}'
             )
-        if min(grid) < 1 or kmeans_iterations < 1:
-            raise ValueError(
-                f'HSGHead: grid={grid} and kmeans_iterations={kmeans_iterations} must be positive'
-            )
+        positive = dict(
+            grid=min(grid), kmeans_iterations=kmeans_iterations, num_neighbours=num_neighbours,
+            max_segments=1 if max_segments is None else max_segments,
+        )  # fmt: skip
+        for name, value in positive.items():
+            if value < 1:
+                raise ValueError(f'HSGHead: {name} must be positive, got {value}')
         transformer = dict(dict(type='mmcroc.ClusteringTransformer'), **(transformer or {}))
         self.levels = nn.ModuleList(
             MODELS.build(dict(transformer, num_groups=groups, is_last=groups == num_groups[-1]))
@@ -154,14 +157,14 @@ class HSGHead(BaseModule):
         return levels
 
     def hierarchy(
-        self, embedding: Tensor, regions: Tensor, position: Tensor | None, num_views: int = 1
+        self, embedding: Tensor, regions: Tensor, position: Tensor, num_views: int = 1
     ) -> tuple[Segments, list[Grouping]]:
         """Segments of images and their groups at every level, as in training.
 
         Args:
             embedding: (N·V, C, h, w), float, the views of an image next to each other.
             regions: (N·V, H, W), -1 where ignored.
-            position: (C, h, w), or None without levels.
+            position: (C, h, w).
             num_views: V.
 
         Returns:
@@ -186,14 +189,14 @@ class HSGHead(BaseModule):
         return self.group(nodes, where, segments.mask)
 
     def loss(
-        self, embedding: Tensor, oversegmentation: Tensor, position: Tensor | None = None
+        self, embedding: Tensor, oversegmentation: Tensor, position: Tensor
     ) -> dict[str, Tensor]:
         """All terms.
 
         Args:
             embedding: (2N, C, h, w), the views of an image next to each other.
             oversegmentation: (2N, H, W), -1 where ignored.
-            position: (C, h, w), or None without levels.
+            position: (C, h, w).
 
         Returns:
             ``loss_appearance``, per level ``loss_grouping_l``, ``loss_modularity_l``,
@@ -225,7 +228,7 @@ class HSGHead(BaseModule):
             segments.view if self.neighbour_graph == 'view' else None,
         )
         exists = segments.mask.any(1)
-        share = exists / _mean_over_ranks(exists.sum()).clamp_min(1)
+        share = exists.to(pixels) / _mean_over_ranks(exists.sum())
         groupings = self._group_segments(prototypes, segments, pixels, position, NUM_VIEWS)
         for level, (probabilities, centroids, _) in enumerate(groupings, start=1):
             num_groups = probabilities.shape[1]
@@ -318,5 +321,8 @@ def centroid_contrast(centroids: Tensor, exists: Tensor, concentration: float) -
 
 
 def _mean_over_ranks(count: Tensor) -> Tensor:
-    """DDP averages gradients over ranks: a rank's sum has to be divided by the mean count."""
-    return all_reduce_sum(count) / get_world_size()
+    """DDP averages gradients over ranks: a rank's sum has to be divided by the mean count.
+
+    At least one over all ranks: where nothing counts anywhere, a sum of 0 stays 0.
+    """
+    return all_reduce_sum(count).clamp_min(1) / get_world_size()

@@ -51,8 +51,7 @@ class HSGNeck(BaseModule):
         in_channels: Of the backbone's map.
         hidden_channels: Between the convolutions. Default: as ``in_channels``.
         out_channels: Of the embedding.
-        num_positions: See :class:`LearnedPosition2d`; 0 for a head without groups, which needs no
-            positions.
+        num_positions: See :class:`LearnedPosition2d`.
         norm_cfg: Of the first convolution.
         init_cfg: As MMEngine's.
     """
@@ -74,8 +73,7 @@ class HSGNeck(BaseModule):
             ),
             nn.Conv2d(hidden_channels, out_channels, 1),
         )
-        # An unused parameter would stop data-parallel training.
-        self.position = LearnedPosition2d(out_channels, num_positions) if num_positions else None
+        self.position = LearnedPosition2d(out_channels, num_positions)
 
     def forward(self, features: tuple[Tensor]) -> Tensor:
         """The last of ``features``, (B, in_channels, h, w) -> (B, out_channels, h, w)."""

@@ -42,11 +42,9 @@ class HSG(BaseSelfSupervisor):
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
         )
-        if bool(self.head.levels) != (self.neck.position is not None):
-            raise ValueError(
-                'HSG: groups need positions and nothing else does: model.head.num_groups=[] goes '
-                'with model.neck.num_positions=0'
-            )
+        if not self.head.levels:
+            # Only the levels look at positions; DistributedDataParallel would wait for gradients.
+            self.neck.position.requires_grad_(False)
 
     def forward(self, inputs, data_samples=None, mode='tensor', oversegmentation=None):
         """As MMPretrain's, with the regions besides.
@@ -85,9 +83,7 @@ class HSG(BaseSelfSupervisor):
             Losses and what to watch.
         """
         (embedding,) = self.extract_feat(inputs)
-        position = None
-        if self.head.levels:
-            position = self.neck.position(*embedding.shape[-2:])
+        position = self.neck.position(*embedding.shape[-2:])
         return self.head.loss(embedding, oversegmentation, position)
 
     @torch.no_grad()
@@ -107,7 +103,7 @@ class HSG(BaseSelfSupervisor):
         height, width = embedding.shape[-2:]
         if oversegmentation is None:
             oversegmentation = torch.zeros_like(embedding[:, 0], dtype=torch.long)
-        position = self.neck.position(height, width) if self.head.levels else None
+        position = self.neck.position(height, width)
         segments, levels = self.head.hierarchy(embedding, oversegmentation, position)
         place = segments.pixel_segment.clamp_min(0)
         groups = [level.probabilities.argmax(1).gather(1, place) for level in levels]
