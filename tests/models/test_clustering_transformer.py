@@ -172,3 +172,10 @@ def test_dropout_acts_in_training_only():
 def test_heads_that_do_not_divide_the_channels_are_told():
     with pytest.raises(ValueError, match=r'channels=10 .* num_heads=4'):
         ClusteringTransformer(channels=10, num_heads=4)
+
+
+def test_one_image_to_train_on_is_refused_by_name():
+    model, nodes = build(norm_cfg=dict(type='BN1d')), torch.randn(1, 5, 16).double()
+    with pytest.raises(ValueError, match='at least 2 images per process'):
+        model.train()(nodes, nodes)
+    model.eval()(nodes, nodes)

@@ -173,7 +173,16 @@ class ClusteringTransformer(BaseModule):
 
         Returns:
             Groups, ordered by their greatest logit over the nodes, descending.
+
+        Raises:
+            ValueError: One set of nodes to train on, whose batch norm has nothing to compare.
         """
+        if self.training and len(nodes) == 1 and isinstance(self.start[1], nn.BatchNorm1d):
+            raise ValueError(
+                'ClusteringTransformer: batch norms over images need at least 2 images per '
+                'process: raise train_dataloader.batch_size, or set '
+                'model.head.transformer.norm_cfg=dict(type="LN")'
+            )
         padding = None
         if mask is not None:
             # An image without nodes: nothing to attend to would give NaN; its nodes are all zero.

@@ -218,6 +218,11 @@ class HSGHead(BaseModule):
             appearance_accuracy=contrast.top_accuracy(region),
             num_segments=segments.counts.float().mean(),
         )
+        if self.max_segments is not None:
+            # On a GPU the limit speaks up a step or so late. No checkpoint can be written between:
+            # that takes finite losses.
+            cut = segments.counts.amax() > self.max_segments
+            results['loss_appearance'] = torch.where(cut, torch.inf, results['loss_appearance'])
         if not self.levels:
             return results
 
