@@ -40,7 +40,7 @@ def segsort_loss(
         labels: (S,), int64: the prototypes' labels; a pixel has its own segment's.
         mask: (S,), the prototypes that count. Default: all.
         concentration: κ.
-        count: Divide the sum by this instead of the number of pixels that count.
+        count: Divide the sum by this, above 0, instead of the number of pixels that count.
         chunk_size: Pixels at a time. Default: as many as take a few hundred MiB.
 
     Returns:
@@ -51,7 +51,7 @@ def segsort_loss(
     if mask is None:
         mask = torch.ones_like(labels, dtype=torch.bool)
     if count is None:
-        count = (own >= 0).sum()
+        count = (own >= 0).sum().clamp_min(1)
     with full_float32(embedding.device):
         total = _SegSortSum.apply(
             at_least_float32(embedding),
@@ -62,7 +62,7 @@ def segsort_loss(
             concentration,
             chunk_size,
         )
-        return total / count.clamp_min(1)
+        return total / count
 
 
 class _SegSortSum(torch.autograd.Function):
@@ -83,16 +83,19 @@ class _SegSortSum(torch.autograd.Function):
             same = (labels == labels[mine]) & mask
             positive = same & ~is_own
             positive |= is_own & ~positive.any(1, keepdim=True)
-            counted = positive | (mask & ~same)
+            negative = mask & ~same
             similarity = (embedding[here] @ prototypes.mT).mul_(concentration)
-            log_all = similarity.masked_fill(~counted, -torch.inf).logsumexp(1, keepdim=True)
-            log_positive = similarity.masked_fill(~positive, -torch.inf)
-            log_positive = log_positive.logsumexp(1, keepdim=True)
-            total += torch.where(valid, log_all - log_positive, 0).sum()
+            log_positive, log_negative = (
+                similarity.masked_fill(~terms, -torch.inf).logsumexp(1, keepdim=True)
+                for terms in (positive, negative)
+            )
+            # log(1 + N/P): the difference of two logarithms would lose small losses.
+            odds = log_negative - log_positive
+            total += torch.where(valid, odds.logaddexp(torch.zeros_like(odds)), 0).sum()
             if wants_gradient:
-                share = torch.where(counted, (similarity - log_all).exp(), 0)
+                share = torch.where(negative, (similarity - log_negative).exp(), 0)
                 share -= torch.where(positive, (similarity - log_positive).exp(), 0)
-                share = torch.where(valid, share, 0).mul_(concentration)
+                share *= torch.where(valid, concentration * odds.sigmoid(), 0)
                 grad_embedding[here] = share @ prototypes
                 grad_prototypes.addmm_(share.mT, embedding[here])
         if wants_gradient:

@@ -33,7 +33,8 @@ def test_contrast_loss_and_gradient(recorded_hsg_ops, concentration, chunk_size)
     loss.backward()
     want = f'segsort_c{concentration}'
     assert_close(loss.detach(), case[f'{want}_loss'], rtol=1e-8, atol=0)
-    assert_close(embedding.grad, case[f'{want}_grad'], rtol=1e-8, atol=1e-12)
+    # The release's gradient cancels terms of exp(κ) / numerator: up to 1e-8 even in float64.
+    assert_close(embedding.grad, case[f'{want}_grad'], rtol=1e-8, atol=5e-8)
 
 
 @pytest.mark.parametrize('neighbours', [2, 4])

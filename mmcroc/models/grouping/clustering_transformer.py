@@ -199,6 +199,7 @@ class ClusteringTransformer(BaseModule):
         nodes = nodes * mask[..., None]
         mean = nodes.sum(1) / count.clamp_min(1)
         squares = (nodes - mean[:, None]).square().sum(1) / (count + 1)
-        # The square root's slope at 0 is infinite; there an image without nodes would give NaN.
-        empty = count == 0
-        return torch.cat([mean, squares.masked_fill(empty, 1).sqrt().masked_fill(empty, 0)], -1)
+        # The square root's slope at 0 is infinite: images without nodes or of equal ones (one
+        # region in all of a batch without padding) would give NaN.
+        flat = squares == 0
+        return torch.cat([mean, squares.masked_fill(flat, 1).sqrt().masked_fill(flat, 0)], -1)

@@ -86,14 +86,21 @@ class HSGHead(BaseModule):
             raise ValueError(
                 f'HSGHead: neighbour_graph={neighbour_graph!r} is none of {NEIGHBOUR_GRAPHS}'
             )
-        if min(grid) < 1 or kmeans_iterations < 1:
-            raise ValueError(
-                f'HSGHead: grid={grid} and kmeans_iterations={kmeans_iterations} must be positive'
-            )
+        positive = dict(
+            grid=min(grid), kmeans_iterations=kmeans_iterations, num_neighbours=num_neighbours,
+            max_segments=1 if max_segments is None else max_segments,
+        )  # fmt: skip
+        for name, value in positive.items():
+            if value < 1:
+                raise ValueError(f'HSGHead: {name} must be positive, got {value}')
         transformer = dict(dict(type='mmcroc.ClusteringTransformer'), **(transformer or {}))
         self.levels = nn.ModuleList(
             MODELS.build(dict(transformer, num_groups=groups)) for groups in num_groups
         )
+        if num_groups:
+            # There is no next level to take these; DistributedDataParallel would wait for their
+            # gradient.
+            self.levels[-1].feature.requires_grad_(False)
         self.grid = tuple(grid)
         self.kmeans_iterations = kmeans_iterations
         self.max_segments = max_segments
@@ -196,7 +203,7 @@ class HSGHead(BaseModule):
             segments.view if self.neighbour_graph == 'view' else None,
         )
         exists = segments.mask.any(1)
-        share = exists / _mean_over_ranks(exists.sum()).clamp_min(1)
+        share = exists.to(pixels) / _mean_over_ranks(exists.sum())
         levels = enumerate(self.group(prototypes, where, segments.mask), start=1)
         for level, (probabilities, centroids, _) in levels:
             num_groups = probabilities.shape[1]
@@ -272,7 +279,7 @@ def centroid_contrast(centroids: Tensor, exists: Tensor, concentration: float) -
     Returns:
         Scalar.
     """
-    images, groups, _ = centroids.shape
+    groups = centroids.shape[1]
     local = F.normalize(at_least_float32(centroids), dim=-1).flatten(0, 1)
     mask = exists.repeat_interleave(groups)
     everyone = torch.arange(get_world_size() * len(local), device=local.device)
@@ -289,5 +296,8 @@ def centroid_contrast(centroids: Tensor, exists: Tensor, concentration: float) -
 
 
 def _mean_over_ranks(count: Tensor) -> Tensor:
-    """DDP averages gradients over ranks: a rank's sum has to be divided by the mean count."""
-    return all_reduce_sum(count) / get_world_size()
+    """DDP averages gradients over ranks: a rank's sum has to be divided by the mean count.
+
+    At least one over all ranks: where nothing counts anywhere, a sum of 0 stays 0.
+    """
+    return all_reduce_sum(count).clamp_min(1) / get_world_size()

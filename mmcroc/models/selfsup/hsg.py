@@ -40,6 +40,9 @@ class HSG(BaseSelfSupervisor):
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
         )
+        if not self.head.levels:
+            # Only the levels look at positions; DistributedDataParallel would wait for gradients.
+            self.neck.position.requires_grad_(False)
 
     def forward(self, inputs, data_samples=None, mode='tensor', oversegmentation=None):
         """As MMPretrain's, with the regions besides.
