@@ -1,0 +1,214 @@
+"""Time the parts of a step of HSG, and its segments and losses against plain loops.
+
+    python tools/benchmarks/hsg_step.py [--device cuda] [--crop 448] [--images 6]
+
+Prints a table of time and peak memory: the backbone, each part of the losses, the whole step with
+its backward; and, in the same run, segments and losses (forward and backward) as a straightforward
+implementation computes them, in ``hsg_step_looped.py``. Both sides' losses and gradients are
+compared. Memory is the GPU's peak, or on a CPU the process's highest resident set during the part.
+"""
+
+import argparse
+import threading
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from hsg_step_looped import looped_losses
+from mmengine.registry import init_default_scope
+
+from mmcroc.functional.modularity import neighbour_graph
+from mmcroc.functional.segments import segment_means, segment_prototypes
+from mmcroc.models import HSGHead, HSGNeck
+from mmcroc.registry import MODELS
+
+MIB = 1 << 20
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--images', type=int, default=6, help='images (two views each)')
+    parser.add_argument('--crop', type=int, default=448, help='side of the views, pixels')
+    parser.add_argument('--regions', type=int, default=48, help='regions of an over-segmentation')
+    parser.add_argument('--max-segments', type=int, default=256)
+    parser.add_argument('--repeats', type=int, default=3)
+    return parser.parse_args()
+
+
+def build(args):
+    """ResNet-50 of output stride 16, neck and head, in training but without dropout."""
+    init_default_scope('mmpretrain')
+    torch.manual_seed(0)
+    backbone = MODELS.build(
+        dict(
+            type='mmseg.ResNet', depth=50, out_indices=(3,), strides=(1, 2, 2, 1),
+            # multi_grid replaces the last stage's dilation, block by block.
+            dilations=(1, 1, 1, 1), multi_grid=(1, 4, 8), norm_cfg=dict(type='BN'),
+        )
+    )  # fmt: skip
+    head = HSGHead(transformer=dict(dropout=0.0), max_segments=args.max_segments)
+    return torch.nn.ModuleList([backbone, HSGNeck(), head]).to(args.device)
+
+
+def draw_regions(images, size, number, seed=0):
+    """Voronoi cells of random points, cut differently in the two views: (2·images, size, size)."""
+    generator = torch.Generator().manual_seed(seed)
+    # Points of an area twice a view's: a view sees the cells of a crop.
+    points = torch.rand(images, number, 2, generator=generator) * 1.4 * size
+    corners = torch.rand(images, 2, 1, 2, generator=generator) * 0.4 * size
+    axis = torch.arange(size, dtype=torch.float32)
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing='ij'), -1).flatten(0, 1)
+    cells = [
+        torch.cdist(grid + corner, p).argmin(1).view(size, size)
+        for p, pair in zip(points, corners, strict=True)
+        for corner in pair
+    ]
+    return torch.stack(cells)
+
+
+class Meter:
+    """Median time and peak memory of calls.
+
+    Args:
+        device: Where they run.
+        repeats: Calls of each, after one to warm up.
+    """
+
+    def __init__(self, device, repeats):
+        self.device, self.repeats = torch.device(device), repeats
+
+    def __call__(self, function):
+        """Seconds, MiB, and what the last call returned."""
+        function()
+        times, peak = [], 0
+        for _ in range(self.repeats):
+            with _Peak(self.device) as memory:
+                start = time.perf_counter()
+                found = function()
+                memory.synchronise()
+                times.append(time.perf_counter() - start)
+            peak = max(peak, memory.mib)
+        return sorted(times)[len(times) // 2], peak, found
+
+
+class _Peak:
+    """Highest memory in use inside the block: the GPU's, or the process's resident set."""
+
+    def __init__(self, device):
+        self.cuda, self.mib = device.type == 'cuda', 0.0
+
+    def synchronise(self):
+        if self.cuda:
+            torch.cuda.synchronize()
+
+    def __enter__(self):
+        self.synchronise()
+        if self.cuda:
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            self.ended = threading.Event()
+            self.thread = threading.Thread(target=self._watch, daemon=True)
+            self.thread.start()
+        return self
+
+    def _watch(self):
+        while not self.ended.wait(0.01):
+            pages = int(Path('/proc/self/statm').read_text().split()[1])
+            self.mib = max(self.mib, pages * 4096 / MIB)
+
+    def __exit__(self, *_):
+        if self.cuda:
+            self.mib = torch.cuda.max_memory_allocated() / MIB
+        else:
+            self.ended.set()
+            self.thread.join()
+
+
+def total(losses):
+    return sum(value for name, value in losses.items() if name.startswith('loss'))
+
+
+def largest_difference(ours, looped):
+    """Greatest relative difference of losses, and of the embedding's gradient."""
+    (found, gradient), (want, want_gradient) = ours, looped
+    loss = max(float(abs(found[name] - want[name]) / abs(want[name])) for name in want)
+    return loss, float((gradient - want_gradient).norm() / want_gradient.norm())
+
+
+def main():
+    args = parse_args()
+    backbone, neck, head = build(args)
+    meter = Meter(args.device, args.repeats)
+    images = torch.randn(2 * args.images, 3, args.crop, args.crop, device=args.device)
+    regions = draw_regions(args.images, args.crop, args.regions).to(args.device)
+
+    @torch.no_grad()
+    def embed():
+        return neck(backbone(images))
+
+    rows = {'backbone and neck': meter(embed)}
+    embedding = rows['backbone and neck'][2]
+    position = neck.position(*embedding.shape[-2:]).detach()
+    pixels = F.normalize(embedding, dim=1).flatten(2).mT.unflatten(0, (-1, 2)).flatten(1, 2)
+
+    @torch.no_grad()
+    def segment():
+        segments = head.segment(embedding, regions)
+        where = position.flatten(1).mT.repeat(2, 1).expand_as(pixels)
+        return segments, segment_prototypes(pixels, segments), segment_means(where, segments)
+
+    rows['segments and their prototypes'] = meter(segment)
+    segments, nodes, where = rows['segments and their prototypes'][2]
+
+    @torch.no_grad()
+    def group():
+        neighbour_graph(nodes, segments.mask, head.num_neighbours, segments.view)
+        return head.group(nodes, where, segments.mask)
+
+    rows['clustering transformers, graph'] = meter(group)
+
+    def forward_backward(losses_of):
+        leaf = embedding.detach().requires_grad_()
+        losses = losses_of(leaf)
+        total(losses).backward()
+        return {k: v.detach() for k, v in losses.items() if 'loss' in k}, leaf.grad
+
+    def ours():
+        return forward_backward(lambda x: head.loss(x, regions, position))
+
+    def looped():
+        return forward_backward(lambda x: looped_losses(head, x, regions, position))
+
+    def step():
+        total(
+            head.loss(neck(backbone(images)), regions, neck.position(*embedding.shape[-2:]))
+        ).backward()
+
+    with torch.no_grad():
+        rows['all of the losses, forward'] = meter(lambda: head.loss(embedding, regions, position))
+    rows['all of the losses, with backward'] = meter(ours)
+    rows['the same in loops'] = meter(looped)
+    rows['whole step, forward and backward'] = meter(step)
+
+    whole = rows['whole step, forward and backward'][0]
+    print(
+        f'\n{args.device}, {args.images} images x 2 views of {args.crop} x {args.crop}, '
+        f'embedding {tuple(embedding.shape[1:])}, {float(segments.counts.float().mean()):.0f} '
+        f'segments per image\n\n{"":36s}{"ms":>10s}{"of a step":>11s}{"peak MiB":>10s}'
+    )
+    for name, (seconds, peak, _) in rows.items():
+        print(f'{name:36s}{1e3 * seconds:10.1f}{seconds / whole:11.1%}{peak:10.0f}')
+    batched, loops = rows['all of the losses, with backward'], rows['the same in loops']
+    loss, gradient = largest_difference(batched[2], loops[2])
+    print(
+        f'\nloops / batched: {loops[0] / batched[0]:.1f} x time; greatest relative difference of '
+        f'a loss {loss:.1e}, of the gradient {gradient:.1e}'
+    )
+    if loss > 1e-3 or gradient > 1e-2:
+        raise SystemExit('The loops and the batched code disagree.')
+
+
+if __name__ == '__main__':
+    main()
