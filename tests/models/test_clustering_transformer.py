@@ -172,6 +172,8 @@ def test_dropout_acts_in_training_only():
 def test_heads_that_do_not_divide_the_channels_are_told():
     with pytest.raises(ValueError, match=r'channels=10 .* num_heads=4'):
         ClusteringTransformer(channels=10, num_heads=4)
+    with pytest.raises(ValueError, match=r'channels=10 .* num_heads=4'):
+        ClusteringTransformer(channels=10, num_heads=4)
 
 
 def test_one_image_to_train_on_is_refused_by_name():
