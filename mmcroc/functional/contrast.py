@@ -13,8 +13,11 @@ from torch import Tensor
 
 from .precision import at_least_float32, full_float32
 
-#: Entries of pixels × prototypes held at a time: a few hundred MiB.
-CHUNK_ENTRIES = 1 << 24
+#: Entries of pixels × prototypes held at a time: a CPU's cache, or a few hundred MiB of a GPU.
+CPU_CHUNK_ENTRIES = 1 << 18
+GPU_CHUNK_ENTRIES = 1 << 24
+#: exp(-2κ) has to be a float32.
+MAX_CONCENTRATION = 40.0
 
 
 def segsort_loss(
@@ -41,13 +44,23 @@ def segsort_loss(
         mask: (S,), the prototypes that count. Default: all.
         concentration: κ.
         count: Divide the sum by this, above 0, instead of the number of pixels that count.
-        chunk_size: Pixels at a time. Default: as many as take a few hundred MiB.
+        chunk_size: Pixels at a time. Default: as many as a cache (CPU) or a few hundred MiB hold.
 
     Returns:
         Scalar, float32 (float64 for float64); 0 when no pixel counts.
+
+    Raises:
+        ValueError: κ is not in (0, 40].
     """
+    if not 0 < concentration <= MAX_CONCENTRATION:
+        raise ValueError(
+            f'segsort_loss: concentration must be in (0, {MAX_CONCENTRATION:g}], got '
+            f'{concentration}'
+        )
     if chunk_size is None:
-        chunk_size = max(CHUNK_ENTRIES // max(len(prototypes), 1), 1)
+        on_cpu = embedding.device.type == 'cpu'
+        entries = CPU_CHUNK_ENTRIES if on_cpu else GPU_CHUNK_ENTRIES
+        chunk_size = max(entries // max(len(prototypes), 1), 1)
     if mask is None:
         mask = torch.ones_like(labels, dtype=torch.bool)
     if count is None:
@@ -73,31 +86,32 @@ class _SegSortSum(torch.autograd.Function):
         wants_gradient = any(ctx.needs_input_grad[:2])
         grad_embedding = torch.zeros_like(embedding) if wants_gradient else None
         grad_prototypes = torch.zeros_like(prototypes) if wants_gradient else None
-        places = torch.arange(len(prototypes), device=own.device)
+        # Unit vectors: κ is the greatest exponent there can be, and takes the place of the maximum
+        # of a log-sum-exp. Prototypes that do not count are e^-inf = 0.
+        shift = prototypes.new_zeros(len(prototypes)).masked_fill_(~mask, -torch.inf)
+        shift -= concentration
         total = embedding.new_zeros(())
         for start in range(0, len(embedding), chunk_size):
-            here = slice(start, start + chunk_size)
-            valid = own[here, None] >= 0
-            mine = own[here, None].clamp_min(0)
-            is_own = places == mine
-            same = (labels == labels[mine]) & mask
-            positive = same & ~is_own
-            positive |= is_own & ~positive.any(1, keepdim=True)
-            negative = mask & ~same
-            similarity = (embedding[here] @ prototypes.mT).mul_(concentration)
-            log_positive, log_negative = (
-                similarity.masked_fill(~terms, -torch.inf).logsumexp(1, keepdim=True)
-                for terms in (positive, negative)
-            )
-            # log(1 + N/P): the difference of two logarithms would lose small losses.
-            odds = log_negative - log_positive
-            total += torch.where(valid, odds.logaddexp(torch.zeros_like(odds)), 0).sum()
+            pixels = embedding[start : start + chunk_size]
+            valid = own[start : start + chunk_size, None] >= 0
+            mine = own[start : start + chunk_size, None].clamp_min(0)
+            terms = torch.addmm(shift, pixels, prototypes.mT, alpha=concentration).exp_()
+            itself = terms.gather(1, mine)
+            terms.scatter_(1, mine, 0)
+            positive = terms * (labels == labels[mine])
+            negative = terms.sub_(positive)  # exact: one of the two is 0
+            positive_sum, negative_sum = (x.sum(1, keepdim=True) for x in (positive, negative))
+            alone = positive_sum == 0
+            positive_sum = torch.where(alone, itself, positive_sum)
+            positive_sum = torch.where(valid, positive_sum, 1)  # no 0 / 0 where nothing counts
+            odds = negative_sum / positive_sum
+            total += torch.where(valid, odds.log1p(), 0).sum()
             if wants_gradient:
-                share = torch.where(negative, (similarity - log_negative).exp(), 0)
-                share -= torch.where(positive, (similarity - log_positive).exp(), 0)
-                share *= torch.where(valid, concentration * odds.sigmoid(), 0)
-                grad_embedding[here] = share @ prototypes
-                grad_prototypes.addmm_(share.mT, embedding[here])
+                weight = torch.where(valid, concentration / (negative_sum + positive_sum), 0)
+                positive.scatter_add_(1, mine, torch.where(alone, itself, 0))
+                share = negative.mul_(weight).sub_(positive.mul_(weight * odds))
+                grad_embedding[start : start + chunk_size] = share @ prototypes
+                grad_prototypes.addmm_(share.mT, pixels)
         if wants_gradient:
             ctx.save_for_backward(grad_embedding, grad_prototypes)
         return total

@@ -282,7 +282,7 @@ def test_chunks_of_the_contrasts_change_nothing(monkeypatch):
         return *losses.values(), inputs[0].grad, inputs[2].grad
 
     whole = run()
-    monkeypatch.setattr(contrast, 'CHUNK_ENTRIES', 700)
+    monkeypatch.setattr(contrast, 'CPU_CHUNK_ENTRIES', 700)
     for found, want in zip(run(), whole, strict=True):
         assert_close(found, want)
 
