@@ -2,7 +2,7 @@
 
 from .colour import ColorJitter, GaussianBlur, RandomGrayscale, Solarize
 from .formatting import PackTwoViews
-from .labelled import RandomResizedCropWithLabels, ResizeLabels, ScoreAtInputSize
+from .labelled import PadImage, RandomResizedCropWithLabels, ResizeLabels, ScoreAtInputSize
 from .loading import LoadMappedAnnotations, LoadRGBImage
 from .two_views import TwoViews
 
@@ -12,6 +12,7 @@ __all__ = [
     'LoadMappedAnnotations',
     'LoadRGBImage',
     'PackTwoViews',
+    'PadImage',
     'RandomGrayscale',
     'RandomResizedCropWithLabels',
     'ResizeLabels',
