@@ -10,8 +10,12 @@ from .synthetic_scenes import SyntheticScenes
 from .transforms import (
     ColorJitter,
     GaussianBlur,
+    LoadCityscapesInstances,
+    LoadCOCOInstances,
+    LoadHumanRegions,
     LoadMappedAnnotations,
     LoadRGBImage,
+    PackRegions,
     PackTwoViews,
     PadImage,
     RandomGrayscale,
@@ -21,10 +25,13 @@ from .transforms import (
     Solarize,
     TwoViews,
 )
+from .true_regions import BSDS500Regions, COCOPanopticRegions
 from .unlabelled import UnlabelledImages, scan_images
 from .voc_animals import VOCAnimalsDataset
 
 __all__ = [
+    'BSDS500Regions',
+    'COCOPanopticRegions',
     'COCOStuff15Dataset',
     'COCOStuff27Dataset',
     'COCOThings12Dataset',
@@ -33,8 +40,12 @@ __all__ = [
     'EpochSampler',
     'GaussianBlur',
     'KITTISTEPDataset',
+    'LoadCOCOInstances',
+    'LoadCityscapesInstances',
+    'LoadHumanRegions',
     'LoadMappedAnnotations',
     'LoadRGBImage',
+    'PackRegions',
     'PackTwoViews',
     'PadImage',
     'RandomGrayscale',

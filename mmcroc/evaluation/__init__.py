@@ -2,6 +2,7 @@
 
 from .clustering_iou import ClusteringIoU
 from .linear_ridge_iou import LinearRidgeIoU
+from .nf_covering import NFCovering
 from .segment_retrieval_iou import SegmentRetrievalIoU
 from .segmentation_iou import SegmentationIoU
 from .token_metric import TokenMetric
@@ -9,6 +10,7 @@ from .token_metric import TokenMetric
 __all__ = [
     'ClusteringIoU',
     'LinearRidgeIoU',
+    'NFCovering',
     'SegmentRetrievalIoU',
     'SegmentationIoU',
     'TokenMetric',

@@ -4,13 +4,18 @@ from .colour import ColorJitter, GaussianBlur, RandomGrayscale, Solarize
 from .formatting import PackTwoViews
 from .labelled import PadImage, RandomResizedCropWithLabels, ResizeLabels, ScoreAtInputSize
 from .loading import LoadMappedAnnotations, LoadRGBImage
+from .regions import LoadCityscapesInstances, LoadCOCOInstances, LoadHumanRegions, PackRegions
 from .two_views import TwoViews
 
 __all__ = [
     'ColorJitter',
     'GaussianBlur',
+    'LoadCOCOInstances',
+    'LoadCityscapesInstances',
+    'LoadHumanRegions',
     'LoadMappedAnnotations',
     'LoadRGBImage',
+    'PackRegions',
     'PackTwoViews',
     'PadImage',
     'RandomGrayscale',
