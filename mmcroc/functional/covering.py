@@ -8,6 +8,9 @@ image segmentation*, PAMI 2011, whose covering weights regions by their size.
 
 import torch
 
+#: Ids below this are compacted through a table; sorting them takes ten times as long.
+_TABLE_SIZE = 1 << 26
+
 
 @torch.no_grad()
 def region_coverings(partitions, regions):
@@ -26,34 +29,43 @@ def region_coverings(partitions, regions):
     Raises:
         ValueError: Maps of other shapes.
     """
-    if partitions.dim() != 3 or partitions.shape[1:] != regions.shape:
+    if partitions.dim() != 3 or partitions.shape[1:] != regions.shape or not partitions.numel():
         raise ValueError(
-            f'partitions {tuple(partitions.shape)} must be (levels, H, W) with regions (H, W), got '
-            f'{tuple(regions.shape)}: resize one of them, nearest neighbour'
+            f'partitions {tuple(partitions.shape)} must be (levels, H, W), not empty, with regions (H, W), '
+            f'got {tuple(regions.shape)}: resize one of them, nearest neighbour'
         )
     levels = len(partitions)
-    # Compact numbers, 0 for what belongs to no region.
-    region_ids, region = regions.clamp_min(0).flatten().long().unique(return_inverse=True)
-    if len(region_ids) and region_ids[0] > 0:
+    region_ids, region = _compact(regions.flatten().long().clamp_min(0))
+    if region_ids[0] > 0:  # there is no background; number 0 stays free for it
         region = region + 1
     num_regions = int((region_ids > 0).sum())
     labels = partitions.flatten(1).long()
-    span = labels.amax().clamp_min(0) + 1 if labels.numel() else 1
+    span = int(labels.amax().clamp_min(0)) + 1
     level = torch.arange(levels, device=labels.device)[:, None]
-    keys = torch.where(labels < 0, -1, labels + level * span)
-    segment_ids, segment = keys.unique(return_inverse=True)
+    # Number 0 for pixels of no region.
+    segment_ids, segment = _compact(torch.where(labels < 0, 0, 1 + labels + level * span))
     overlap = torch.bincount(
         (segment * (num_regions + 1) + region).flatten(),
         minlength=len(segment_ids) * (num_regions + 1),
     ).view(len(segment_ids), num_regions + 1)
     in_region = torch.bincount(region, minlength=num_regions + 1)[1:]
-    real = segment_ids >= 0
-    overlap, segment_ids = overlap[real].double(), segment_ids[real]
+    real = segment_ids > 0
+    overlap, segment_ids = overlap[real].double(), segment_ids[real] - 1
     both = overlap[:, 1:]
     iou = both / (overlap.sum(1, keepdim=True) + in_region - both)
     best = iou.new_zeros(levels, num_regions)
     of_level = (segment_ids // span)[:, None].expand_as(iou)
     return best.scatter_reduce_(0, of_level, iou, 'amax')
+
+
+def _compact(ids):
+    """The values of non-negative ids in ascending order, and each id's place among them."""
+    size = int(ids.max()) + 1
+    if size > _TABLE_SIZE:
+        return ids.unique(return_inverse=True)
+    seen = torch.zeros(size, dtype=torch.bool, device=ids.device)
+    seen[ids.flatten()] = True
+    return seen.nonzero()[:, 0], (seen.cumsum(0) - 1)[ids]
 
 
 def nf_covering(partitions, regions):

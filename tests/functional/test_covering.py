@@ -30,6 +30,15 @@ def test_coverings_are_those_of_all_pairs(seed):
     torch.testing.assert_close(region_coverings(partitions, regions), want, rtol=0, atol=1e-6)
 
 
+def test_large_ids_cost_no_table():
+    generator = torch.Generator().manual_seed(0)
+    regions = torch.randint(0, 4, (9, 13), generator=generator)
+    partitions = torch.randint(-1, 5, (2, 9, 13), generator=generator)
+    far = torch.where(partitions < 0, -1, partitions << 40)
+    want = region_coverings(partitions, regions)
+    assert torch.equal(region_coverings(far, regions << 40), want)
+
+
 def test_identical_regions_cover_fully_whatever_their_numbers():
     regions = torch.tensor([[1, 1, 2], [0, 3, 2]])
     partition = torch.tensor([[5, 5, 0], [9, 2, 0]])
@@ -71,3 +80,8 @@ def test_without_foreground_there_is_nothing_to_score():
 def test_maps_of_other_sizes_are_refused():
     with pytest.raises(ValueError, match=r'\(2, 3, 4\)'):
         region_coverings(torch.zeros(2, 3, 4).long(), torch.zeros(4, 3).long())
+
+
+def test_no_levels_are_refused():
+    with pytest.raises(ValueError, match='not empty'):
+        region_coverings(torch.zeros(0, 3, 4).long(), torch.zeros(3, 4).long())
