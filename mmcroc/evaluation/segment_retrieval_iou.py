@@ -56,7 +56,8 @@ class SegmentRetrievalIoU(TokenMetric):
         max_memory (int | None): The most training segments to keep, drawn at random.
         memory_file (str | None): An .npz file of the training segments: read where it exists
             (training images are not needed then), else written. One that was built with another
-            model, other data or other settings is refused.
+            model, other data or other settings is refused; ``{model}`` in its name becomes a
+            fingerprint of the model's weights, so that each model has its own.
         seed (int): Of ``max_memory``'s choice.
         absent (str): As for :class:`ClusteringIoU`.
         protocol (str): As for :class:`TokenMetric`, like the rest.
@@ -126,11 +127,14 @@ class SegmentRetrievalIoU(TokenMetric):
         began = time.perf_counter()
         device = next((p.device for p in model.parameters()), torch.device('cpu'))
         logger = MMLogger.get_current_instance()
-        metadata = self._metadata(model) if self.memory_file else {}
-        shared = share_memory(self.memory_file, metadata, device) if self.memory_file else None
+        path, shared = self.memory_file, None
+        if path:
+            metadata = self._metadata(model)
+            path = str(path).replace('{model}', metadata['model'])
+            shared = share_memory(path, metadata, device)
         if shared:
             self.memory, self.num_train_images = shared
-            origin = f'read from {self.memory_file}'
+            origin = f'read from {path}'
         else:
             self.memory, self.num_train_images = self._build(model, device)
             origin = f'of {self.num_train_images} images'
@@ -140,11 +144,11 @@ class SegmentRetrievalIoU(TokenMetric):
                 f'{origin}, fewer than the {self.num_neighbours} neighbours that vote; give more '
                 'training images or lower num_neighbours'
             )
-        if self.memory_file and not shared and get_rank() == 0:
+        if path and not shared and get_rank() == 0:
             size = dict(embedding_size=self.memory.prototypes.shape[1])
             size['num_images'] = self.num_train_images
-            save_memory(self.memory_file, self.memory, metadata | size)
-            origin += f', written to {self.memory_file}'
+            save_memory(path, self.memory, metadata | size)
+            origin += f', written to {path}'
         self.memory_seconds = time.perf_counter() - began
         if get_rank() == 0:
             logger.info(

@@ -31,8 +31,8 @@ def region_coverings(partitions, regions):
     """
     if partitions.dim() != 3 or partitions.shape[1:] != regions.shape or not partitions.numel():
         raise ValueError(
-            f'partitions {tuple(partitions.shape)} must be (levels, H, W), not empty, with regions (H, W), '
-            f'got {tuple(regions.shape)}: resize one of them, nearest neighbour'
+            f'partitions {tuple(partitions.shape)} must be (levels, H, W), not empty, with regions '
+            f'(H, W), got {tuple(regions.shape)}: resize one of them, nearest neighbour'
         )
     levels = len(partitions)
     region_ids, region = _compact(regions.flatten().long().clamp_min(0))

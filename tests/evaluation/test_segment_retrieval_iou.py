@@ -20,7 +20,7 @@ GRID, NEIGHBOURS = (2, 3), 4
 
 
 def drawn(number, seed, dim=6):
-    """Data samples whose features (dim, 4, 4) tell three classes apart, with noise.
+    """Data samples whose features (dim, 4, 4) tell three classes apart, with noise, of any norm.
 
     The masks are twice the image's size, with ignored pixels.
     """
@@ -29,7 +29,8 @@ def drawn(number, seed, dim=6):
     samples = []
     for i in range(number):
         grid = torch.randint(3, (4, 4), generator=generator)
-        tokens = kinds[grid].permute(2, 0, 1) + 0.4 * torch.randn(dim, 4, 4, generator=generator)
+        tokens = kinds[grid].permute(2, 0, 1) + 0.8 * torch.randn(dim, 4, 4, generator=generator)
+        tokens *= torch.rand(4, 4, generator=generator) * 3 + 0.2
         mask = grid.repeat_interleave(16, 0).repeat_interleave(16, 1)[:40, :56].clone()
         mask[torch.rand(mask.shape, generator=generator) < 0.2] = 255
         sample = SegDataSample(
@@ -120,19 +121,25 @@ def plain_evaluation(train, test):
             prediction[segments == i] = np.bincount(memory_labels[near]).argmax()
         prediction = torch.from_numpy(prediction.repeat(2, 0).repeat(2, 1))
         counts += confusion_matrix(prediction, sample.gt_sem_seg.data[0], 3, 3)
-    return {
-        'retrieval-hsg/mIoU': 100 * float(intersection_over_union(counts).mean()),
-        'retrieval-hsg/aAcc': 100 * float(counts.diagonal().sum() / counts.sum()),
-    }, len(memory)
+    return (
+        {
+            'retrieval-hsg/mIoU': 100 * float(intersection_over_union(counts).mean()),
+            'retrieval-hsg/aAcc': 100 * float(counts.diagonal().sum() / counts.sum()),
+        },
+        torch.from_numpy(memory).float(),
+        torch.from_numpy(memory_labels),
+    )
 
 
 def test_numbers_are_those_of_plain_loops():
     train, test = drawn(12, 1), drawn(5, 2)
     metric = fitted(train)
-    want, segments = plain_evaluation(train, test)
+    want, prototypes, labels = plain_evaluation(train, test)
+    torch.testing.assert_close(metric.memory.prototypes, prototypes, rtol=0, atol=1e-5)
+    assert torch.equal(metric.memory.labels, labels)
     assert evaluate(metric, test) == pytest.approx(want, abs=1e-4)
     assert 30 < want['retrieval-hsg/mIoU'] < 99
-    assert len(metric.memory) == metric.report['settings']['num_memory_segments'] == segments
+    assert metric.report['settings']['num_memory_segments'] == len(labels)
 
 
 def test_an_image_finds_itself():
@@ -214,6 +221,13 @@ def test_a_memory_of_another_model_or_other_data_is_refused(tmp_path):
     metric.train_images.dataloader = loader
     with pytest.raises(ValueError, match='data: '):
         metric.fit(HandsOut())
+
+
+def test_each_model_can_have_a_file_of_its_own(tmp_path):
+    for _ in range(2):
+        for weight in (1.0, 2.0):
+            metric_on(drawn(8, 1), memory_file=f'{tmp_path}/{{model}}.npz').fit(HandsOut(weight))
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_file_that_is_no_memory_is_refused(tmp_path):
