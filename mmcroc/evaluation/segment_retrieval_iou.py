@@ -52,7 +52,7 @@ class SegmentRetrievalIoU(TokenMetric):
         num_iterations (int): Of k-means.
         num_neighbours (int): Training segments that vote.
         stride (int): Cluster every so many pixels: features are upsampled to the input's size
-            divided by this. 4 takes a sixteenth of the memory and the time.
+            divided by this. 1 is the published protocol; 4 takes a sixteenth of memory and time.
         max_memory (int | None): The most training segments to keep, drawn at random.
         memory_file (str | None): An .npz file of the training segments: read where it exists
             (training images are not needed then), else written. One that was built with another

@@ -6,7 +6,9 @@
 # (Ke et al., CVPR 2022); other data sets have other sizes and grids.
 #
 # Features at full resolution take 400 MB per image (384 channels), 5 times that in k-means, and on
-# a CPU many seconds: test_evaluator.stride=4 clusters every fourth pixel of every fourth row.
+# a CPU seconds per image. test_evaluator.stride=4 clusters every fourth pixel of every fourth row:
+# a sixteenth of both, and on 30 images of VOC's animals the same mean IoU within 0.03 points.
+# test_evaluator.memory_file=memory/{model}.npz keeps the training segments for the next time.
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(512, 512), keep_ratio=True),
