@@ -82,16 +82,18 @@ def read_config(args, model, protocol):
         raise FileNotFoundError(f'no config for {protocol} on {args.data}: {path}')
     cfg = Config.fromfile(path)
     cfg.model.backbone = dict(type='mmcroc.PretrainedBackbone', model=model)
-    if 'decode_head' in cfg.model:
+    padded = 'test_cfg' in cfg.model.data_preprocessor
+    if padded or 'decode_head' in cfg.model:
         backbone = PretrainedBackbone(model)
+    if padded:
+        cfg.model.data_preprocessor.test_cfg.size_divisor = backbone.stride
+    if 'decode_head' in cfg.model:
         channels = backbone.out_channels
         cfg.model.decode_head.update(in_channels=channels, channels=channels)
-        if 'test_cfg' in cfg.model.data_preprocessor:
-            cfg.model.data_preprocessor.test_cfg.size_divisor = backbone.stride
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        loader = cfg.get(name)
-        if not loader:
-            continue
+    loaders = [cfg.get(f'{name}_dataloader') for name in ('train', 'val', 'test')]
+    # Training images of a metric's own.
+    loaders += [cfg[name].get('train_dataloader') for name in ('val_evaluator', 'test_evaluator')]
+    for loader in filter(None, loaders):
         if args.data_root is not None:
             loader.dataset.data_root = args.data_root
         if args.batch_size is not None and loader.batch_size > 1:  # 1: images differ in size

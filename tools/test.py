@@ -20,7 +20,9 @@ def parse_args():
         'mmcroc.apis.load_backbone knows',
     )
     parser.add_argument('--work-dir', help='where logs and metrics (as JSON) go')
-    parser.add_argument('--data-root', help='data_root of the test data set')
+    parser.add_argument(
+        '--data-root', help="data_root of the test data set, and of the metric's training images"
+    )
     parser.add_argument('--out', help='folder for the predictions')
     parser.add_argument('--show', action='store_true', help='show predictions')
     parser.add_argument('--show-dir', help='folder for painted images')
@@ -61,6 +63,8 @@ def merge_args(cfg, args):
         cfg.load_from = args.checkpoint
     if args.data_root is not None:
         cfg.test_dataloader.dataset.data_root = args.data_root
+        if 'train_dataloader' in cfg.test_evaluator:
+            cfg.test_evaluator.train_dataloader.dataset.data_root = args.data_root
     if args.show or args.show_dir:
         cfg.default_hooks.visualization = dict(
             type='SegVisualizationHook', draw=True, show=args.show, wait_time=args.wait_time

@@ -11,10 +11,15 @@ from .synthetic_scenes import SyntheticScenes
 from .transforms import (
     ColorJitter,
     GaussianBlur,
+    LoadCityscapesInstances,
+    LoadCOCOInstances,
+    LoadHumanRegions,
     LoadMappedAnnotations,
     LoadRGBImage,
+    PackRegions,
     PackTwoViews,
     PackTwoViewsWithRegions,
+    PadImage,
     RandomGrayscale,
     RandomResizedCropWithLabels,
     ResizeLabels,
@@ -24,10 +29,13 @@ from .transforms import (
     TwoViewsWithRegions,
     WatershedOversegmentation,
 )
+from .true_regions import BSDS500Regions, COCOPanopticRegions
 from .unlabelled import UnlabelledImages, scan_images
 from .voc_animals import VOCAnimalsDataset
 
 __all__ = [
+    'BSDS500Regions',
+    'COCOPanopticRegions',
     'COCOStuff15Dataset',
     'COCOStuff27Dataset',
     'COCOThings12Dataset',
@@ -37,11 +45,16 @@ __all__ = [
     'EpochSampler',
     'GaussianBlur',
     'KITTISTEPDataset',
+    'LoadCOCOInstances',
+    'LoadCityscapesInstances',
+    'LoadHumanRegions',
     'LoadMappedAnnotations',
     'LoadRGBImage',
     'OversegmentedImages',
+    'PackRegions',
     'PackTwoViews',
     'PackTwoViewsWithRegions',
+    'PadImage',
     'RandomGrayscale',
     'RandomResizedCropWithLabels',
     'ResizeLabels',

@@ -2,7 +2,16 @@
 
 from .clustering_iou import ClusteringIoU
 from .linear_ridge_iou import LinearRidgeIoU
+from .nf_covering import NFCovering
+from .segment_retrieval_iou import SegmentRetrievalIoU
 from .segmentation_iou import SegmentationIoU
 from .token_metric import TokenMetric
 
-__all__ = ['ClusteringIoU', 'LinearRidgeIoU', 'SegmentationIoU', 'TokenMetric']
+__all__ = [
+    'ClusteringIoU',
+    'LinearRidgeIoU',
+    'NFCovering',
+    'SegmentRetrievalIoU',
+    'SegmentationIoU',
+    'TokenMetric',
+]

@@ -4,7 +4,6 @@ import time
 
 import torch
 from mmengine.logging import MMLogger
-from mmengine.runner import Runner
 from torch.nn import functional as F
 
 from mmcroc.functional.distributed import all_reduce_sum, get_rank, get_world_size
@@ -14,6 +13,7 @@ from mmcroc.registry import METRICS
 
 from .reporting import iou_table
 from .token_metric import TokenMetric
+from .training_images import TrainingImages
 
 
 @METRICS.register_module()
@@ -39,7 +39,7 @@ class LinearRidgeIoU(TokenMetric):
         self, train_dataloader, alpha=1.0, absent='zero', protocol='linear-ridge', **kwargs
     ):
         super().__init__(protocol, **kwargs)
-        self.train_dataloader = train_dataloader
+        self.train_images = TrainingImages(train_dataloader)
         self.settings = dict(alpha=alpha, absent=absent)
         self.alpha = alpha
         self.absent = absent
@@ -61,24 +61,16 @@ class LinearRidgeIoU(TokenMetric):
         Raises:
             ValueError: A rank got no image, no token has a label, or as :meth:`process`.
         """
-        if isinstance(self.train_dataloader, dict):
-            cfg = dict(self.train_dataloader)
-            cfg.setdefault('sampler', dict(type='DefaultSampler', shuffle=False, round_up=False))
-            self.train_dataloader = Runner.build_dataloader(cfg, seed=0)
-        model.eval()
         ridge, number = None, 0
-        for batch in self.train_dataloader:
-            for sample in model.val_step(batch):
-                sample = sample.to_dict()
-                name = sample.get('img_path', f'training image {number}')
-                tokens, mask = self._tokens(sample, name), self._mask(sample, name)
-                if ridge is None:
-                    ridge = RidgeAccumulator(
-                        len(tokens), len(self.classes), self.ignore_index, tokens.device
-                    )
-                labels = self._token_labels(mask.to(tokens.device), tokens.shape[-2:])
-                ridge.update(tokens.permute(1, 2, 0), labels)
-                number += 1
+        for _, name, sample in self.train_images.through(model, f'{self.protocol}, fit'):
+            tokens, mask = self._tokens(sample, name), self._mask(sample, name)
+            if ridge is None:
+                ridge = RidgeAccumulator(
+                    len(tokens), len(self.classes), self.ignore_index, tokens.device
+                )
+            labels = self._token_labels(mask.to(tokens.device), tokens.shape[-2:])
+            ridge.update(tokens.permute(1, 2, 0), labels)
+            number += 1
         if ridge is None:
             raise ValueError(
                 f'{self.protocol}: rank {get_rank()} got no training image; give at least '

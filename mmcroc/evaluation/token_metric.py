@@ -52,6 +52,16 @@ class TokenMetric(BaseMetric):
             )
         return tuple(classes)
 
+    def add_sample(self, number, name, sample):
+        """Keep what is needed of one data sample: by default :meth:`add` of its tokens and mask.
+
+        Args:
+            number (int): Of the image in the data set; beyond its end for a repeated image.
+            name (str): To call it by.
+            sample (dict): With ``tokens`` and ``gt_sem_seg``.
+        """
+        self.add(number, self._tokens(sample, name), self._mask(sample, name))
+
     def add(self, number, tokens, mask):
         """Keep what is needed of one image.
 
@@ -80,11 +90,10 @@ class TokenMetric(BaseMetric):
         """
         for sample in data_samples:
             name = sample.get('img_path', f'image {self.num_processed} of rank {get_rank()}')
-            tokens, mask = self._tokens(sample, name), self._mask(sample, name)
             number = get_rank() + get_world_size() * self.num_processed
             if number < self.NUM_EXAMPLES:
                 self.paths[number] = name
-            self.add(number, tokens, mask)
+            self.add_sample(number, name, sample)
             self.num_processed += 1
 
     def evaluate(self, size):

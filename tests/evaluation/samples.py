@@ -41,6 +41,13 @@ def ridge(num_train_images=4):
     return dict(type='mmcroc.LinearRidgeIoU', train_dataloader=train)
 
 
+def retrieval(num_train_images=4, **kwargs):
+    settings = dict(grid=(3, 3), num_iterations=3, num_neighbours=5)
+    train = loader(num_train_images, 2, 'train')
+    settings = {**settings, 'train_dataloader': train, **kwargs}
+    return dict(type='mmcroc.SegmentRetrievalIoU', protocol='retrieval-test', **settings)
+
+
 def scenes_runner(work_dir, metrics, batch_size=2, num_images=NUM_IMAGES, **kwargs):
     """A runner that validates a small random ViT on scenes."""
     torch.manual_seed(0)

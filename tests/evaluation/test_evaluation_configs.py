@@ -20,17 +20,19 @@ NUM_CLASSES = {
 def mini_config(stem, roots, work_dir):
     protocol, _, data = stem.split('_')
     cfg = Config.fromfile(CONFIGS / 'eval' / f'{stem}.py')
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        if cfg.get(name):
-            batch_size = min(2, cfg[name].batch_size)
-            cfg[name].update(batch_size=batch_size, num_workers=0, persistent_workers=False)
-            cfg[name].dataset.data_root = str(roots[data])
-            cfg[name].dataset.pop('fraction', None)
+    loaders = [cfg.get(f'{name}_dataloader') for name in ('train', 'val', 'test')]
+    for loader in filter(None, [*loaders, cfg.test_evaluator.get('train_dataloader')]):
+        batch_size = min(2, loader.batch_size)
+        loader.update(batch_size=batch_size, num_workers=0, persistent_workers=False)
+        loader.dataset.data_root = str(roots[data])
+        loader.dataset.pop('fraction', None)
     cfg.model.backbone.model = 'rgb'
     if 'decode_head' in cfg.model:
         cfg.model.decode_head.update(in_channels=5, channels=5)
         length = 'max_iters' if 'max_iters' in cfg.train_cfg else 'max_epochs'
         cfg.train_cfg.update({length: 1}, val_interval=1)
+    elif protocol == 'retrieval-hsg':
+        cfg.test_evaluator.update(stride=8)
     else:
         cfg.test_evaluator.update(num_restarts=1, seeds=[0, 1])
     cfg.update(work_dir=str(work_dir), log_level='WARNING', experiment_name=stem)
@@ -142,3 +144,26 @@ def test_published_settings():
         5, 100, 50, 100,
     )  # fmt: skip
     assert len(metric.seeds) == 5 and metric.matching == 'hungarian' and metric.absent == 'zero'
+
+
+@pytest.mark.parametrize(
+    ('data', 'canvas', 'grid'),
+    [
+        ('voc', (512, 512), (6, 6)),
+        ('cityscapes', (1024, 2048), (12, 24)),
+        ('kitti-step', (375, 1242), (6, 12)),
+    ],
+)
+def test_retrieval_pads_to_the_published_size_and_keeps_masks(data, canvas, grid, roots, tmp_path):
+    cfg, _, _ = mini_config(f'retrieval-hsg_vit-s_{data}', roots, tmp_path)
+    assert cfg.test_evaluator.grid == grid and cfg.test_evaluator.num_neighbours == 20
+    assert cfg.test_evaluator.num_iterations == 15
+    assert cfg.test_evaluator.train_pipeline == cfg.test_dataloader.dataset.pipeline
+    init_default_scope('mmseg')
+    sample = DATASETS.build(cfg.test_dataloader.dataset)[0]
+    scale = min(canvas[0] / 48, canvas[1] / 64)
+    assert sample['inputs'].shape == (3, *canvas)
+    meta = sample['data_samples'].metainfo
+    assert meta['img_shape'] == (int(48 * scale + 0.5), int(64 * scale + 0.5))
+    assert meta['pad_shape'] == canvas
+    assert sample['data_samples'].gt_sem_seg.shape == meta['ori_shape'] == (48, 64)

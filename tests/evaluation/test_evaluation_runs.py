@@ -2,19 +2,23 @@
 
 import os
 
+import numpy as np
 import pytest
 import torch
 from torch import distributed as dist
 from torch import multiprocessing
 
-from tests.evaluation.samples import clustering, ridge, scenes_runner
+from tests.evaluation.samples import clustering, retrieval, ridge, scenes_runner
 
 
 def tables(work_dir, batch_size, **kwargs):
-    """Metrics and reports of a small run."""
-    runner = scenes_runner(work_dir, [clustering(), ridge()], batch_size, **kwargs)
+    """Metrics and reports of a small run, and what retrieval remembers."""
+    segments = retrieval(max_memory=30, memory_file=f'{work_dir}/memory.npz')
+    runner = scenes_runner(work_dir, [clustering(), ridge(), segments], batch_size, **kwargs)
     metrics = runner.val()
-    return metrics, [metric.report for metric in runner.val_loop.evaluator.metrics]
+    with np.load(f'{work_dir}/memory.npz') as file:
+        memory = {name: torch.from_numpy(file[name]) for name in ('prototypes', 'labels')}
+    return metrics, [metric.report for metric in runner.val_loop.evaluator.metrics], memory
 
 
 def rank_main(rank, folder):
@@ -56,10 +60,12 @@ def test_two_ranks_give_the_table_of_one(single, tmp_path):
     outcomes = [torch.load(tmp_path / f'{rank}.pt') for rank in range(2)]
     assert outcomes[0][0] == outcomes[1][0]
     assert_same(outcomes[0][1], single[1])
+    for name, values in single[2].items():  # 30 of 36 segments, drawn alike
+        torch.testing.assert_close(outcomes[0][2][name], values)
 
 
 def test_every_number_carries_its_protocol(single):
     assert set(single[0]) == {
         'clustering-test/mIoU', 'clustering-test/mIoU_std', 'clustering-test/aAcc',
-        'linear-ridge/mIoU', 'linear-ridge/aAcc',
+        'linear-ridge/mIoU', 'linear-ridge/aAcc', 'retrieval-test/mIoU', 'retrieval-test/aAcc',
     }  # fmt: skip

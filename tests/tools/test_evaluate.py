@@ -51,6 +51,24 @@ def test_one_command_gives_a_table_of_models_and_protocols(voc, tmp_path):
     assert found['rgb', 'linear-leopart']['settings']['optim_wrapper']['optimizer']['type'] == 'SGD'
 
 
+def test_retrieval_reads_training_images_from_the_same_root(voc, tmp_path):
+    memory = tmp_path / 'memory'
+    done = call(
+        sys.executable, TOOLS / 'evaluate.py', 'random:deit-tiny/16', '--baseline', 'rgb',
+        '--protocol', 'retrieval-hsg', '--data', 'voc', '--data-root', voc,
+        '--work-dir', tmp_path, '--batch-size', 2, '--num-workers', 0, '--cfg-options',
+        'test_evaluator.stride=8', f'test_evaluator.memory_file={memory}/{{model}}.npz',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    table = done.stdout.split('mIoU on voc')[1]
+    saved = json.loads((tmp_path / 'results.json').read_text())
+    for result, model in zip(saved['results'], ('random:deit-tiny/16', 'rgb'), strict=True):
+        assert result['model'] == model and f'{result["metrics"]["mIoU"]:.2f}' in table
+        assert result['settings']['num_train_images'] == 3 and result['settings']['stride'] == 8
+    assert len(list(memory.iterdir())) == 2
+    assert (tmp_path / 'predictions.png').is_file()
+
+
 def test_two_processes_test_on_a_cpu(voc, tmp_path):
     done = call(
         'bash', TOOLS / 'dist_test.sh', CONFIGS / 'eval' / 'clustering-leopart_vit-s_voc.py', 'rgb',

@@ -2,8 +2,9 @@
 
 from .colour import ColorJitter, GaussianBlur, RandomGrayscale, Solarize
 from .formatting import PackTwoViews, PackTwoViewsWithRegions
-from .labelled import RandomResizedCropWithLabels, ResizeLabels, ScoreAtInputSize
+from .labelled import PadImage, RandomResizedCropWithLabels, ResizeLabels, ScoreAtInputSize
 from .loading import LoadMappedAnnotations, LoadRGBImage
+from .regions import LoadCityscapesInstances, LoadCOCOInstances, LoadHumanRegions, PackRegions
 from .two_region_views import TwoViewsWithRegions
 from .two_views import TwoViews
 from .watershed import WatershedOversegmentation
@@ -11,10 +12,15 @@ from .watershed import WatershedOversegmentation
 __all__ = [
     'ColorJitter',
     'GaussianBlur',
+    'LoadCOCOInstances',
+    'LoadCityscapesInstances',
+    'LoadHumanRegions',
     'LoadMappedAnnotations',
     'LoadRGBImage',
+    'PackRegions',
     'PackTwoViews',
     'PackTwoViewsWithRegions',
+    'PadImage',
     'RandomGrayscale',
     'RandomResizedCropWithLabels',
     'ResizeLabels',

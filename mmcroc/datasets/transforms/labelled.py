@@ -1,6 +1,7 @@
-"""Transforms of images with their label maps."""
+"""Transforms of labelled images."""
 
 import cv2
+import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmcroc.registry import TRANSFORMS
@@ -69,4 +70,43 @@ class ScoreAtInputSize(BaseTransform):
     def transform(self, results):
         """See the class."""
         results['ori_shape'] = results['img_shape'][:2]
+        return results
+
+
+@TRANSFORMS.register_module()
+class PadImage(BaseTransform):
+    """Pad an image at the bottom and the right, to a size of its own; labels stay as they are.
+
+    Unlike mmcv's ``Pad``, ``img_shape`` remains the size of what is not padding: metrics tell the
+    two apart by it.
+
+    Required key: ``img``. Modified: ``img``, ``img_shape``, ``pad_shape``.
+
+    Args:
+        size (tuple[int, int]): Height and width of the result.
+        value (tuple[int, int, int]): The padding's colour, in the image's order of channels.
+    """
+
+    def __init__(self, size, value):
+        self.size, self.value = tuple(size), tuple(value)
+
+    def transform(self, results):
+        """See the class.
+
+        Raises:
+            ValueError: The image is larger.
+        """
+        height, width = results['img'].shape[:2]
+        if height > self.size[0] or width > self.size[1]:
+            raise ValueError(
+                f'PadImage: {results.get("img_path")} is {(height, width)}, larger than '
+                f'size={self.size}: resize it first, with keep_ratio=True and '
+                f'scale={self.size[::-1]} (width, height)'
+            )
+        padded = np.empty((*self.size, 3), results['img'].dtype)
+        padded[:] = self.value
+        padded[:height, :width] = results['img']
+        results['img'] = padded
+        results['img_shape'] = (height, width)
+        results['pad_shape'] = self.size
         return results

@@ -1,12 +1,11 @@
 """Checkpoints that are whole or absent."""
 
-import os
-import tempfile
 from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 
+from mmcroc.atomic_file import atomic_file
 from mmcroc.registry import HOOKS
 
 BACKEND = 'mmcroc_atomic'
@@ -23,21 +22,8 @@ class AtomicLocalBackend(LocalBackend):
             obj: What to write.
             filepath: Where.
         """
-        path = Path(filepath)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
-        try:
-            with os.fdopen(handle, 'wb') as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)  # mkstemp's 0600 would lock colleagues out
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with atomic_file(filepath) as file:
+            file.write(obj)
 
 
 @HOOKS.register_module()

@@ -41,3 +41,20 @@ def test_labels_alone_are_resized_without_new_values():
 def test_scores_are_wanted_at_the_inputs_size():
     after = TRANSFORMS.build(dict(type='mmcroc.ScoreAtInputSize'))(results())
     assert after['ori_shape'] == (100, 120)
+
+
+def test_padding_adds_colour_at_the_bottom_and_the_right_and_keeps_the_images_size():
+    given = results()
+    want = given['img'].copy()
+    padded = TRANSFORMS.build(dict(type='mmcroc.PadImage', size=(110, 150), value=(1, 2, 3)))(given)
+    assert padded['img'].shape == (110, 150, 3) and padded['img'].dtype == np.uint8
+    assert (padded['img'][:100, :120] == want).all()
+    assert (padded['img'][100:] == (1, 2, 3)).all() and (padded['img'][:, 120:] == (1, 2, 3)).all()
+    assert padded['img_shape'] == (100, 120) and padded['pad_shape'] == (110, 150)
+    assert padded['gt_seg_map'].shape == (100, 120)
+
+
+def test_images_larger_than_the_padding_are_refused():
+    pad = TRANSFORMS.build(dict(type='mmcroc.PadImage', size=(110, 119), value=(0, 0, 0)))
+    with pytest.raises(ValueError, match=r'\(100, 120\), larger than size=\(110, 119\)'):
+        pad(results())

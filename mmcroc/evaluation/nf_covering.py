@@ -1,0 +1,107 @@
+"""How well the levels of a hierarchy of regions cover an image's true foreground regions."""
+
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+from prettytable import PrettyTable
+
+from mmcroc.functional.covering import nf_covering
+from mmcroc.functional.segments import nearest_resize
+from mmcroc.registry import METRICS
+
+
+@METRICS.register_module()
+class NFCovering(BaseMetric):
+    """Normalised foreground covering of true regions by the regions of each level, in percent.
+
+    Each true region of the foreground is scored by the IoU of the predicted region that covers it
+    best; the mean is over an image's regions, then over its annotators where several drew it, then
+    over images. ``level_1``, ``level_2``, ... take each level's regions alone, in the order they
+    are predicted in; ``best`` takes the regions of all levels together, so that each true region is
+    scored at the level that suits it.
+
+    What counts as foreground is the loader's business: instances
+    (:class:`mmcroc.datasets.LoadCityscapesInstances`, :class:`mmcroc.datasets.LoadCOCOInstances`)
+    or every region a human drew (:class:`mmcroc.datasets.LoadHumanRegions`). Images without
+    foreground are left out.
+
+    Reference: Ke et al. (HSG), CVPR 2022.
+
+    Args:
+        prediction (str): The data sample's field with the predicted regions: (levels, H, W)
+            integers over the image without its padding, of any size (it is resized, nearest);
+            pixels below 0 belong to no region.
+        protocol (str): The protocol's name: the prefix of every number.
+        **kwargs: As MMEngine's.
+
+    Attributes:
+        report (dict): Everything about the last evaluation, on the main process.
+    """
+
+    def __init__(self, prediction='pred_hierarchy', protocol='nfcovering-hsg', **kwargs):
+        super().__init__(prefix=protocol, **kwargs)
+        self.prediction = prediction
+        self.protocol = protocol
+        self.report = {}
+
+    def process(self, data_batch, data_samples):
+        """Score a batch of data samples (as dicts) with predicted regions and ``gt_regions``.
+
+        Raises:
+            KeyError: A sample has no predicted or no true regions.
+            ValueError: Predicted regions are not (levels, H, W) integers.
+        """
+        for sample in data_samples:
+            name = sample.get('img_path', f'image {len(self.results)}')
+            predicted = self._field(sample, self.prediction, name, 'predicts no regions')
+            truth = self._field(sample, 'gt_regions', name, 'has no true regions: load them')
+            if predicted.dim() != 3 or predicted.is_floating_point():
+                raise ValueError(
+                    f'{self.protocol}: {self.prediction} of {name} must be integers (levels, H, '
+                    f'W), got {predicted.dtype} {tuple(predicted.shape)}'
+                )
+            predicted = nearest_resize(predicted, *truth.shape[-2:])
+            scores = []
+            for regions in truth.to(predicted.device):
+                levels, best = nf_covering(predicted, regions)
+                scores.append(torch.cat([levels, best[None]]))
+            score = torch.stack(scores).nanmean(0).cpu()
+            number = sum(len(regions[regions > 0].unique()) for regions in truth)
+            self.results.append((name, score, number))
+
+    def _field(self, sample, field, name, problem):
+        if field not in sample:
+            raise KeyError(f'{self.protocol}: {name} {problem} (no field {field!r})')
+        return sample[field]['data']
+
+    def compute_metrics(self, results):
+        """Metrics in percent from the scores of all images."""
+        levels = len(results[0][1]) - 1
+        for name, score, _ in results:
+            if len(score) != levels + 1:
+                raise ValueError(
+                    f'{self.protocol}: {name} has {len(score) - 1} levels, {results[0][0]} has '
+                    f'{levels}: all images need as many'
+                )
+        scores = torch.stack([score for _, score, _ in results])
+        scored = ~scores[:, -1].isnan()
+        if not scored.any():
+            raise ValueError(f'{self.protocol}: none of {len(results)} images has foreground')
+        means = (100 * scores[scored].mean(0)).tolist()
+        names = [f'level_{level + 1}' for level in range(levels)]
+        metrics = dict(zip([*names, 'best'], means, strict=True))
+        self.report = dict(
+            protocol=self.protocol,
+            settings=dict(prediction=self.prediction),
+            metrics=metrics,
+            num_images=int(scored.sum()),
+            num_images_without_foreground=int((~scored).sum()),
+            num_regions=sum(number for _, _, number in results),
+        )
+        table = PrettyTable(['regions', f'NFCovering, {self.protocol}'], align='r')
+        table.add_rows([[name, f'{value:.2f}'] for name, value in metrics.items()])
+        MMLogger.get_current_instance().info(
+            f'{self.protocol}: {self.report["num_regions"]} regions of '
+            f'{self.report["num_images"]} images\n{table}'
+        )
+        return metrics
