@@ -12,8 +12,8 @@ IGNORED = (128, 128, 128)
 def hierarchy_sheet(examples, num_groups, side=240):
     """Paint examples, a row each: the image, its regions, its segments, its groups of each level.
 
-    Label maps lie over the image, half-transparent; a number has the same colour everywhere, and
-    ignored pixels (-1) are grey. What a map draws coarsely is coarse: it is not smoothed.
+    Label maps lie over the grey image, half-transparent. A number has the same colour everywhere;
+    ignored pixels (-1) are plain grey. What a map draws coarsely is coarse: it is not smoothed.
 
     Args:
         examples (list[tuple]): Image, uint8 RGB (H, W, 3); its regions, integers (H, W); segments
@@ -43,7 +43,7 @@ def hierarchy_sheet(examples, num_groups, side=240):
 
 
 def overlay(photo, labels):
-    """Colour a photograph by labels, with the boundaries between them.
+    """Colour a photograph's grey by labels, with the boundaries between them.
 
     Args:
         photo (PIL.Image.Image): RGB, W x H.
@@ -57,7 +57,9 @@ def overlay(photo, labels):
     labels = np.asarray(labels.resize(photo.size, Image.Resampling.NEAREST))
     found, place = np.unique(labels, return_inverse=True)
     colours = distinct_colours(np.maximum(found, 0))
-    painted = (np.asarray(photo).astype(np.uint16) + colours[place.reshape(labels.shape)]) // 2
+    # Over the photograph's grey: its own colours would make one label's colour many.
+    grey = np.asarray(photo.convert('L'), dtype=np.uint16)[..., None]
+    painted = (grey + colours[place.reshape(labels.shape)]) // 2
     painted[labels < 0] = IGNORED
     painted[boundaries(labels)] = BOUNDARY
     return Image.fromarray(painted.astype(np.uint8))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmcroc.visualization.hierarchy_sheet import BOUNDARY, IGNORED, hierarchy_sheet
 from mmcroc.visualization.picture_grid import MARGIN, TITLE_HEIGHT, distinct_colours
@@ -30,7 +31,8 @@ def cells(sheet, rows, columns):
 
 
 def blend(image, label):
-    return tuple((image[LEFT].astype(int) + distinct_colours([label])[0]) // 2)
+    grey = Image.fromarray(image).convert('L').getpixel((0, 0))
+    return tuple((grey + distinct_colours([label])[0].astype(int)) // 2)
 
 
 def test_every_map_is_in_its_column_over_its_image():
