@@ -36,5 +36,9 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, begin=0, end=20, by_epoch=False),
     dict(type='MultiStepLR', milestones=[128, 224, 300], gamma=0.1, by_epoch=False),
 ]
-default_hooks = dict(checkpoint=dict(interval=200), logger=dict(interval=20))
+default_hooks = dict(
+    checkpoint=dict(interval=200),
+    logger=dict(interval=20),
+    hierarchy_pictures=dict(interval=200),  # before, in the middle, at the end
+)
 auto_scale_lr = dict(base_batch_size=16)

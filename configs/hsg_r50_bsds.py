@@ -28,5 +28,9 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, begin=0, end=100, by_epoch=False),
     dict(type='MultiStepLR', milestones=[1280, 2240, 3000], gamma=0.1, by_epoch=False),
 ]
-default_hooks = dict(checkpoint=dict(interval=500), logger=dict(interval=20))
+default_hooks = dict(
+    checkpoint=dict(interval=500),
+    logger=dict(interval=20),
+    hierarchy_pictures=dict(interval=500),
+)
 auto_scale_lr = dict(base_batch_size=8)

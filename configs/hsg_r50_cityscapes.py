@@ -33,4 +33,5 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, begin=0, end=100, by_epoch=False),
     dict(type='MultiStepLR', milestones=[12160, 21280, 28500], gamma=0.1, by_epoch=False),
 ]
+default_hooks = dict(hierarchy_pictures=dict(interval=2000))
 auto_scale_lr = dict(base_batch_size=32)

@@ -32,4 +32,8 @@ optim_wrapper = dict(
         custom_keys={'head.levels': dict(lr_mult=10.0), 'neck.position': dict(lr_mult=10.0)}
     ),
 )
+# WORK_DIR/pictures: regions, segments and groups of four training images.
+default_hooks = dict(
+    hierarchy_pictures=dict(type='mmcroc.HierarchyPicturesHook', interval=1000, num_images=4)
+)
 auto_scale_lr = dict(enable=False, base_batch_size=48)

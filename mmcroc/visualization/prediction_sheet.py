@@ -1,12 +1,12 @@
 """Predictions beside images and labels, on one sheet."""
 
-import colorsys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-TITLE_HEIGHT, MARGIN = 16, 4
+from .picture_grid import distinct_colours, picture_grid
+
 IGNORED = (255, 255, 255)
 
 
@@ -18,9 +18,7 @@ def class_colours(number, palette=None):
         palette (Sequence | None): Their colours; by default hues far apart.
     """
     if not palette or len(palette) < number:
-        # The golden ratio keeps neighbours in number apart in hue.
-        shades = [(0.618034 * i % 1, 0.9, (0.9, 0.6)[i % 2]) for i in range(number)]
-        palette = [[round(255 * v) for v in colorsys.hsv_to_rgb(*shade)] for shade in shades]
+        palette = distinct_colours(range(number))
     colours = np.full((256, 3), IGNORED, dtype=np.uint8)
     colours[:number] = np.asarray(palette)[:number]
     return colours
@@ -49,14 +47,8 @@ def prediction_sheet(columns, num_classes, palette=None, side=160):
     for title, examples in columns.items():
         shown = [np.where(e['label'] < num_classes, e['prediction'], 255) for e in examples]
         cells[title] = [_map(colours[one], side) for one in shown]
-    step = side + MARGIN
-    sheet = Image.new('RGB', (len(cells) * step, TITLE_HEIGHT + len(first) * step), 'white')
-    draw = ImageDraw.Draw(sheet)
-    for column, (title, pictures) in enumerate(cells.items()):
-        draw.text((column * step, 2), title[-side // 6 :], fill='black')
-        for row, picture in enumerate(pictures):
-            sheet.paste(picture, (column * step, TITLE_HEIGHT + row * step))
-    return sheet
+    rows = [list(row) for row in zip(*cells.values(), strict=True)]
+    return picture_grid(rows, [title[-side // 6 :] for title in cells])
 
 
 def _photo(path, side):

@@ -3,7 +3,8 @@
 import numpy as np
 from PIL import Image
 
-MARGIN = 4
+from .picture_grid import boundaries, picture_grid
+
 BOUNDARY = (255, 0, 90)
 
 
@@ -18,14 +19,7 @@ def region_sheet(examples, width=240):
     Returns:
         PIL.Image.Image: The sheet.
     """
-    rows = [_row(image, regions, width) for image, regions in examples]
-    height = sum(row.height + MARGIN for row in rows)
-    sheet = Image.new('RGB', (3 * (width + MARGIN), height), 'white')
-    top = 0
-    for row in rows:
-        sheet.paste(row, (0, top))
-        top += row.height + MARGIN
-    return sheet
+    return picture_grid([_row(image, regions, width) for image, regions in examples])
 
 
 def _row(image, regions, width):
@@ -35,20 +29,8 @@ def _row(image, regions, width):
     shown = np.asarray(Image.fromarray(regions.astype(np.int32)).resize(size, 0))
     lines = np.asarray(small).copy()
     lines[boundaries(shown)] = BOUNDARY
-    row = Image.new('RGB', (3 * (width + MARGIN), size[1]), 'white')
-    for column, picture in enumerate(
-        (np.asarray(small), lines, mean_colours(image, regions)[shown])
-    ):
-        row.paste(Image.fromarray(picture), (column * (width + MARGIN), 0))
-    return row
-
-
-def boundaries(regions):
-    """Pixels whose right or lower neighbour is of another region: bool (H, W)."""
-    found = np.zeros(regions.shape, bool)
-    found[:, :-1] |= regions[:, :-1] != regions[:, 1:]
-    found[:-1] |= regions[:-1] != regions[1:]
-    return found
+    pictures = (np.asarray(small), lines, mean_colours(image, regions)[shown])
+    return [Image.fromarray(picture) for picture in pictures]
 
 
 def mean_colours(image, regions):

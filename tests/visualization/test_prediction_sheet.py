@@ -3,7 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from mmcroc.visualization.prediction_sheet import TITLE_HEIGHT, class_colours, prediction_sheet
+from mmcroc.visualization.picture_grid import TITLE_HEIGHT
+from mmcroc.visualization.prediction_sheet import class_colours, prediction_sheet
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 

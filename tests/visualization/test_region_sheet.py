@@ -2,13 +2,8 @@
 
 import numpy as np
 
-from mmcroc.visualization.region_sheet import (
-    BOUNDARY,
-    MARGIN,
-    boundaries,
-    mean_colours,
-    region_sheet,
-)
+from mmcroc.visualization.picture_grid import MARGIN, boundaries
+from mmcroc.visualization.region_sheet import BOUNDARY, mean_colours, region_sheet
 
 IMAGE = np.zeros((20, 40, 3), np.uint8)
 IMAGE[:, 20:] = (200, 100, 0)

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from mmcroc.datasets.oversegmentation import read_regions
-from mmcroc.visualization.region_sheet import boundaries
+from mmcroc.visualization.picture_grid import boundaries
 
 NAMES = ('regions', 'covering', 'purity', 'recall', 'precision')
 TOLERANCE = 2

@@ -112,6 +112,32 @@ class TwoViewsWithRegions(ColouredViews):
         region_view[:height, :width] = regions[rows].take(columns, axis=1)
 
 
+def central_view(img, regions, size, min_scale):
+    """What training's views show of an image, without chance: its centre, as large as it gets.
+
+    The image is shrunk until it fits a view, but no further than training does; what is still
+    larger is cut to its centre. It keeps its aspect, and is neither enlarged nor padded.
+
+    Args:
+        img (numpy.ndarray): uint8, (height, width, 3).
+        regions (numpy.ndarray): Integers, (height, width).
+        size (int): Longest side allowed, pixels: the views' side.
+        min_scale (float): Smallest factor of rescaling.
+
+    Returns:
+        tuple[numpy.ndarray, numpy.ndarray]: Image and regions of h x w, both at most ``size``.
+    """
+    source = img.shape[:2]
+    factor = max(min(1, size / max(source)), min(1, min_scale))
+    target = [max(1, round(factor * side)) for side in source]
+    height, width = (min(side, size) for side in target)
+    top, left = (target[0] - height) // 2, (target[1] - width) // 2
+    resized = cv2.resize(img, target[::-1], interpolation=cv2.INTER_LINEAR)
+    rows = nearest_indices(source[0], target[0], top, height)
+    columns = nearest_indices(source[1], target[1], left, width)
+    return resized[top : top + height, left : left + width], regions[rows][:, columns]
+
+
 def nearest_indices(source, target, start, number):
     """Which source pixels are nearest to pixels start, ..., start + number - 1 of a resized line.
 

@@ -5,6 +5,7 @@ from .before_after_hook import BeforeAfterHook
 from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 from .exact_resume_hook import ExactResumeHook
 from .fit_probes_hook import FitProbesHook
+from .hierarchy_pictures_hook import HierarchyPicturesHook
 from .momentum_teacher_hook import MomentumTeacherHook
 from .num_classes_check_hook import NumClassesCheckHook
 from .optim_step_scheduler_hook import OptimStepSchedulerHook
@@ -18,6 +19,7 @@ __all__ = [
     'DeferredRuntimeInfoHook',
     'ExactResumeHook',
     'FitProbesHook',
+    'HierarchyPicturesHook',
     'MomentumTeacherHook',
     'NumClassesCheckHook',
     'OptimStepSchedulerHook',

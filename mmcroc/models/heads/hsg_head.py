@@ -98,6 +98,7 @@ class HSGHead(BaseModule):
             MODELS.build(dict(transformer, num_groups=groups, is_last=groups == num_groups[-1]))
             for groups in num_groups
         )
+        self.num_groups = tuple(num_groups)
         self.grid = tuple(grid)
         self.kmeans_iterations = kmeans_iterations
         self.max_segments = max_segments

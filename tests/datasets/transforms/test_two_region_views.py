@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from mmcroc.datasets import EpochSampler, OversegmentedImages
 from mmcroc.datasets.transforms import PackTwoViewsWithRegions, TwoViewsWithRegions
-from mmcroc.datasets.transforms.two_region_views import IGNORE, nearest_indices
+from mmcroc.datasets.transforms.two_region_views import IGNORE, central_view, nearest_indices
 from tests.paths import CONFIGS
 
 from ..images import smooth_image, write_images
@@ -250,3 +250,29 @@ def test_sample_depends_on_seed_epoch_and_index_alone(tmp_path):
     reference = load(0, batch_size=4)
     assert torch.equal(reference, load(0, batch_size=1, num_workers=2))
     assert not torch.equal(reference, load(1, batch_size=4))
+
+
+@pytest.mark.parametrize(
+    ('shape', 'size', 'min_scale', 'expected'),
+    [
+        ((40, 60), 90, 0.5, (40, 60)),  # never enlarged, never padded
+        ((60, 90), 60, 0.5, (40, 60)),  # shrunk until it fits
+        ((90, 60), 60, 0.5, (60, 40)),
+        ((60, 120), 45, 0.5, (30, 45)),  # no further than training does: the centre of 30 x 60
+        ((60, 90), 60, 1.5, (60, 60)),  # training enlarges: its own size, the centre
+    ],
+)
+def test_the_central_view_keeps_its_aspect_and_fits_a_view(shape, size, min_scale, expected):
+    img, regions = blocks(*shape)
+    view, ids = central_view(img, regions, size, min_scale)
+    assert view.shape == (*expected, 3) and ids.shape == expected
+    inside = interior(ids)
+    assert inside.sum() > 100
+    assert (view[inside][:, 0] == ids[inside]).all()
+
+
+def test_the_central_view_is_central():
+    img, regions = blocks(30, 90)
+    view, ids = central_view(img, regions, 30, 1.0)
+    np.testing.assert_array_equal(view, img[:, 30:60])
+    np.testing.assert_array_equal(ids, regions[:, 30:60])
