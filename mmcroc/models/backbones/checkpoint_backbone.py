@@ -15,7 +15,7 @@ from .stride_8 import at_stride_8
 
 #: Where a backbone's weights are, the best first: a teacher is what one evaluates.
 PREFIXES = ('teacher.backbone.', 'backbone.', '')
-HSG = 'mmcroc.HSG'
+HSG_TYPE = 'mmcroc.HSG'
 #: Where the weights of HSG's pixel embedding are.
 EMBEDDING = ('backbone.', 'neck.')
 
@@ -65,7 +65,7 @@ def backbone_of_checkpoint(path: str, bare: bool = False, config: dict | None = 
     """
     checkpoint, own_config = read_checkpoint(path)
     config = config or own_config
-    is_hsg = model_kind(config) == HSG
+    is_hsg = model_kind(config) == HSG_TYPE
     if is_hsg and not bare:
         state = _starting_with(EMBEDDING, checkpoint.get('state_dict', {}))
         cfg = dict(
