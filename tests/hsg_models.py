@@ -1,9 +1,11 @@
 """A tiny HSG with random weights, and its checkpoint as training writes it."""
 
+import numpy as np
 import torch
 from mmengine.config import Config
 
 from mmcroc.registry import MODELS
+from tests.datasets.images import smooth_image
 
 BACKBONE = dict(
     type='mmseg.ResNet',
@@ -53,12 +55,22 @@ def save_hsg(folder, seed=0, **settings):
     cfg = hsg_config(**settings)
     torch.manual_seed(seed)
     model = MODELS.build(dict(cfg['model'], data_preprocessor=cfg['data_preprocessor']))
-    for module in model.modules():  # statistics as of training: not those of a fresh model
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.running_mean.normal_(std=0.1)
-            module.running_var.uniform_(0.5, 1.5)
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+    settle_statistics(model)
     path = folder / 'hsg.pth'
     torch.save(dict(state_dict=model.state_dict(), meta=dict(cfg=Config(cfg).pretty_text)), path)
     model.eval()
     return model, path
+
+
+def settle_statistics(model):
+    """Batch statistics of drawn images: with a fresh model's, all segments fall into one group."""
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.momentum = None  # the plain average
+        torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+    images = np.stack([smooth_image(64, 64, seed) for seed in range(8)])
+    inputs = model.data_preprocessor(dict(inputs=torch.from_numpy(images).permute(0, 3, 1, 2)))
+    with torch.no_grad():
+        model.train().loss(inputs['inputs'], None, torch.zeros(8, 64, 64, dtype=torch.long))
+    for norm in norms:
+        norm.momentum = 0.1

@@ -28,6 +28,7 @@ def test_hsgs_maps_have_the_images_size_and_levels_unite_segments(hsg):
     assert list(maps) == level_names(hsg) == ['segments', 'level_1', 'level_2']
     assert {labels.shape for labels in maps.values()} == {(60, 90)}
     segments = maps.pop('segments')
+    assert len(np.unique(maps['level_1'])) > 1
     assert segments.min() == 0 and len(np.unique(segments)) > 9
     for labels, groups in zip(maps.values(), (4, 2), strict=True):
         assert 0 <= labels.min() <= labels.max() < groups
