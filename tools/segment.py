@@ -121,7 +121,7 @@ def main(argv=None):
         for path, name in todo:
             try:
                 segment(args, model, path, name)
-            except torch.OutOfMemoryError:
+            except torch.cuda.OutOfMemoryError:
                 sys.exit(f'{path}: out of memory; lower --longer-side. What is done is kept')
             except KeyboardInterrupt:
                 sys.exit('interrupted; start again to go on, what is done is kept')
