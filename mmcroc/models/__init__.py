@@ -1,6 +1,12 @@
 """Registered modules. They wire; the arithmetic is in ``mmcroc.functional``."""
 
-from .backbones import ColourPosition, PretrainedBackbone, TimmBackbone, VisionTransformer
+from .backbones import (
+    ColourPosition,
+    PixelEmbedding,
+    PretrainedBackbone,
+    TimmBackbone,
+    VisionTransformer,
+)
 from .data_preprocessor import TwoViewDataPreprocessor
 from .grouping import ClusteringTransformer
 from .heads import CrOCHead, HSGHead
@@ -21,6 +27,7 @@ __all__ = [
     'HSGHead',
     'HSGNeck',
     'OnlineClustering',
+    'PixelEmbedding',
     'PretrainedBackbone',
     'RegionViewDataPreprocessor',
     'TimmBackbone',

@@ -48,6 +48,13 @@ class DeferredLimit:
         event.record()
         self.pending.append((copy, event))
 
+    def wait(self):
+        """Look at all values that are still on their way; for the errors see :meth:`check`."""
+        while self.pending:
+            copy, event = self.pending.popleft()
+            event.synchronize()
+            self._compare(copy)
+
     def _compare(self, value):
         if value > self.limit:
             raise ValueError(

@@ -1,7 +1,6 @@
 """The backbone that a checkpoint holds, whatever wrote it."""
 
 import argparse
-import ast
 import re
 from pathlib import Path
 
@@ -11,39 +10,98 @@ from torch import Tensor, nn
 from mmcroc.models.selfsup.released_croc import convert_released_network
 from mmcroc.registry import MODELS
 
+from .checkpoint_config import backbone_config, config_of_text, model_kind
+from .stride_8 import at_stride_8
+
 #: Where a backbone's weights are, the best first: a teacher is what one evaluates.
 PREFIXES = ('teacher.backbone.', 'backbone.', '')
+HSG_TYPE = 'mmcroc.HSG'
+#: Where the weights of HSG's pixel embedding are.
+EMBEDDING = ('backbone.', 'neck.')
 
 
-def backbone_of_checkpoint(path: str) -> nn.Module:
-    """Build the backbone of a checkpoint and load its weights, all of them.
-
-    Serves checkpoints of mmcroc (their teacher), MMPretrain and MMSegmentation, CrOC's released
-    ones, and bare state dicts of ``mmpretrain.VisionTransformer``. The architecture comes from the
-    config in the checkpoint, of a Vision Transformer without one from its weights.
+def read_checkpoint(path: str) -> tuple[dict, dict]:
+    """Read a checkpoint without running any code it may bring.
 
     Args:
         path: A local file.
+
+    Returns:
+        What the file holds; the config in it (:func:`config_of_text`), ``{}`` if there is none.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no checkpoint.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'no checkpoint at {path}')
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            checkpoint = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:  # unpickling and unzipping raise many types
+        raise ValueError(f'{path} is no checkpoint that can be read safely: {error}') from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'{path} is no checkpoint: it holds a {type(checkpoint).__name__}')
+    text = (checkpoint.get('meta') or {}).get('cfg')
+    return checkpoint, config_of_text(text) if text else {}
+
+
+def backbone_of_checkpoint(path: str, bare: bool = False, config: dict | None = None) -> nn.Module:
+    """Build the backbone of a checkpoint and load its weights, all of them.
+
+    Serves checkpoints of mmcroc (CrOC's teacher; HSG's pixel embedding, at stride 8), MMPretrain
+    and MMSegmentation, CrOC's released ones, and bare state dicts of
+    ``mmpretrain.VisionTransformer``. The architecture comes from the config in the checkpoint, of a
+    Vision Transformer without one from its weights.
+
+    Args:
+        path: A local file.
+        bare: Of HSG, leave the neck out: the backbone's own features.
+        config: Instead of the one in the checkpoint.
 
     Raises:
         FileNotFoundError: There is none.
         ValueError: No backbone is found in it, or the weights do not fit.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'no checkpoint at {path}')
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        checkpoint = torch.load(path, map_location='cpu', weights_only=True)
-    state = _state_of_backbone(checkpoint, path)
-    text = checkpoint.get('meta', {}).get('cfg') if isinstance(checkpoint, dict) else None
-    cfg = backbone_config(text) if text else vision_transformer_config(state, path)
+    checkpoint, own_config = read_checkpoint(path)
+    config = config or own_config
+    is_hsg = model_kind(config) == HSG_TYPE
+    if is_hsg and not bare:
+        state = _starting_with(EMBEDDING, checkpoint.get('state_dict', {}))
+        cfg = dict(
+            type='mmcroc.PixelEmbedding',
+            backbone=at_stride_8(backbone_config(config)),
+            neck=config['model']['neck'],
+        )
+    else:
+        state = _state_of_backbone(checkpoint, path)
+        cfg = backbone_config(config) if config else vision_transformer_config(state, path)
+        cfg = at_stride_8(cfg) if is_hsg else cfg
     backbone = MODELS.build(cfg)
+    load_all(backbone, state, path)
+    return backbone
+
+
+def load_all(module: nn.Module, state: dict[str, Tensor], path: str):
+    """Load weights, none left over and none missing.
+
+    Raises:
+        ValueError: They do not fit.
+    """
     try:
-        backbone.load_state_dict(state, strict=True)
+        module.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise ValueError(
-            f'{path} holds another architecture than {cfg["type"]} of its config: {error}'
+            f'{path} holds another architecture than {type(module).__name__} of its config: {error}'
         ) from error
-    return backbone
+
+
+def _starting_with(prefixes: tuple[str, ...], state: dict) -> dict[str, Tensor]:
+    return {
+        key: value
+        for key, value in state.items()
+        if key.startswith(prefixes) and torch.is_tensor(value)
+    }
 
 
 def _state_of_backbone(checkpoint: dict, path: str) -> dict[str, Tensor]:
@@ -52,13 +110,9 @@ def _state_of_backbone(checkpoint: dict, path: str) -> dict[str, Tensor]:
     else:
         state = checkpoint.get('state_dict', checkpoint)
     for prefix in PREFIXES:
-        own = {
-            key.removeprefix(prefix): value
-            for key, value in state.items()
-            if key.startswith(prefix) and torch.is_tensor(value)
-        }
+        own = _starting_with((prefix,), state)
         if own:
-            return own
+            return {key.removeprefix(prefix): value for key, value in own.items()}
     raise ValueError(f'{path} holds no weights')
 
 
@@ -96,38 +150,3 @@ def vision_transformer_config(state: dict[str, Tensor], path: str, head_dim: int
         img_size=patch_size * round((pos_embed.shape[1] - 1) ** 0.5),
         patch_size=patch_size,
     )
-
-
-def backbone_config(text: str) -> dict:
-    """``model.backbone`` of a config's text, as a feature map's backbone.
-
-    The text is read, not run: a checkpoint should not bring code.
-
-    Raises:
-        ValueError: There is none.
-    """
-    config = {}
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.Assign) and node.targets[0].id in ('model', 'default_scope'):
-            config[node.targets[0].id] = _literal(node.value)
-    cfg = (config.get('model') or {}).get('backbone')
-    if cfg is None:
-        raise ValueError('the config in the checkpoint has no model.backbone')
-    scope = config.get('default_scope') or 'mmpretrain'
-    kind = cfg['type'] if '.' in cfg['type'] else f'{scope}.{cfg["type"]}'
-    cfg = {key: value for key, value in cfg.items() if key not in ('init_cfg', 'frozen_stages')}
-    if kind == 'mmpretrain.VisionTransformer':
-        cfg['out_type'] = 'featmap'
-    return dict(cfg, type=kind)
-
-
-def _literal(node):
-    """The value of an expression of literals and calls of ``dict`` with keywords."""
-    if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'dict' and not node.args:
-        return {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
-    if isinstance(node, ast.List | ast.Tuple):
-        return [_literal(element) for element in node.elts]
-    if isinstance(node, ast.Dict):
-        pairs = zip(node.keys, node.values, strict=True)
-        return {_literal(key): _literal(value) for key, value in pairs}
-    return ast.literal_eval(node)

@@ -10,15 +10,23 @@ from mmcroc.registry import MODELS
 from .checkpoint_backbone import backbone_of_checkpoint
 
 CHECKPOINT_SUFFIXES = ('.pth', '.pt', '.bin')
+BARE = ':backbone'
 RANDOM = 'deit-small/16'
+
+
+def is_checkpoint(model: str) -> bool:
+    """Whether a name as :func:`load_backbone` takes it is a checkpoint's."""
+    return model.removesuffix(BARE).endswith(CHECKPOINT_SUFFIXES) and '@' not in model
 
 
 def load_backbone(model: str, seed: int = 0) -> nn.Module:
     """A backbone by its name.
 
     ===================================  ====================================================
-    ``path/to/epoch_300.pth``            a checkpoint: mmcroc's (its teacher), MMPretrain's,
-                                         CrOC's released ones
+    ``path/to/epoch_300.pth``            a checkpoint: mmcroc's (CrOC's teacher; HSG's pixel
+                                         embedding at stride 8), MMPretrain's, CrOC's released
+                                         ones
+    ``path/to/hsg.pth:backbone``         HSG's backbone alone, without the neck, at stride 8
     ``timm:vit_small_patch16_224.dino``  a timm model with timm's weights
     ``timm:NAME@path/to/weights.pth``    ... with the weights of a file
     ``vit-base-p16_32xb128-mae_in1k``    a name of ``mmpretrain.list_models()``, its weights
@@ -40,8 +48,8 @@ def load_backbone(model: str, seed: int = 0) -> nn.Module:
     """
     name, _, path = model.partition('@')
     kind, _, rest = name.partition(':')
-    if model.endswith(CHECKPOINT_SUFFIXES) and not path:
-        return backbone_of_checkpoint(model)
+    if is_checkpoint(model):
+        return backbone_of_checkpoint(model.removesuffix(BARE), bare=model.endswith(BARE))
     if kind == 'timm':
         cfg = dict(type='mmcroc.TimmBackbone', model_name=rest, checkpoint_path=path)
         return MODELS.build(cfg)
