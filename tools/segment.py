@@ -20,6 +20,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -106,7 +107,8 @@ def segment(args, model, path, name):
         write_label_map(target, compact_labels(labels))
     target = args.out / SHEETS / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_whole(overlay_sheet(image, maps), target)
+    titled = {f'{level} ({len(np.unique(labels))})': labels for level, labels in maps.items()}
+    save_whole(overlay_sheet([(image, titled)], side=320), target)
 
 
 def main(argv=None):

@@ -1,6 +1,5 @@
 """What people look at."""
 
-from .hierarchy_sheet import hierarchy_sheet
 from .label_map_files import compact_labels, write_label_map
 from .overlay import overlay, overlay_sheet
 from .prediction_sheet import prediction_sheet
@@ -8,7 +7,6 @@ from .region_sheet import region_sheet
 
 __all__ = [
     'compact_labels',
-    'hierarchy_sheet',
     'overlay',
     'overlay_sheet',
     'prediction_sheet',

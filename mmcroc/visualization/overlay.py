@@ -1,69 +1,62 @@
-"""Label maps over their image: what an image was divided into."""
+"""Label maps over their images: what images were divided into."""
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from .prediction_sheet import TITLE_HEIGHT, class_colours
-from .region_sheet import MARGIN, boundaries
+from .picture_grid import boundaries, distinct_colours, picture_grid
 
-LINE = (255, 255, 255)
-#: Share of the label's colour.
-OPACITY = 0.55
+BOUNDARY = (255, 255, 255)
+IGNORED = (128, 128, 128)
 
 
-def overlay(image, labels, side):
-    """The image, small, painted in its labels' colours, white lines between them.
+def overlay_sheet(examples, side=240):
+    """Paint examples, a row each: the image, then every map over it, under its title.
 
-    Args:
-        image (numpy.ndarray): uint8 RGB (H, W, 3).
-        labels (numpy.ndarray): Integers (H, W), -1 where there is none.
-        side (int): The longer side of the result, pixels.
-
-    Returns:
-        PIL.Image.Image: RGB.
-    """
-    small = np.asarray(_shrink(image, side), dtype=np.float32)
-    shown = nearest(labels, *small.shape[:2])
-    colours = class_colours(256).astype(np.float32)[shown % 256]
-    mixed = (1 - OPACITY) * small + OPACITY * colours
-    mixed[shown < 0] = small[shown < 0]
-    mixed[boundaries(shown)] = LINE  # drawn at this size: thin lines would not survive scaling
-    return Image.fromarray(mixed.round().astype(np.uint8))
-
-
-def overlay_sheet(image, maps, side=320):
-    """The image and each of its maps side by side, titled by name and number of labels.
+    What a map draws coarsely is coarse: it is not smoothed.
 
     Args:
-        image (numpy.ndarray): uint8 RGB (H, W, 3).
-        maps (dict[str, numpy.ndarray]): Integers (H, W) by name, -1 where there is no label.
-        side (int): The longer side of each picture, pixels.
+        examples (list[tuple]): Image, uint8 RGB (H, W, 3), and its maps by title: integers (h, w)
+            of any size, -1 where ignored.
+        side (int): Longer side of each picture, pixels.
 
     Returns:
-        PIL.Image.Image: RGB.
+        PIL.Image.Image: The sheet.
+
+    Raises:
+        ValueError: Examples with different titles.
     """
-    pictures = {'image': _shrink(image, side)}
-    for name, labels in maps.items():
-        number = len(np.unique(labels[labels >= 0]))
-        pictures[f'{name} ({number})'] = overlay(image, labels, side)
-    step = max(side // 2, pictures['image'].width) + MARGIN  # titles need some width
-    size = (len(pictures) * step - MARGIN, TITLE_HEIGHT + pictures['image'].height)
-    sheet = Image.new('RGB', size, 'white')
-    draw = ImageDraw.Draw(sheet)
-    for column, (title, picture) in enumerate(pictures.items()):
-        draw.text((column * step, 2), title, fill='black')
-        sheet.paste(picture, (column * step, TITLE_HEIGHT))
-    return sheet
+    titles = list(examples[0][1])
+    rows = []
+    for image, maps in examples:
+        if list(maps) != titles:
+            raise ValueError(f'one example has maps {titles}, another {list(maps)}')
+        factor = side / max(image.shape[:2])
+        height, width = (max(1, round(factor * length)) for length in image.shape[:2])
+        photo = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+        rows.append([photo, *(overlay(photo, labels) for labels in maps.values())])
+    return picture_grid(rows, ['image', *titles])
 
 
-def nearest(labels, height, width):
-    """Resize integers (H, W) by nearest neighbour."""
-    rows = np.arange(height) * labels.shape[0] // height
-    columns = np.arange(width) * labels.shape[1] // width
-    return labels[rows[:, None], columns]
+def overlay(photo, labels):
+    """Colour a photograph's grey by labels, with the boundaries between them.
 
+    A number has the same colour everywhere; ignored pixels are plain grey.
 
-def _shrink(image, side):
-    scale = side / max(image.shape[:2])
-    size = [max(1, round(scale * length)) for length in image.shape[1::-1]]
-    return Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+    Args:
+        photo (PIL.Image.Image): RGB, W x H.
+        labels (numpy.ndarray): Integers (h, w) of any size; -1: ignored.
+
+    Returns:
+        PIL.Image.Image: RGB, W x H.
+    """
+    # Resized first: thin lines would not survive being scaled.
+    labels = Image.fromarray(np.ascontiguousarray(labels, dtype=np.int32))
+    labels = np.asarray(labels.resize(photo.size, Image.Resampling.NEAREST))
+    found, place = np.unique(labels, return_inverse=True)
+    colours = distinct_colours(np.maximum(found, 0))
+    # Over the photograph's grey: its own colours would make one label's colour many.
+    grey = np.asarray(photo.convert('L'), dtype=np.uint16)[..., None]
+    painted = (grey + colours[place.reshape(labels.shape)]) // 2
+    painted[labels < 0] = IGNORED
+    painted[boundaries(labels)] = BOUNDARY
+    return Image.fromarray(painted.astype(np.uint8))

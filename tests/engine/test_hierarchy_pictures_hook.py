@@ -217,8 +217,8 @@ def rank_main(rank, work_dir):
     prepare_cpu_ranks(cfg)
     assert cfg.model.head.max_segments is None  # the ranks have to agree on the width
     painted = []
-    paint = hierarchy_pictures_hook.hierarchy_sheet
-    hierarchy_pictures_hook.hierarchy_sheet = lambda *args: painted.append(1) or paint(*args)
+    paint = hierarchy_pictures_hook.overlay_sheet
+    hierarchy_pictures_hook.overlay_sheet = lambda *args: painted.append(1) or paint(*args)
     Runner.from_cfg(cfg).train()
     (work_dir / f'painted{rank}').write_text(str(len(painted)))
     dist.destroy_process_group()

@@ -16,7 +16,7 @@ from mmengine.model import is_model_wrapper
 from mmcroc.datasets.sample_seed import seeded_generators
 from mmcroc.datasets.transforms.two_region_views import TwoViewsWithRegions, central_view
 from mmcroc.registry import HOOKS
-from mmcroc.visualization import hierarchy_sheet
+from mmcroc.visualization import overlay_sheet
 
 from .atomic_checkpoint_hook import AtomicLocalBackend
 
@@ -83,7 +83,14 @@ class HierarchyPicturesHook(Hook):
             examples = [(*pair, self._hierarchy(*pair)) for pair in self.images]
         if not is_main_process():
             return
-        sheet = hierarchy_sheet(examples, self.model.head.num_groups)
+        titles = ['regions', 'segments']
+        titles += [f'{number} groups' for number in self.model.head.num_groups]
+        sheet = overlay_sheet(
+            [
+                (image, dict(zip(titles, (regions, *maps), strict=True)))
+                for image, regions, maps in examples
+            ]
+        )
         png = BytesIO()
         sheet.save(png, format='PNG')
         path = Path(runner.work_dir) / 'pictures' / f'hierarchy_{iteration:06d}.png'
