@@ -17,7 +17,7 @@ class SyntheticScenes(SeededSamples, BaseDataset):
 
     Nine classes: 0-2 are grounds (meadow, sand, water), 3-8 objects (ball, crate, tent, star,
     ring, blob). Every pixel has a class. A scene depends on (seed, split, index) alone and takes
-    some 2 ms at 96 pixels; training and validation scenes are drawn from the same distribution by
+    a few ms at 96 pixels; training and validation scenes are drawn from the same distribution by
     different random streams.
 
     A sample arrives at the pipeline with the keys of MMSegmentation, image and mask already
