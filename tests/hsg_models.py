@@ -33,11 +33,10 @@ def hsg_config(num_groups=(4, 2), grid=(3, 3), **changes):
         **changes: Of ``model``.
     """
     transformer = dict(channels=16, num_heads=2, num_encoder_layers=1, num_decoder_layers=1)
-    positions = 50 if num_groups else 0
     model = dict(
         type='mmcroc.HSG',
         backbone=dict(BACKBONE),
-        neck=dict(type='mmcroc.HSGNeck', in_channels=128, out_channels=16, num_positions=positions),
+        neck=dict(type='mmcroc.HSGNeck', in_channels=128, out_channels=16),
         head=dict(
             type='mmcroc.HSGHead',
             num_groups=list(num_groups),

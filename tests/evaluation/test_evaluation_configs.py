@@ -147,15 +147,17 @@ def test_published_settings():
 
 
 @pytest.mark.parametrize(
-    ('data', 'canvas', 'grid'),
+    ('data_name', 'canvas', 'grid'),
     [
         ('voc', (512, 512), (6, 6)),
         ('cityscapes', (1024, 2048), (12, 24)),
         ('kitti-step', (375, 1242), (6, 12)),
     ],
 )
-def test_retrieval_pads_to_the_published_size_and_keeps_masks(data, canvas, grid, roots, tmp_path):
-    cfg, _, _ = mini_config(f'retrieval-hsg_vit-s_{data}', roots, tmp_path)
+def test_retrieval_pads_to_the_published_size_and_keeps_masks(
+    data_name, canvas, grid, drawn_roots, tmp_path
+):
+    cfg, _, _ = mini_config(f'retrieval-hsg_vit-s_{data_name}', drawn_roots, tmp_path)
     assert cfg.test_evaluator.grid == grid and cfg.test_evaluator.num_neighbours == 20
     assert cfg.test_evaluator.num_iterations == 15
     assert cfg.test_evaluator.train_pipeline == cfg.test_dataloader.dataset.pipeline

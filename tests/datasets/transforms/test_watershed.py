@@ -40,7 +40,7 @@ def test_the_same_image_gives_the_same_regions_and_stays_as_it_is():
 
 
 def test_it_is_built_by_name():
-    transform = TRANSFORMS.build(dict(type='WatershedOversegmentation', grid=(2, 3)))
+    transform = TRANSFORMS.build(dict(type='mmcroc.WatershedOversegmentation', grid=(2, 3)))
     assert repr(transform) == 'WatershedOversegmentation(grid=(2, 3))'
 
 
