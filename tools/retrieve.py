@@ -15,6 +15,7 @@ the query and the nearest regions, each outlined, with its cosine and its image'
 """
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -92,46 +93,44 @@ def level_of(name, model):
 
 
 def load_memory(args, model, settings):
-    """The memory of the folder or file; builds and keeps what is not there yet."""
+    """The memory of the folder or file, its images' folder, and where it came from.
+
+    Builds and keeps what is not there yet.
+    """
     path = args.memory
     metadata = memory_metadata(model, **settings)
-    origin = dict(oversegmentation=args.oversegmentation and str(args.oversegmentation.resolve()))
+    regions = args.oversegmentation and os.path.abspath(args.oversegmentation)
     found = None
     if path.is_dir():
-        found = [str(Path(image).resolve()) for image in scan_images(path)]
+        root = os.path.abspath(path)  # links stay: their names are those of the region maps
+        found = scan_images(root)
         name = f'{path.resolve().name}-{metadata["model"][:8]}.npz'
         path = args.memory_file or args.out.parent / name
     if path.exists():
-        memory, own_origin = read_context_memory(path, metadata)
-        if own_origin != origin:
-            raise ValueError(f'the memory {path} was built with {own_origin}, not {origin}')
+        memory, origin = read_context_memory(path, metadata)
+        if origin['oversegmentation'] != regions:
+            raise ValueError(
+                f'the memory {path} was built with --oversegmentation '
+                f'{origin["oversegmentation"]}, not {regions}'
+            )
         if found is not None and sorted([*memory.images, *memory.failed]) != sorted(found):
             raise ValueError(
                 f'{args.memory} holds other images than the memory {path} was built of: delete '
                 'that, or name another --memory-file'
             )
-        return memory, f'read from {path}'
+        return memory, origin['root'], f'read from {path}'
     bar = tqdm(found, unit='image', file=sys.stderr, dynamic_ncols=True)
-    memory = build_memory(model, bar, regions_of(args), **settings)
+    memory = build_memory(model, bar, regions_of(args, root), **settings)
     for image, why in memory.failed.items():
         print(f'left out: {why if image in why else f"{image}: {why}"}', file=sys.stderr)
-    save_context_memory(path, memory, **origin)
-    return memory, f'written to {path}'
+    save_context_memory(path, memory, root=root, oversegmentation=regions)
+    return memory, root, f'written to {path}'
 
 
-def regions_of(args):
-    """From an image of the memory to its region map, where there are any."""
-    folder, root = args.oversegmentation, args.memory.resolve()
-    if not folder:
-        return None
-
-    def find(image):
-        # Of a file, the folder that it was made of is not known: maps lie flat then.
-        image = Path(image)
-        name = image.relative_to(root) if args.memory.is_dir() else Path(image.name)
-        return folder / name.with_suffix('.png')
-
-    return find
+def regions_of(args, root):
+    """From an image of the memory, below root, to its region map; None where there are none."""
+    folder = args.oversegmentation
+    return folder and (lambda image: folder / Path(image).relative_to(root).with_suffix('.png'))
 
 
 def retrieve(args):
@@ -142,10 +141,10 @@ def retrieve(args):
     # The query first: what is wrong with it shows before the memory is built.
     described = describe_regions(model, args.image, args.query_regions, **settings)
     query = described.region_at(level, *args.point)
-    memory, origin = load_memory(args, model, settings)
+    memory, root, origin = load_memory(args, model, settings)
     hits = nearest_regions(memory, level, query.prototype, args.top_k, exclude=args.image)
     examples = [(f'query, {level}', described.image, query.mask)]
-    find = regions_of(args)
+    find = regions_of(args, root)
     for path, similarity, prototype in hits:
         other = describe_regions(model, path, find and find(path), **settings)
         region = other.nearest_to(level, prototype)

@@ -118,8 +118,9 @@ def test_regions_cut_the_query_and_the_memory(images, tmp_path, retrieve):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(regions).save(path)
     maps = '--oversegmentation', tmp_path / 'maps', '--query-regions', tmp_path / 'maps/a.png'
-    error, _ = retrieve(images / 'a.jpg', images, *maps)
-    assert error is None
+    assert retrieve(images / 'a.jpg', images, *maps)[0] is None
+    (file,) = (tmp_path / 'out').glob('*.npz')
+    assert retrieve(images / 'a.jpg', file, *maps)[0] is None
     assert 'was built with' in retrieve(images / 'a.jpg', images)[0]
     assert retrieve(images / 'a.jpg', images, *maps[:2])[0] == 2
 
