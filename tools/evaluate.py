@@ -4,8 +4,9 @@
         --data voc --data-root data/VOCdevkit/VOC2012 --work-dir work_dirs/voc
 
 MODEL is a checkpoint, a timm model (timm:vit_small_patch16_224.dino), a name of MMPretrain's,
-'random' or 'rgb'; see mmcroc.apis.load_backbone. Results go to WORK_DIR/results.json, a picture of
-the first images' predictions to WORK_DIR/predictions.png.
+'random' or 'rgb'; see mmcroc.apis.load_backbone. nfcovering-hsg also takes regions:FOLDER, the PNG
+region maps of a folder. Results go to WORK_DIR/results.json, a picture of the first images'
+predicted classes to WORK_DIR/predictions.png.
 """
 
 import argparse
@@ -40,8 +41,8 @@ def parse_args():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    known = sorted({path.stem.split('_')[0] for path in CONFIGS.glob('*_vit-s_*.py')})
-    data = sorted({path.stem.split('_')[2] for path in CONFIGS.glob('*_vit-s_*.py')})
+    stems = [path.stem.split('_') for path in CONFIGS.glob('*_*_*.py')]
+    known, data = (sorted({stem[part] for stem in stems}) for part in (0, 2))
     parser.add_argument('model', metavar='MODEL', help='the backbone')
     parser.add_argument('--protocol', nargs='+', required=True, choices=known, metavar='P',
                         help=', '.join(known))  # fmt: skip
@@ -77,11 +78,16 @@ def read_config(args, model, protocol):
     Raises:
         FileNotFoundError: There is no such config.
     """
-    path = CONFIGS / f'{protocol}_vit-s_{args.data}.py'
-    if not path.exists():
-        raise FileNotFoundError(f'no config for {protocol} on {args.data}: {path}')
+    # Any architecture's will do: the model replaces it.
+    paths = [CONFIGS / f'{protocol}_{arch}_{args.data}.py' for arch in ('vit-s', 'r50')]
+    path = next(filter(Path.exists, paths), None)
+    if path is None:
+        raise FileNotFoundError(f'no config for {protocol} on {args.data}: {paths[0]}')
     cfg = Config.fromfile(path)
-    cfg.model.backbone = dict(type='mmcroc.PretrainedBackbone', model=model)
+    if cfg.model.type.endswith('HierarchySegmentor'):
+        cfg.model.model = model
+    else:
+        cfg.model.backbone = dict(type='mmcroc.PretrainedBackbone', model=model)
     padded = 'test_cfg' in cfg.model.data_preprocessor
     if padded or 'decode_head' in cfg.model:
         backbone = PretrainedBackbone(model)
@@ -136,7 +142,7 @@ def evaluate(args, model, protocol):
             report['settings'][name] = cfg.to_dict()[name]
     report['seconds'] = time.perf_counter() - began
     palette = (evaluator.dataset_meta or {}).get('palette')
-    return dict(model=model, data=args.data, **report), metric.examples, palette
+    return dict(model=model, data=args.data, **report), getattr(metric, 'examples', None), palette
 
 
 def versions():
@@ -152,7 +158,30 @@ def versions():
 
 
 def table(results):
-    """Models by protocols: mean IoU in percent, with its spread over seeds."""
+    """Models by protocols: mean IoU in percent, with its spread over seeds.
+
+    Below it, where regions without classes are scored, models by levels.
+    """
+    with_classes = [result for result in results if 'mIoU_per_seed' in result]
+    without = [result for result in results if 'mIoU_per_seed' not in result]
+    parts = [(miou_table, with_classes), (level_table, without)]
+    return '\n'.join(make(some) for make, some in parts if some)
+
+
+def level_table(results):
+    """Models by levels of regions, in percent; protocol after protocol."""
+    names = list(dict.fromkeys(name for result in results for name in result['metrics']))
+    names.sort(key='best'.__eq__)  # last
+    out = PrettyTable([f'on {results[0]["data"]}, %', 'protocol', *names], align='l')
+    for result in results:
+        values = [result['metrics'].get(name) for name in names]
+        cells = ['' if value is None else f'{value:.2f}' for value in values]
+        out.add_row([result['model'], result['protocol'], *cells])
+    return out.get_string()
+
+
+def miou_table(results):
+    """Models by protocols with classes."""
     protocols = list(dict.fromkeys(result['protocol'] for result in results))
     scores = {
         (result['model'], result['protocol']): mean_and_spread(result['mIoU_per_seed'])
@@ -172,15 +201,20 @@ def main():
         for protocol in args.protocol:
             result, examples, palette = evaluate(args, model, protocol)
             results.append(result)
-            columns[f'{model} {protocol}'] = examples
+            if examples is not None:
+                columns[f'{model} {protocol}'] = examples
+                classes, colours = len(result['classes']), palette
             if is_main_process():
                 # After each: a failure later on loses nothing.
                 path = args.work_dir / 'results.json'
                 path.write_text(json.dumps(dict(versions=versions(), results=results), indent=1))
-                sheet = prediction_sheet(columns, len(result['classes']), palette)
-                sheet.save(args.work_dir / 'predictions.png')
+                if columns:
+                    sheet = prediction_sheet(columns, classes, colours)
+                    sheet.save(args.work_dir / 'predictions.png')
     if is_main_process():
-        print(f'\n{table(results)}\nResults: {path}\nPictures: {path.parent}/predictions.png')
+        print(f'\n{table(results)}\nResults: {path}')
+        if columns:
+            print(f'Pictures: {path.parent}/predictions.png')
 
 
 if __name__ == '__main__':

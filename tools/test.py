@@ -16,8 +16,8 @@ def parse_args():
     parser.add_argument('config', help='test config file')
     parser.add_argument(
         'checkpoint',
-        help='checkpoint; where the model only hands out features, any backbone that '
-        'mmcroc.apis.load_backbone knows',
+        help='checkpoint; where the model only hands out features or regions, any backbone that '
+        'mmcroc.apis.load_backbone knows (of regions, regions:FOLDER too)',
     )
     parser.add_argument('--work-dir', help='where logs and metrics (as JSON) go')
     parser.add_argument(
@@ -55,10 +55,13 @@ def merge_args(cfg, args):
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
     only_features = cfg.model.type.endswith('FeatureSegmentor')
-    if only_features and (args.out or args.show or args.show_dir or args.tta):
+    only_regions = cfg.model.type.endswith('HierarchySegmentor')
+    if (only_features or only_regions) and (args.out or args.show or args.show_dir or args.tta):
         raise SystemExit('--out, --show, --show-dir and --tta: this model predicts no classes')
     if only_features:
         cfg.model.backbone = dict(type='mmcroc.PretrainedBackbone', model=args.checkpoint)
+    elif only_regions:
+        cfg.model.model = args.checkpoint
     else:
         cfg.load_from = args.checkpoint
     if args.data_root is not None:

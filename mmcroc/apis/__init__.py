@@ -2,6 +2,25 @@
 
 from mmcroc.models.backbones import load_backbone
 
+from .context_retrieval import (
+    build_memory,
+    describe_regions,
+    memory_metadata,
+    nearest_regions,
+    read_context_memory,
+    save_context_memory,
+)
 from .segmentation import init_model, level_names, segment_image
 
-__all__ = ['init_model', 'level_names', 'load_backbone', 'segment_image']
+__all__ = [
+    'build_memory',
+    'describe_regions',
+    'init_model',
+    'level_names',
+    'load_backbone',
+    'memory_metadata',
+    'nearest_regions',
+    'read_context_memory',
+    'save_context_memory',
+    'segment_image',
+]

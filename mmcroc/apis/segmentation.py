@@ -139,18 +139,54 @@ def segment_image(
         ValueError: Arrays that are no image or do not fit it; settings that this model does not
             take.
     """
-    image = _as_image(image)
+    image = as_image(image)
+    _, maps = embed_and_segment(model, image, oversegmentation, longer_side, num_clusters)
+    maps = nearest_resize(maps, *image.shape[:2]).cpu().numpy()
+    return dict(zip(level_names(model), maps, strict=True))
+
+
+@torch.no_grad()
+def embed_and_segment(
+    model: BaseModel,
+    image: np.ndarray,
+    oversegmentation: str | os.PathLike | np.ndarray | None = None,
+    longer_side: int = 512,
+    num_clusters: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Embed and segment an image; arguments and errors as :func:`segment_image`.
+
+    Returns:
+        The embedding (C, h, w), not normalised, and the maps of all levels (levels, h, w), int64.
+    """
+    check_options(model, oversegmentation, num_clusters)
     inputs = _model_inputs(model, image, longer_side)
+    tokens = model.extract_feat(inputs)[0]
     if isinstance(model, HSG):
-        if num_clusters is not None:
-            raise ValueError('num_clusters: the groups of HSG are those it was trained with')
-        maps = _hierarchy(model, inputs, image, oversegmentation)
+        maps = _hierarchy(model, tokens, image, oversegmentation)
     else:
+        maps = cluster_tokens(tokens, num_clusters or NUM_CLUSTERS)
+    return tokens[0], maps[0]
+
+
+def check_options(model: BaseModel, oversegmentation, num_clusters: int | None):
+    """Refuse what :func:`segment_image` cannot do with a model.
+
+    Raises:
+        ValueError: HSG's levels have their own number of groups, its stage 1 needs regions, and
+            only HSG takes any.
+    """
+    if not isinstance(model, HSG):
         if oversegmentation is not None:
             raise ValueError('oversegmentation: only HSG cuts its segments along regions')
-        maps = cluster_tokens(model.extract_feat(inputs)[0], num_clusters or NUM_CLUSTERS)
-    maps = nearest_resize(maps[0], *image.shape[:2]).cpu().numpy()
-    return dict(zip(level_names(model), maps, strict=True))
+        if num_clusters is not None and num_clusters < 1:
+            raise ValueError(f'num_clusters must be at least 1, got {num_clusters}')
+    elif num_clusters is not None:
+        raise ValueError('num_clusters: the groups of HSG are those it was trained with')
+    elif oversegmentation is None and model.head.grid == (1, 1):
+        raise ValueError(
+            'the segments of this HSG are the regions themselves (head.grid=(1, 1)): give an '
+            'oversegmentation (tools/prepare_oversegmentation.py makes them)'
+        )
 
 
 def cluster_tokens(tokens: Tensor, num_clusters: int) -> Tensor:
@@ -160,15 +196,10 @@ def cluster_tokens(tokens: Tensor, num_clusters: int) -> Tensor:
     return labels.unflatten(1, tokens.shape[-2:])[:, None]
 
 
-def _hierarchy(model, inputs, image, oversegmentation):
+def _hierarchy(model, embedding, image, oversegmentation):
     """(1, 1 + levels, h, w); checks the regions."""
     if oversegmentation is None:
-        if model.head.grid == (1, 1):
-            raise ValueError(
-                'the segments of this HSG are the regions themselves (head.grid=(1, 1)): give an '
-                'oversegmentation (tools/prepare_oversegmentation.py makes them)'
-            )
-        return model.hierarchy(inputs)
+        return model.hierarchy_of(embedding)
     source = 'oversegmentation'
     if isinstance(oversegmentation, str | os.PathLike):
         source = f'oversegmentation {oversegmentation}'
@@ -181,13 +212,14 @@ def _hierarchy(model, inputs, image, oversegmentation):
         )
     if regions.min() < -1 or regions.max() >= REGION_IDS:
         raise ValueError(f'{source} has ids {regions.min()} to {regions.max()}: not in -1…2^17-1')
-    regions = torch.from_numpy(regions.astype(np.int64))[None].to(inputs.device)
-    maps = model.hierarchy(inputs, regions)
+    regions = torch.from_numpy(regions.astype(np.int64))[None].to(embedding.device)
+    maps = model.hierarchy_of(embedding, regions)
     model.head.segment_limit.wait()
     return maps
 
 
-def _as_image(image):
+def as_image(image: str | os.PathLike | np.ndarray) -> np.ndarray:
+    """Uint8 RGB (H, W, 3) of a file or an array; errors as :func:`segment_image`."""
     if isinstance(image, str | os.PathLike):
         return read_image(Path(image))
     image = np.asarray(image)

@@ -17,8 +17,9 @@ class NFCovering(BaseMetric):
     Each true region of the foreground is scored by the IoU of the predicted region that covers it
     best; the mean is over an image's regions, then over its annotators where several drew it, then
     over images. ``level_1``, ``level_2``, ... take each level's regions alone, in the order they
-    are predicted in; ``best`` takes the regions of all levels together, so that each true region is
-    scored at the level that suits it.
+    are predicted in, or under the names that the model gives (``hierarchy_levels`` of the data
+    samples, such as ``segments``); ``best`` takes the regions of all levels together, so that each
+    true region is scored at the level that suits it.
 
     What counts as foreground is the loader's business: instances
     (:class:`mmcroc.datasets.LoadCityscapesInstances`, :class:`mmcroc.datasets.LoadCOCOInstances`)
@@ -67,7 +68,9 @@ class NFCovering(BaseMetric):
                 scores.append(torch.cat([levels, best[None]]))
             score = torch.stack(scores).nanmean(0).cpu()
             number = sum(len(regions[regions > 0].unique()) for regions in truth)
-            self.results.append((name, score, number))
+            names = sample.get('hierarchy_levels')
+            names = names or [f'level_{level + 1}' for level in range(len(predicted))]
+            self.results.append((name, score, number, list(names)))
 
     def _field(self, sample, field, name, problem):
         if field not in sample:
@@ -76,19 +79,18 @@ class NFCovering(BaseMetric):
 
     def compute_metrics(self, results):
         """Metrics in percent from the scores of all images."""
-        levels = len(results[0][1]) - 1
-        for name, score, _ in results:
+        levels, names = len(results[0][1]) - 1, results[0][3]
+        for name, score, *_ in results:
             if len(score) != levels + 1:
                 raise ValueError(
                     f'{self.protocol}: {name} has {len(score) - 1} levels, {results[0][0]} has '
                     f'{levels}: all images need as many'
                 )
-        scores = torch.stack([score for _, score, _ in results])
+        scores = torch.stack([score for _, score, *_ in results])
         scored = ~scores[:, -1].isnan()
         if not scored.any():
             raise ValueError(f'{self.protocol}: none of {len(results)} images has foreground')
         means = (100 * scores[scored].mean(0)).tolist()
-        names = [f'level_{level + 1}' for level in range(levels)]
         metrics = dict(zip([*names, 'best'], means, strict=True))
         self.report = dict(
             protocol=self.protocol,
@@ -96,7 +98,7 @@ class NFCovering(BaseMetric):
             metrics=metrics,
             num_images=int(scored.sum()),
             num_images_without_foreground=int((~scored).sum()),
-            num_regions=sum(number for _, _, number in results),
+            num_regions=sum(number for _, _, number, _ in results),
         )
         table = PrettyTable(['regions', f'NFCovering, {self.protocol}'], align='r')
         table.add_rows([[name, f'{value:.2f}'] for name, value in metrics.items()])

@@ -17,9 +17,6 @@ _AT_ONCE_GPU = 2**28
 def nearest_labels(queries, memory, memory_labels, num_neighbours=20, chunk_size=None):
     """Labels of each query's nearest memory entries by cosine, the nearest first.
 
-    Exact. Similarities are computed chunk by chunk of the memory, so that never more than a bounded
-    number is held; among equally near entries the order is unspecified.
-
     Args:
         queries (Tensor): (Q, D), unit vectors.
         memory (Tensor): (M, D), unit vectors.
@@ -33,15 +30,37 @@ def nearest_labels(queries, memory, memory_labels, num_neighbours=20, chunk_size
     Raises:
         ValueError: Shapes that do not fit each other, or a memory with fewer than k entries.
     """
-    if queries.dim() != 2 or memory.dim() != 2 or queries.shape[1] != memory.shape[1]:
-        raise ValueError(
-            f'queries {tuple(queries.shape)} and memory {tuple(memory.shape)} must be (Q, D) and '
-            '(M, D): are they embeddings of the same model?'
-        )
     if memory_labels.shape != memory.shape[:1]:
         raise ValueError(
             f'memory_labels {tuple(memory_labels.shape)} must give each of the {len(memory)} '
             'entries of the memory one label'
+        )
+    return memory_labels[nearest_entries(queries, memory, num_neighbours, chunk_size)[1]]
+
+
+@torch.no_grad()
+def nearest_entries(queries, memory, num_neighbours, chunk_size=None):
+    """Each query's nearest memory entries by cosine, the nearest first.
+
+    Exact. Similarities are computed chunk by chunk of the memory, so that never more than a bounded
+    number is held; among equally near entries the order is unspecified.
+
+    Args:
+        queries (Tensor): (Q, D), unit vectors.
+        memory (Tensor): (M, D), unit vectors.
+        num_neighbours (int): k.
+        chunk_size (int | None): Similarities held at once. Default: as suits the device.
+
+    Returns:
+        tuple[Tensor, Tensor]: (Q, k), cosines; (Q, k), int64, places in the memory.
+
+    Raises:
+        ValueError: Shapes that do not fit each other, or a memory with fewer than k entries.
+    """
+    if queries.dim() != 2 or memory.dim() != 2 or queries.shape[1] != memory.shape[1]:
+        raise ValueError(
+            f'queries {tuple(queries.shape)} and memory {tuple(memory.shape)} must be (Q, D) and '
+            '(M, D): are they embeddings of the same model?'
         )
     if not 0 < num_neighbours <= len(memory):
         raise ValueError(
@@ -58,12 +77,14 @@ def nearest_labels(queries, memory, memory_labels, num_neighbours=20, chunk_size
         if len(own)
     ]
     if not near:
-        return memory_labels.new_zeros(0, num_neighbours)
-    return memory_labels[torch.cat(near)]
+        shape = 0, num_neighbours
+        return queries.new_zeros(shape), torch.zeros(shape, dtype=torch.long, device=queries.device)
+    similarities, places = zip(*near, strict=True)
+    return torch.cat(similarities), torch.cat(places)
 
 
 def _nearest(queries, memory, number, chunk):
-    """Places in the memory of the ``number`` nearest entries: (Q, number), the nearest first."""
+    """Cosines and places in the memory of the ``number`` nearest entries: twice (Q, number)."""
     best = place = None
     with full_float32(queries.device):
         queries = at_least_float32(queries)
@@ -77,7 +98,7 @@ def _nearest(queries, memory, number, chunk):
                 values, order = values.topk(min(number, values.shape[1]), dim=1)
                 where = where.gather(1, order)
             best, place = values, where
-    return place
+    return best, place
 
 
 def majority_vote(labels, num_classes):

@@ -12,7 +12,7 @@ from .grouping import ClusteringTransformer
 from .heads import CrOCHead, HSGHead
 from .necks import CrOCNeck, HSGNeck
 from .region_view_data_preprocessor import RegionViewDataPreprocessor
-from .segmentors import FeatureSegmentor
+from .segmentors import FeatureSegmentor, HierarchySegmentor
 from .selfsup import HSG, CrOC
 from .target_generators import OnlineClustering
 
@@ -26,6 +26,7 @@ __all__ = [
     'FeatureSegmentor',
     'HSGHead',
     'HSGNeck',
+    'HierarchySegmentor',
     'OnlineClustering',
     'PixelEmbedding',
     'PretrainedBackbone',

@@ -103,12 +103,22 @@ def make_kitti_step(root):
             _save(root / 'panoptic_maps' / split / sequence / f'{i:06d}.png', panoptic)
 
 
+def make_bsds(root):
+    """BSDS500's val: two people's regions of each image, and over-segmentations."""
+    for i, (image, mask) in enumerate(_pairs(0, (1, 2, 3, 4, 5))):
+        _save(root / 'images' / 'val' / f'{i}.jpg', image)
+        _save(root / 'gt_regions' / 'val' / f'{i}_0.png', mask)
+        _save(root / 'gt_regions' / 'val' / f'{i}_1.png', mask.clip(max=2))
+        _save(root / 'maps' / f'{i}.png', mask)
+
+
 def draw_downloads(root):
     """All data sets, as downloaded."""
     make_voc(root / 'VOCdevkit' / 'VOC2012')
     make_coco(root / 'coco')
     make_cityscapes(root / 'cityscapes')
     make_kitti_step(root / 'kitti_step')
+    make_bsds(root / 'bsds500')
 
 
 def _convert(script, *arguments):
@@ -153,4 +163,5 @@ def prepare(downloads, root):
         'cityscapes': cityscapes,
         'cityscapes27': cityscapes,
         'kitti-step': root / 'kitti_step',
+        'bsds': downloads / 'bsds500',
     }

@@ -10,7 +10,9 @@ from mmcroc.models.backbones import PretrainedBackbone
 from mmcroc.registry import DATASETS, MODELS
 from tests.paths import CONFIGS
 
-EVALUATIONS = sorted(path.stem for path in (CONFIGS / 'eval').glob('*.py'))
+EVERY = sorted(path.stem for path in (CONFIGS / 'eval').glob('*.py'))
+WITHOUT_CLASSES = ['nfcovering-hsg_r50_bsds']
+EVALUATIONS = [stem for stem in EVERY if stem not in WITHOUT_CLASSES]
 NUM_CLASSES = {
     'voc': 21, 'voc-animals': 7, 'coco-things': 12, 'coco-stuff': 15, 'cityscapes': 19,
     'kitti-step': 19, 'coco-stuff27': 27, 'cityscapes27': 27,
@@ -56,7 +58,7 @@ def test_it_runs_to_the_end_and_names_its_protocol(stem, data, tmp_path):
     assert 0 < metric.report['metrics']['mIoU'] <= 100
 
 
-@pytest.mark.parametrize('stem', EVALUATIONS)
+@pytest.mark.parametrize('stem', EVERY)
 def test_its_head_names_protocol_images_and_model(stem):
     head = (CONFIGS / 'eval' / f'{stem}.py').read_text().split('_base_')[0]
     assert head.startswith(f'# {stem.split("_")[0]}, ')

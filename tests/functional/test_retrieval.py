@@ -6,7 +6,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch.nn import functional as F
 
-from mmcroc.functional.retrieval import majority_vote, nearest_labels
+from mmcroc.functional.retrieval import majority_vote, nearest_entries, nearest_labels
 
 
 def drawn(queries=33, memory=500, dim=8, classes=5, seed=0):
@@ -41,6 +41,16 @@ def test_neighbours_are_those_of_scikit_learn(chunk_size):
     near = nearest_labels(queries, memory, names, 7, chunk_size)
     found = NearestNeighbors(n_neighbors=7, metric='cosine').fit(memory.numpy())
     assert near.tolist() == found.kneighbors(queries.numpy())[1].tolist()
+
+
+@pytest.mark.parametrize('chunk_size', [None, 50])
+def test_cosines_go_with_their_entries(chunk_size):
+    queries, memory, _ = drawn()
+    cosines, places = nearest_entries(queries, memory, 7, chunk_size)
+    torch.testing.assert_close(cosines, (queries[:, None] * memory[places]).sum(-1))
+    torch.testing.assert_close(cosines, (queries @ memory.T).sort(1, descending=True)[0][:, :7])
+    cosines, places = nearest_entries(queries[:0], memory, 7, chunk_size)
+    assert cosines.shape == places.shape == (0, 7) and places.dtype == torch.int64
 
 
 def test_all_entries_may_be_neighbours():

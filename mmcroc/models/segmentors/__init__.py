@@ -1,3 +1,4 @@
 from .feature_segmentor import FeatureSegmentor
+from .hierarchy_segmentor import HierarchySegmentor
 
-__all__ = ['FeatureSegmentor']
+__all__ = ['FeatureSegmentor', 'HierarchySegmentor']

@@ -99,7 +99,12 @@ class HSG(BaseSelfSupervisor):
             (B, 1 + levels, h, w), int64, at the embedding's size: each pixel's segment, then its
             group of each level, fine to coarse; numbered within the image, -1 where ignored.
         """
-        embedding = at_least_float32(self.extract_feat(inputs)[0])
+        return self.hierarchy_of(self.extract_feat(inputs)[0], oversegmentation)
+
+    @torch.no_grad()
+    def hierarchy_of(self, embedding: Tensor, oversegmentation: Tensor | None = None) -> Tensor:
+        """:meth:`hierarchy` of images whose embedding (B, C, h, w) is there already."""
+        embedding = at_least_float32(embedding)
         height, width = embedding.shape[-2:]
         if oversegmentation is None:
             oversegmentation = torch.zeros_like(embedding[:, 0], dtype=torch.long)

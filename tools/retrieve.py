@@ -1,0 +1,176 @@
+"""Find regions of other images that are like the one under a point.
+
+    python tools/retrieve.py photo.jpg --point 120 80 --level coarse --memory data/photos \\
+        --checkpoint work_dirs/hsg_r50_coco_stage2/iter_20000.pth --out out/retrieval.png
+
+CHECKPOINT is of HSG (levels: segment, level_1, level_2, ...; fine and coarse are the first and the
+last of these), or anything that tools/evaluate.py takes (level: clusters of the image's tokens).
+
+MEMORY is a folder of images, or the .npz file that an earlier run made of one. Of a folder, the
+regions of all images at all levels are kept in --memory-file (by default beside OUT, named after
+folder and model) and read from there the next time, for any query at any level. A file made by
+another model or other settings is refused; so is one whose folder holds other images by now.
+Images that cannot be read are named and left out. The query's own image never answers. OUT shows
+the query and the nearest regions, each outlined, with its cosine and its image's name.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from mmcroc.apis import (
+    build_memory,
+    describe_regions,
+    init_model,
+    level_names,
+    memory_metadata,
+    nearest_regions,
+    read_context_memory,
+    save_context_memory,
+)
+from mmcroc.datasets.image_reading import UnreadableImageError
+from mmcroc.datasets.unlabelled import scan_images
+from mmcroc.visualization import retrieval_sheet
+from mmcroc.visualization.label_map_files import save_whole
+
+
+def parse_args(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('image', metavar='IMAGE', type=Path, help='the query')
+    parser.add_argument('--point', nargs=2, type=int, required=True, metavar=('X', 'Y'),
+                        help='pixel of the region, from the upper left')  # fmt: skip
+    parser.add_argument('--level', required=True,
+                        help='segment, fine, coarse, level_1, ... or clusters')  # fmt: skip
+    parser.add_argument('--memory', type=Path, required=True, metavar='FOLDER_OR_FILE')
+    parser.add_argument('--checkpoint', required=True)
+    parser.add_argument('--out', type=Path, required=True, help='the picture, PNG')
+    parser.add_argument('--memory-file', type=Path, help='where the memory of a folder is kept')
+    parser.add_argument('--top-k', type=int, default=5, help='regions to show (default: 5)')
+    parser.add_argument('--config', help='default: the one in the checkpoint')
+    parser.add_argument('--oversegmentation', type=Path, metavar='FOLDER',
+                        help='of HSG: PNG region maps of the images of the memory, by '
+                        'their names')  # fmt: skip
+    parser.add_argument('--query-regions', type=Path, metavar='FILE',
+                        help="of HSG: the query's region map, PNG")  # fmt: skip
+    parser.add_argument('--num-clusters', type=int, metavar='K',
+                        help='of models other than HSG (default: 8)')  # fmt: skip
+    parser.add_argument('--longer-side', type=int, default=512,
+                        help='images are resized to this for the model (default: 512)')  # fmt: skip
+    parser.add_argument('--device', help='default: cuda if there is one, else cpu')
+    args = parser.parse_args(argv)
+    if not args.memory.exists():
+        parser.error(f'--memory: {args.memory}: no such folder or file')
+    if args.memory_file and not args.memory.is_dir():
+        parser.error('--memory-file goes with a folder as --memory')
+    if args.oversegmentation and not args.oversegmentation.is_dir():
+        parser.error(f'--oversegmentation: {args.oversegmentation} is not a folder')
+    if bool(args.oversegmentation) != bool(args.query_regions):
+        parser.error('--oversegmentation and --query-regions go together: both sides alike')
+    if args.top_k < 1:
+        parser.error('--top-k must be >= 1')
+    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    return args
+
+
+def level_of(name, model):
+    """A level's name as users say it, in the model's terms."""
+    levels = level_names(model)
+    groups = [level for level in levels if level.startswith('level_')]
+    terms = dict(segment='segments', cluster='clusters')
+    if groups:
+        terms |= dict(fine=groups[0], coarse=groups[-1])
+    level = terms.get(name, name)
+    if level not in levels:
+        raise ValueError(f'--level {name}: this model has {", ".join([*terms, *levels])}')
+    return level
+
+
+def load_memory(args, model, settings):
+    """The memory of the folder or file, its images' folder, and where it came from.
+
+    Builds and keeps what is not there yet.
+    """
+    path = args.memory
+    metadata = memory_metadata(model, **settings)
+    regions = args.oversegmentation and os.path.abspath(args.oversegmentation)
+    found = None
+    if path.is_dir():
+        root = os.path.abspath(path)  # links stay: their names are those of the region maps
+        found = scan_images(root)
+        name = f'{path.resolve().name}-{metadata["model"][:8]}.npz'
+        path = args.memory_file or args.out.parent / name
+    if path.exists():
+        memory, origin = read_context_memory(path, metadata)
+        if origin['oversegmentation'] != regions:
+            raise ValueError(
+                f'the memory {path} was built with --oversegmentation '
+                f'{origin["oversegmentation"]}, not {regions}'
+            )
+        if found is not None and sorted([*memory.images, *memory.failed]) != sorted(found):
+            raise ValueError(
+                f'{args.memory} holds other images than the memory {path} was built of: delete '
+                'that, or name another --memory-file'
+            )
+        return memory, origin['root'], f'read from {path}'
+    bar = tqdm(found, unit='image', file=sys.stderr, dynamic_ncols=True)
+    memory = build_memory(model, bar, regions_of(args, root), **settings)
+    for image, why in memory.failed.items():
+        print(f'left out: {why if image in why else f"{image}: {why}"}', file=sys.stderr)
+    save_context_memory(path, memory, root=root, oversegmentation=regions)
+    return memory, root, f'written to {path}'
+
+
+def regions_of(args, root):
+    """From an image of the memory, below root, to its region map; None where there are none."""
+    folder = args.oversegmentation
+    return folder and (lambda image: folder / Path(image).relative_to(root).with_suffix('.png'))
+
+
+def retrieve(args):
+    """Make the picture; gives the summary."""
+    model = init_model(args.config, args.checkpoint, args.device)
+    level = level_of(args.level, model)
+    settings = dict(longer_side=args.longer_side, num_clusters=args.num_clusters)
+    # The query first: what is wrong with it shows before the memory is built.
+    described = describe_regions(model, args.image, args.query_regions, **settings)
+    query = described.region_at(level, *args.point)
+    memory, root, origin = load_memory(args, model, settings)
+    hits = nearest_regions(memory, level, query.prototype, args.top_k, exclude=args.image)
+    examples = [(f'query, {level}', described.image, query.mask)]
+    find = regions_of(args, root)
+    for path, similarity, prototype in hits:
+        other = describe_regions(model, path, find and find(path), **settings)
+        region = other.nearest_to(level, prototype)
+        examples.append((f'{similarity:.3f} {Path(path).name}', other.image, region.mask))
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    save_whole(retrieval_sheet(examples), args.out)
+    number = len(memory.prototypes[level])
+    return (
+        f'{len(hits)} nearest of {number} regions ({level}) of {len(memory.images)} images, '
+        f'{len(memory.failed)} left out; memory {origin}; picture: {args.out}'
+    )
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    began = time.perf_counter()
+    try:
+        summary = retrieve(args)
+    except KeyboardInterrupt:
+        sys.exit('interrupted; a memory is kept only when it is whole')
+    except torch.cuda.OutOfMemoryError:
+        sys.exit('out of memory; lower --longer-side')
+    except (UnreadableImageError, FileNotFoundError, ValueError, KeyError) as error:
+        sys.exit(str(error))
+    print(f'{summary} ({time.perf_counter() - began:.0f} s)')
+
+
+if __name__ == '__main__':
+    main()
