@@ -1,5 +1,5 @@
 # HSG, a thin ResNet-18, on scenes that the data set draws itself: the demo, minutes on 2 CPU cores,
-# nothing to download. 800 images of 96 px, regions by a watershed, one process x 16, 400
+# nothing to download. 800 images of 96 px, regions by a watershed, one process x 8, 300
 # iterations.
 _base_ = ['hsg_r50_cityscapes.py', '_base_/probes/scenes.py']
 
@@ -19,7 +19,7 @@ train_pipeline = [
     dict(type='mmcroc.PackTwoViewsWithRegions'),
 ]
 train_dataloader = dict(
-    batch_size=16,
+    batch_size=8,
     num_workers=1,
     dataset=dict(
         _delete_=True,
@@ -31,14 +31,14 @@ train_dataloader = dict(
 )
 optim_wrapper = dict(optimizer=dict(lr=0.05))
 # The probe runs before training and at its end.
-train_cfg = dict(max_iters=400, val_interval=400)
+train_cfg = dict(max_iters=300, val_interval=300)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, begin=0, end=20, by_epoch=False),
-    dict(type='MultiStepLR', milestones=[128, 224, 300], gamma=0.1, by_epoch=False),
+    dict(type='MultiStepLR', milestones=[96, 168, 225], gamma=0.1, by_epoch=False),
 ]
 default_hooks = dict(
-    checkpoint=dict(interval=200),
+    checkpoint=dict(interval=150),
     logger=dict(interval=20),
-    hierarchy_pictures=dict(interval=200),  # before, in the middle, at the end
+    hierarchy_pictures=dict(interval=150),  # before, in the middle, at the end
 )
-auto_scale_lr = dict(base_batch_size=16)
+auto_scale_lr = dict(base_batch_size=8)
