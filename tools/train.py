@@ -103,11 +103,11 @@ def print_summary(runner):
         return
     print(f'Last checkpoint: {checkpoint}')
     model = getattr(runner.model, 'module', runner.model)
-    if hasattr(model, 'teacher'):
-        print(
-            'Use its backbone in an MMPretrain or MMSegmentation config: init_cfg='
-            f"dict(type='Pretrained', checkpoint='{checkpoint}', prefix='teacher.backbone.')"
-        )
+    prefix = 'teacher.backbone.' if hasattr(model, 'teacher') else 'backbone.'
+    print(
+        'Use its backbone in an MMPretrain or MMSegmentation config: init_cfg='
+        f"dict(type='Pretrained', checkpoint='{checkpoint}', prefix='{prefix}')"
+    )
 
 
 def main():
