@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from mmcroc.functional import contrast
 from mmcroc.models import HSGHead
-from mmcroc.models.heads.hsg_head import centroid_contrast
+from mmcroc.models.heads.segment_contrast import centroid_contrast
 from tests.functional.segments_oracle import number_segments, spherical_kmeans
 from tests.functional.test_contrast import looped_loss
 from tests.functional.test_modularity import looped_graph
