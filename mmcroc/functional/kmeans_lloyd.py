@@ -3,14 +3,18 @@
 import torch
 from torch.nn import functional as F
 
+from .cpu_threads import map_parts, split_in_parts
 from .distributed import all_gather_stack, all_reduce_sum
+
+#: Points added up at once on a CPU, at least: each time costs K x D additions in float64.
+SUM_CHUNK = 2**14
 
 
 def default_chunk_size(points, num_clusters):
     """Points per chunk: scores stay in a CPU's cache, or take a few hundred MiB of a GPU."""
     batch = max(points.shape[0], 1)
     if points.device.type == 'cpu':
-        return min(max(2**21 // (batch * num_clusters), 1024), 16384)
+        return min(max(2**19 // (batch * num_clusters), 1024), 16384)
     return max(2**26 // (batch * num_clusters), 1024)
 
 
@@ -31,16 +35,25 @@ def e_step(points, centroids, mask, metric, chunk_size, distributed):
     """
     labels = torch.empty(points.shape[:2], dtype=torch.long, device=points.device)
     scores = torch.empty(points.shape[:2], dtype=points.dtype, device=points.device)
-    total = ClusterSums(points, centroids.shape[1], mask)
+    num_clusters = centroids.shape[1]
     offset = centroids.new_zeros(len(centroids), 1, 1)
     if metric == 'euclidean':
         offset = centroids.square().sum(-1)[:, None] / -2
-    for start in range(0, points.shape[1], chunk_size):
-        here = slice(start, start + chunk_size)
-        score = torch.baddbmm(offset, points[:, here], centroids.mT)
-        scores[:, here], labels[:, here] = _best(score)
-        total.add(here, labels[:, here])
-    return labels, scores, *total.result(distributed)
+
+    def assign(part):
+        total = ClusterSums(points, num_clusters, mask)
+        # One buffer: fresh memory for every chunk costs as much as the product.
+        score = points.new_empty(len(points), min(chunk_size, len(part)), num_clusters)
+        for start in range(part.start, part.stop, chunk_size):
+            here = slice(start, min(start + chunk_size, part.stop))
+            chunk = score[:, : here.stop - start]
+            torch.baddbmm(offset, points[:, here], centroids.mT, out=chunk)
+            scores[:, here], labels[:, here] = _best(chunk)
+        total.add_in_chunks(part, labels, chunk_size)
+        return total
+
+    totals = map_parts(assign, split_in_parts(points.shape[1], chunk_size, points.device))
+    return labels, scores, *ClusterSums.result(totals, distributed)
 
 
 def _best(score):
@@ -59,10 +72,8 @@ def sum_by_label(points, labels, num_clusters, mask, chunk_size, distributed):
         tuple[Tensor, Tensor]: sums (B, K, D) and counts (B, K), float64.
     """
     total = ClusterSums(points, num_clusters, mask)
-    for start in range(0, points.shape[1], chunk_size):
-        here = slice(start, start + chunk_size)
-        total.add(here, labels[:, here])
-    return total.result(distributed)
+    total.add_in_chunks(range(points.shape[1]), labels, chunk_size)
+    return ClusterSums.result([total], distributed)
 
 
 class ClusterSums:
@@ -85,6 +96,15 @@ class ClusterSums:
         self.counts = torch.zeros(batch, self.bins, **like)
         self.first_bin = torch.arange(batch, device=points.device)[:, None] * self.bins
 
+    def add_in_chunks(self, part, labels, chunk_size):
+        """Add the points of a range, of labels (B, N)."""
+        step = chunk_size
+        if labels.device.type == 'cpu':  # no one-hot labels there: memory does not grow with K
+            step = max(step, SUM_CHUNK)
+        for start in range(part.start, part.stop, step):
+            here = slice(start, min(start + step, part.stop))
+            self.add(here, labels[:, here])
+
     def add(self, here, labels):
         """Add the points at the slice ``here``, of labels (B, chunk)."""
         points = self.points[:, here]
@@ -103,9 +123,12 @@ class ClusterSums:
             self.sums += torch.bmm(member.mT, points)
             self.counts += member.sum(1)
 
-    def result(self, distributed):
-        """Sums (B, K, D) and counts (B, K), float64, over all ranks if ``distributed``."""
-        sums, counts = self.sums[:, : self.num_clusters], self.counts[:, : self.num_clusters]
+    @staticmethod
+    def result(parts, distributed):
+        """Sums (B, K, D) and counts (B, K), float64, of all parts, in order, and all ranks."""
+        num_clusters = parts[0].num_clusters
+        sums = sum(part.sums for part in parts)[:, :num_clusters]
+        counts = sum(part.counts for part in parts)[:, :num_clusters]
         if distributed:
             both = all_reduce_sum(torch.cat([sums, counts[..., None]], -1))
             sums, counts = both[..., :-1], both[..., -1]
