@@ -1,7 +1,7 @@
 # CrOC, a tiny ViT, on scenes that the data set draws itself: the demo, minutes on 2 CPU cores,
 # nothing to download. 1,600 images of 96 px, views of 64 px, patches of 8 px, one process x 32,
-# 10 epochs = 500 iterations, 4 minutes. Expect (one run of ours, scenes not trained on, percent):
-#   loss 10.4 -> 9.1, linear-ridge mIoU 21.0 -> 23.9, clustering-probe mIoU 16.7 -> 17.6
+# 12 epochs = 600 iterations, 4 minutes. Expect (one run of ours, scenes not trained on, percent):
+#   loss 9.4 (after an epoch) -> 9.1, linear-ridge mIoU 21.0 -> 24.7, clustering-probe mIoU 17.3 -> 19.1
 _base_ = ['croc_vit-s_coco.py', '_base_/probes/scenes.py']
 
 model = dict(
@@ -26,7 +26,7 @@ model = dict(
         # Sharpening over the whole run keeps so short a training from collapsing at its start.
         warmup_teacher_temperature=0.06,
         teacher_temperature=0.03,
-        warmup_epochs=10,
+        warmup_epochs=12,
     ),
     target_generator=dict(num_start_clusters=8, max_clusters=8),
 )
@@ -60,7 +60,7 @@ train_dataloader = dict(
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 auto_scale_lr = dict(base_batch_size=32)
 # The probe runs before training, at half time and at the end.
-train_cfg = dict(max_epochs=10, val_interval=5)
+train_cfg = dict(max_epochs=12, val_interval=6)
 param_scheduler = [
     dict(
         type='mmcroc.WarmupCosineLR',
