@@ -6,6 +6,7 @@
 import json
 import runpy
 import sys
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -39,7 +40,8 @@ def _pairs(seed, labels):
 
 def _save(path, array):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.asarray(array, np.uint8)).save(path)
+    array = np.asarray(array)
+    Image.fromarray(array if array.dtype == np.uint16 else array.astype(np.uint8)).save(path)
 
 
 def make_voc(root, labels=(0, 1, 8, 12, 15, 20, 255)):
@@ -58,8 +60,14 @@ def make_voc(root, labels=(0, 1, 8, 12, 15, 20, 255)):
 
 def make_coco(root):
     """COCO: COCO-Stuff's pixel maps, every label in each, and panoptic masks."""
-    categories = [dict(id=number, supercategory=name) for number, name in COCO_LABELS.values()]
-    segments = [dict(id=70_000 + label, category_id=COCO_LABELS[label][0]) for label in COCO_LABELS]
+    categories = [
+        dict(id=number, supercategory=name, isthing=int(number <= 90))
+        for number, name in COCO_LABELS.values()
+    ]
+    segments = [
+        dict(id=70_000 + label, category_id=COCO_LABELS[label][0], iscrowd=0)
+        for label in COCO_LABELS
+    ]
     for seed, split in enumerate(('train2017', 'val2017')):
         annotations = []
         for i, (image, mask) in enumerate(_pairs(seed, (*COCO_LABELS, 255))):
@@ -72,8 +80,10 @@ def make_coco(root):
             masks = root / 'annotations' / f'panoptic_{split}'
             rgb = np.stack([ids % 256, ids // 256 % 256, ids // 256**2], -1)
             _save(masks / f'{name}.png', rgb)
-            annotations.append(dict(file_name=f'{name}.png', segments_info=segments))
-        content = dict(categories=categories, annotations=annotations)
+            annotation = dict(image_id=i, file_name=f'{name}.png', segments_info=segments)
+            annotations.append(annotation)
+        images = [dict(id=i, file_name=f'{i:012d}.jpg') for i in range(len(annotations))]
+        content = dict(categories=categories, images=images, annotations=annotations)
         masks.with_suffix('.json').write_text(json.dumps(content))
 
 
@@ -90,6 +100,8 @@ def make_cityscapes(root):
             start = root / 'gtFine' / split / 'town' / f'town_{i}_gtFine'
             _save(start.with_name(f'{start.name}_labelIds.png'), mask)
             _save(start.with_name(f'{start.name}_labelTrainIds.png'), train_ids[mask])
+            instances = np.where(mask >= 24, mask * 1000, mask).astype(np.uint16)
+            _save(start.with_name(f'{start.name}_instanceIds.png'), instances)
 
 
 def make_kitti_step(root):
@@ -157,11 +169,13 @@ def prepare(downloads, root):
     return {
         'voc': voc,
         'voc-animals': voc,
+        'coco': downloads / 'coco',
         'coco-things': root / 'coco',
         'coco-stuff': root / 'coco',
         'coco-stuff27': root / 'coco',
         'cityscapes': cityscapes,
         'cityscapes27': cityscapes,
         'kitti-step': root / 'kitti_step',
-        'bsds': downloads / 'bsds500',
+        # Real images of it lie beside the others.
+        'bsds': next(filter(Path.is_dir, (downloads / 'bsds500', downloads.parent / 'bsds500'))),
     }
