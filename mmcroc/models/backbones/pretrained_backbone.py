@@ -1,5 +1,7 @@
 """Any backbone, named by one string."""
 
+from pathlib import Path
+
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -53,6 +55,7 @@ def load_backbone(model: str, seed: int = 0) -> nn.Module:
     Raises:
         FileNotFoundError, ValueError: No such model, or weights that do not fit it.
         ImportError: It takes a library that is not installed.
+        OSError: A download failed.
     """
     name, _, path = model.partition('@')
     kind, _, rest = name.partition(':')
@@ -93,18 +96,32 @@ def _mmpretrain_backbone(name: str, path: str) -> nn.Module:
     from mmpretrain.apis import ModelHub, get_model
 
     try:
-        ModelHub.get(name)
+        url = ModelHub.get(name).weights
     except ValueError as error:
         raise ValueError(
             f'{name!r} is no checkpoint ({" ".join(SUFFIXES)}), not timm:NAME, hf:NAME, random or '
             'rgb, and no name of mmpretrain.list_models()'
         ) from error
-    backbone = get_model(name, pretrained=not path).backbone
-    if path:
-        load_all(backbone, backbone_weights(read_checkpoint(path)[0]).state, path)
+    if not path and not url:
+        raise ValueError(f'mmpretrain has no weights of {name}: give some, {name}@FILE')
+    path = path or _downloaded(url)
+    backbone = get_model(name).backbone
+    load_all(backbone, backbone_weights(read_checkpoint(path)[0]).state, path)
     if hasattr(backbone, 'out_type'):
         backbone.out_type = 'featmap'
     return backbone
+
+
+def _downloaded(url: str) -> str:
+    """The file of a URL, in torch's cache, where MMEngine puts it too."""
+    path = Path(torch.hub.get_dir(), 'checkpoints', Path(url).name)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path))
+        except OSError as error:
+            raise OSError(f'{url} cannot be downloaded: {error}') from error
+    return str(path)
 
 
 @MODELS.register_module()

@@ -1,12 +1,14 @@
 """Files as others write them, told by their keys."""
 
 import argparse
+import copy
 import functools
 
 import pytest
 import timm
 import torch
 import torchvision
+from mmpretrain.apis import ModelHub
 from safetensors.torch import save_file
 from timm.layers import SwiGLUPacked
 
@@ -227,13 +229,32 @@ def test_what_was_found_is_logged(tmp_path, monkeypatch):
     assert len(said) == 1 and "timm's layout" in said[0] and said[0].endswith('; student')
 
 
-def test_weights_of_a_file_fit_an_mmpretrain_name(tmp_path):
+def test_weights_of_a_file_fit_an_mmpretrain_name(tmp_path, monkeypatch):
+    name = 'resnet18_8xb32_in1k'
     source = torchvision.models.resnet18().state_dict()
     path = tmp_path / 'weights.pth'
     torch.save(dict(state_dict=with_prefix('backbone.', source)), path)
     with pytest.raises(ValueError, match=r'(?s)another architecture.*fc\.weight'):
-        load_backbone(f'resnet18_8xb32_in1k@{path}')
+        load_backbone(f'{name}@{path}')
     source = {key: value for key, value in source.items() if not key.startswith('fc.')}
     torch.save(dict(state_dict=with_prefix('backbone.', source)), path)
-    loaded = load_backbone(f'resnet18_8xb32_in1k@{path}').state_dict()
-    assert all(torch.equal(value, loaded[key]) for key, value in source.items())
+
+    # Its own weights are downloaded once.
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    info = ModelHub.get(name)
+    for weights in (path.as_uri(), 'file:///nowhere/weights.pth'):
+        monkeypatch.setattr(ModelHub, 'get', lambda _, url=weights: info_with(info, url))
+        loaded = load_backbone(name).state_dict()
+        assert all(torch.equal(value, loaded[key]) for key, value in source.items())
+    monkeypatch.setattr(ModelHub, 'get', lambda _: info_with(info, 'file:///nowhere/other.pth'))
+    with pytest.raises(OSError, match=r'other\.pth cannot be downloaded'):
+        load_backbone(name)
+    monkeypatch.setattr(ModelHub, 'get', lambda _: info_with(info, None))
+    with pytest.raises(ValueError, match=f'no weights of {name}'):
+        load_backbone(name)
+
+
+def info_with(info, url):
+    info = copy.copy(info)
+    info.weights = url
+    return info
