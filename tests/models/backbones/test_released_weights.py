@@ -100,6 +100,13 @@ def test_one_network_is_found_wherever_programs_put_it(tmp_path, wrap):
             load_backbone(f'{path}:student')
 
 
+@pytest.mark.parametrize('changes', [dict(qkv_bias=False), dict(pre_norm=True)])
+def test_biases_and_a_first_norm_are_told(tmp_path, changes):
+    source = vit(**changes)
+    torch.save(source.state_dict(), tmp_path / 'weights.pth')
+    check(tmp_path / 'weights.pth', source)
+
+
 @pytest.mark.parametrize('layout', ['timm', 'mmpretrain'])
 def test_safetensors_of_both_libraries_are_read(tmp_path, layout):
     path = tmp_path / 'weights.safetensors'
