@@ -1,0 +1,80 @@
+"""What is exported of a checkpoint, and what is refused."""
+
+import pytest
+import torch
+from torch import nn
+
+from mmcroc.apis import export_backbone, load_backbone
+from mmcroc.apis.exporting.describe import describe
+from mmcroc.models.backbones import checkpoint_backbone
+from mmcroc.registry import MODELS
+from tests.hsg_models import save_hsg
+
+from .random_models import TINY, assert_same_weights, random_backbone, vit_config
+
+
+def test_the_student_is_another_network(croc, tmp_path):
+    export_backbone(croc.path, 'mmpretrain', tmp_path / 'teacher.pth')
+    export = export_backbone(croc.path, 'mmpretrain', tmp_path / 'student.pth', network='student')
+    assert export.metadata['network'] == 'student'
+    teacher, student = (load_backbone(str(tmp_path / f'{name}.pth')).state_dict()
+                        for name in ('teacher', 'student'))  # fmt: skip
+    assert_same_weights(teacher, croc.backbone.state_dict())
+    wanted = random_backbone(vit_config(TINY), seed=1).state_dict()
+    assert_same_weights(student, wanted)
+
+
+@pytest.mark.parametrize('network', ['teacher', 'student'])
+def test_a_released_checkpoint_is_exported(network, fixtures_dir, tmp_path, monkeypatch):
+    path = fixtures_dir / 'croc_checkpoint_tiny.pth'
+    infer = checkpoint_backbone.vision_transformer_config
+    monkeypatch.setattr(  # the fixture's heads are not of 64 dimensions
+        checkpoint_backbone,
+        'vision_transformer_config',
+        lambda state, path: infer(state, path, head_dim=16),
+    )
+    export = export_backbone(path, 'mmpretrain', tmp_path / 'out.pth', network=network)
+    assert export.metadata['method'] == 'CrOC (released layout)'
+    found = load_backbone(str(tmp_path / 'out.pth')).state_dict()
+    released, _ = checkpoint_backbone.read_checkpoint(str(path))
+    wanted = checkpoint_backbone.convert_released_network(released[network])
+    for key, value in found.items():
+        assert torch.equal(value, wanted[f'backbone.{key}'])
+
+
+def test_a_checkpoint_of_one_network_has_no_student(vit_small, tmp_path):
+    with pytest.raises(ValueError, match='one network'):
+        export_backbone(vit_small.path, 'mmpretrain', tmp_path / 'out.pth', network='student')
+    with pytest.raises(ValueError, match='no checkpoint'):
+        export_backbone('random', 'mmpretrain', tmp_path / 'out.pth', network='student')
+    with pytest.raises(ValueError, match='has no neck'):
+        export_backbone(vit_small.path, 'onnx', tmp_path / 'out.onnx', with_neck=True)
+
+
+def test_hsg_with_and_without_its_suffix_is_one_backbone(tmp_path):
+    _, path = save_hsg(tmp_path)
+    one, two = tmp_path / 'one.safetensors', tmp_path / 'two.safetensors'
+    export_backbone(path, 'safetensors', one)
+    export_backbone(f'{path}:backbone', 'safetensors', two)
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_parts_that_numbers_do_not_say_are_found_out():
+    vit = MODELS.build(vit_config(TINY))
+    vit.layers[0].ffn.layers[0][1] = nn.ReLU()
+    with pytest.raises(ValueError, match='other tokens'):
+        describe(vit)
+    vit = MODELS.build(vit_config(TINY))
+    vit.extra = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=r'parts .*extra'):
+        describe(vit)
+    with pytest.raises(ValueError, match='TimmBackbone cannot be exported'):
+        describe(MODELS.build(dict(type='mmcroc.TimmBackbone', model_name='resnet18',
+                                   pretrained=False)))  # fmt: skip
+
+
+def test_describing_leaves_the_random_state_alone():
+    vit = random_backbone(vit_config(TINY))
+    before = torch.get_rng_state()
+    describe(vit)
+    assert torch.equal(before, torch.get_rng_state())
