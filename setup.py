@@ -29,6 +29,8 @@ OPENMMLAB = [
     'regex',
 ]
 OVERSEGMENTATION = ['higra', 'scikit-image']
+# What exports are written and read with.
+EXPORT = ['onnx', 'onnxruntime', 'transformers']
 
 
 class BuildWithMim(build_py):
@@ -91,7 +93,8 @@ setup(
         'onedl': ONEDL,
         'openmmlab': OPENMMLAB,
         'oversegmentation': OVERSEGMENTATION,
-        'tests': ['pytest>=7', 'ruff>=0.6', 'scikit-learn', *OVERSEGMENTATION],
+        'export': EXPORT,
+        'tests': ['pytest>=7', 'ruff>=0.6', 'scikit-learn', *OVERSEGMENTATION, *EXPORT],
     },
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,

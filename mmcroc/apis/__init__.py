@@ -10,11 +10,15 @@ from .context_retrieval import (
     read_context_memory,
     save_context_memory,
 )
+from .exporting import FORMATS, Export, export_backbone
 from .segmentation import init_model, level_names, segment_image
 
 __all__ = [
+    'FORMATS',
+    'Export',
     'build_memory',
     'describe_regions',
+    'export_backbone',
     'init_model',
     'level_names',
     'load_backbone',

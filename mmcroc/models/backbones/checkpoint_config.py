@@ -1,6 +1,7 @@
 """The config inside a checkpoint: read, never run."""
 
 import ast
+from collections.abc import Sequence
 
 NEEDED = ('model', 'default_scope', 'data_preprocessor')
 
@@ -19,10 +20,20 @@ def config_of_text(text: str) -> dict:
     Raises:
         ValueError: One of them is no expression of literals.
     """
+    return literal_assignments(text, NEEDED)
+
+
+def literal_assignments(text: str, names: Sequence[str]) -> dict:
+    """What a config's text assigns to some names, as far as they are there.
+
+    Raises:
+        SyntaxError: It is no Python.
+        ValueError: One of them is no expression of literals.
+    """
     return {
         node.targets[0].id: _literal(node.value)
         for node in ast.parse(text).body
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', None) in NEEDED
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', None) in names
     }
 
 

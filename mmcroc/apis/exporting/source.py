@@ -1,0 +1,131 @@
+"""What is exported: a backbone with everything that is known of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from torch import Tensor, nn
+
+from mmcroc.models.backbones import PixelEmbedding, load_backbone
+from mmcroc.models.backbones.checkpoint_backbone import HSG_TYPE, find_backbone, load_all
+from mmcroc.models.backbones.checkpoint_config import model_kind
+from mmcroc.models.backbones.checkpoint_file import read_checkpoint
+from mmcroc.models.backbones.checkpoint_name import split_checkpoint
+from mmcroc.registry import MODELS
+
+from .architecture import Architecture, ResNetArchitecture
+from .describe import describe
+from .provenance import MEAN, STD, normalisation_of, protocol_results, provenance
+
+NECK_LEFT_OUT = (
+    "HSG's neck (its pixel embedding) is left out: it is no part of these libraries' "
+    'architectures; --format onnx --with-neck takes it along'
+)
+#: What may follow a checkpoint's name for one and the same network.
+SAME_NETWORK = dict(
+    teacher=('', 'teacher', 'backbone'), student=('student',), backbone=('', 'backbone')
+)
+
+
+@dataclass
+class Source:
+    """A backbone to be exported.
+
+    Attributes:
+        backbone: Evaluating, on the CPU.
+        metadata: Of :func:`provenance`, and ``layout``, ``network``, ``protocol_results``.
+        mean, std: What images are normalised by, RGB in [0, 255].
+        notes: What the user of an export has to know.
+    """
+
+    backbone: nn.Module
+    metadata: dict
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """The backbone's.
+
+        Raises:
+            ValueError: It is none that other libraries have.
+        """
+        return describe(self.backbone.backbone if self.has_neck else self.backbone)
+
+    @property
+    def has_neck(self) -> bool:
+        """Whether it is HSG's pixel embedding and not a backbone alone."""
+        return isinstance(self.backbone, PixelEmbedding)
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """Weights under MMPretrain's names."""
+        return dict(self.backbone.state_dict())
+
+    def described(self) -> dict:
+        """Metadata with the architecture in words."""
+        architecture = self.architecture
+        words = dict(architecture=architecture.name, mean=list(self.mean), std=list(self.std))
+        return {**self.metadata, **words}
+
+    def note_geometry(self, library: str):
+        """Say it if a library's ResNets have other strides or dilations than this one."""
+        architecture = self.architecture
+        if isinstance(architecture, ResNetArchitecture) and not architecture.is_plain:
+            self.notes.append(
+                f'{library} cannot say {architecture.geometry}: it gets the same weights in a '
+                'ResNet of stride 32 without dilation, whose features are other ones'
+            )
+
+
+def read_source(model: str, with_neck: bool = False, results: Sequence[str] = ()) -> Source:
+    """Load a backbone and gather what is known of it.
+
+    Args:
+        model: As :func:`mmcroc.apis.load_backbone`, except that HSG's backbone comes without its
+            neck.
+        with_neck: Of HSG, the whole pixel embedding.
+        results: ``results.json`` files of tools/evaluate.py with numbers of this model.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: No such model, no neck in it, or results of other models.
+    """
+    checkpoint = split_checkpoint(model)
+    if checkpoint:
+        source, same = _of_checkpoint(*checkpoint, with_neck)
+        path = checkpoint[0]
+    elif with_neck:
+        raise ValueError(f'{model!r} is no checkpoint of HSG: it has no neck')
+    else:
+        source, same, path = Source(load_backbone(model), dict(source=model)), ('',), model
+    source.backbone.eval()
+    source.backbone.requires_grad_(False)
+    if results:
+        source.metadata['protocol_results'] = protocol_results(results, path, same)
+    return source
+
+
+def _of_checkpoint(path: str, part: str, with_neck: bool) -> tuple[Source, tuple[str, ...]]:
+    """The source, and what may follow the path in names of the same network."""
+    checkpoint, config = read_checkpoint(path)
+    is_hsg = model_kind(config) == HSG_TYPE
+    if with_neck and (part or not is_hsg):
+        raise ValueError(f'{path}{part and ":"}{part} is no checkpoint of HSG: it has no neck')
+    if is_hsg and not with_neck:
+        part = part or 'backbone'
+    try:
+        found = find_backbone(checkpoint, config, part)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
+    backbone = MODELS.build(found.config)
+    load_all(backbone, found.state, path)
+    metadata = provenance(path, checkpoint, config)
+    metadata.update(layout=found.layout, network=found.role)
+    source = Source(backbone, metadata, *normalisation_of(config))
+    if not is_hsg:
+        return source, SAME_NETWORK[found.role]
+    if not with_neck:
+        source.notes.append(NECK_LEFT_OUT)
+    return source, (part,)

@@ -1,0 +1,60 @@
+"""Files and folders that an export writes: whole or not at all, and never over others unasked."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+
+def check_target(path: Path, suffixes: tuple[str, ...], force: bool):
+    """Refuse a target before any work is done.
+
+    Args:
+        path: What is to be written.
+        suffixes: It must have one of these; none: it is a folder.
+        force: Whether what is there may be replaced.
+
+    Raises:
+        ValueError: The name does not suit the format, or a file is where a folder is to be, or
+            the other way round.
+        FileExistsError: It is there, and must not be replaced.
+    """
+    if suffixes and path.suffix not in suffixes:
+        raise ValueError(f'--out {path}: this format writes {" or ".join(suffixes)} files')
+    if not suffixes and path.suffix:
+        raise ValueError(f'--out {path}: this format writes a folder; leave {path.suffix} out')
+    if not path.exists() and not path.is_symlink():
+        return
+    if path.is_dir() != (not suffixes):
+        raise ValueError(f'--out {path} is a {"folder" if path.is_dir() else "file"}')
+    if not force:
+        raise FileExistsError(f'{path} is there already; --force replaces it')
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path):
+    """A folder to write to that appears under its name only once it is complete.
+
+    Args:
+        path: The name. A folder that is there is replaced.
+
+    Yields:
+        A temporary neighbour; renamed at the end, deleted after an error.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o777 & ~umask)  # mkdtemp's 0700 would lock colleagues out
+        if path.exists():  # a folder cannot be renamed over another that holds something
+            old = Path(tempfile.mkdtemp(prefix=f'.{path.name}.old.', dir=path.parent))
+            os.replace(path, old)
+            os.replace(temporary, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
