@@ -5,16 +5,18 @@ import ast
 NEEDED = ('model', 'default_scope', 'data_preprocessor')
 
 
-def config_of_text(text: str) -> dict:
-    """The parts of a config's text that make a model.
+def config_of_text(text: str, parts: tuple[str, ...] = NEEDED) -> dict:
+    """The parts of a config's text that make a model, or other ones.
 
     The text is read, not run: a checkpoint should not bring code.
 
     Args:
         text: As MMEngine saves it in ``meta['cfg']``.
+        parts: The variables wanted; by default ``model``, ``default_scope`` and
+            ``data_preprocessor``.
 
     Returns:
-        ``model``, ``default_scope`` and ``data_preprocessor``, as far as they are there.
+        The parts, as far as they are there.
 
     Raises:
         ValueError: One of them is no expression of literals.
@@ -22,7 +24,7 @@ def config_of_text(text: str) -> dict:
     return {
         node.targets[0].id: _literal(node.value)
         for node in ast.parse(text).body
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', None) in NEEDED
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', None) in parts
     }
 
 
