@@ -10,10 +10,13 @@ from .context_retrieval import (
     read_context_memory,
     save_context_memory,
 )
+from .pictures import available_kinds, build_painters, training_views
 from .segmentation import init_model, level_names, segment_image
 
 __all__ = [
+    'available_kinds',
     'build_memory',
+    'build_painters',
     'describe_regions',
     'init_model',
     'level_names',
@@ -23,4 +26,5 @@ __all__ = [
     'read_context_memory',
     'save_context_memory',
     'segment_image',
+    'training_views',
 ]
