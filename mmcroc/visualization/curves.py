@@ -170,8 +170,9 @@ def _plot(axis, runs, key, x):
         places, values = run.series.get(key, ([], []))
         if x == 'epoch':
             places = np.asarray(places) / run.epoch_length
-        # Probes are few: without marks, a single one would not show.
-        axis.plot(places, values, marker='o' if is_probe(key) else None, markersize=4)
+        # Without a mark, a single value would not show.
+        marked = is_probe(key) or len(values) == 1
+        axis.plot(places, values, marker='o' if marked else None, markersize=4)
     axis.set_title(key, fontsize=10)
     axis.set_xlabel('epoch' if x == 'epoch' else 'iteration', fontsize=8)
     axis.tick_params(labelsize=8)

@@ -36,7 +36,6 @@ def points(run, key):
 
 
 def test_a_run_by_epochs_has_its_validations_where_epochs_end(tmp_path):
-    """Ten iterations an epoch, logged every four: 4, 8, 14, 18, ... of which the log tells."""
     records = [probe(0, 5.0), *training([5, 10, 15, 20], 10), probe(2, 7.0)]
     run = read_run(write_start(tmp_path, '20260101_000000', records).parent)
     assert run.epoch_length == 10
@@ -105,6 +104,11 @@ def test_lines_are_the_runs_values_over_iterations_or_epochs(tmp_path):
         assert probes.lines[1].get_color() == loss.lines[1].get_color()  # a run has one colour
         (legend,) = figure.legends
         assert [text.get_text() for text in legend.texts] == [run.name for run in runs]
+
+
+def test_a_single_value_has_a_mark(tmp_path):
+    write_start(tmp_path, 'a', training([1]))
+    assert plot_curves([read_run(tmp_path)], ['loss']).axes[0].lines[0].get_marker() == 'o'
 
 
 def test_unknown_keys_and_uncounted_epochs_are_named(tmp_path):
