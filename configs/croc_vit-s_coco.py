@@ -8,3 +8,6 @@ _base_ = [
     '_base_/schedules/adamw_300e.py',
     '_base_/default_runtime.py',
 ]
+
+# Before training and every 10 epochs: work_dir/pictures.
+default_hooks = dict(token_pictures=dict(type='mmcroc.TokenPicturesHook', interval=10))

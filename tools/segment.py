@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from mmcroc.apis import init_model, level_names, segment_image
 from mmcroc.datasets.image_reading import read_image
-from mmcroc.datasets.unlabelled import scan_images
+from mmcroc.datasets.named_images import named_images
 from mmcroc.visualization import compact_labels, overlay_sheet, write_label_map
 from mmcroc.visualization.label_map_files import save_whole
 
@@ -58,26 +58,6 @@ def parse_args(argv=None):
         parser.error('--num-clusters must be >= 1')
     args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     return args
-
-
-def find_jobs(args):
-    """Pairs of image and its name below OUT/*; exits where two images share one name."""
-    root = args.images if args.images.is_dir() else args.images.parent
-    paths = [args.images]
-    if args.images.is_dir():
-        # What an earlier run wrote is no image, should OUT be inside the folder.
-        out = args.out.resolve()
-        paths = [Path(path) for path in scan_images(args.images)]
-        paths = [path for path in paths if not path.resolve().is_relative_to(out)]
-    if not paths:
-        sys.exit(f'no images below {args.images}')
-    jobs = {}
-    for path in paths:
-        name = path.relative_to(root).with_suffix('.png')
-        if name in jobs:
-            sys.exit(f'{jobs[name]} and {path} would both become {name}: rename one')
-        jobs[name] = path
-    return [(path, name) for name, path in jobs.items()]
 
 
 def load(args):
@@ -113,7 +93,10 @@ def segment(args, model, path, name):
 
 def main(argv=None):
     args = parse_args(argv)
-    jobs = find_jobs(args)
+    try:
+        jobs = named_images(args.images, args.out)
+    except ValueError as error:
+        sys.exit(str(error))
     model = load(args)
     folders = [*level_names(model), SHEETS]
     todo = [job for job in jobs if not all((args.out / f / job[1]).exists() for f in folders)]

@@ -11,12 +11,15 @@ from .context_retrieval import (
     save_context_memory,
 )
 from .exporting import FORMATS, Export, export_backbone
+from .pictures import available_kinds, build_painters, training_views
 from .segmentation import init_model, level_names, segment_image
 
 __all__ = [
     'FORMATS',
     'Export',
+    'available_kinds',
     'build_memory',
+    'build_painters',
     'describe_regions',
     'export_backbone',
     'init_model',
@@ -27,4 +30,5 @@ __all__ = [
     'read_context_memory',
     'save_context_memory',
     'segment_image',
+    'training_views',
 ]

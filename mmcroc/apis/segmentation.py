@@ -23,6 +23,7 @@ from mmcroc.models.backbones.checkpoint_file import read_checkpoint
 from mmcroc.models.backbones.checkpoint_name import split_checkpoint
 from mmcroc.models.backbones.pretrained_backbone import PretrainedBackbone
 from mmcroc.models.backbones.stride_8 import at_stride_8
+from mmcroc.models.model_inputs import model_inputs
 from mmcroc.models.segmentors import FeatureSegmentor
 from mmcroc.models.selfsup import HSG
 from mmcroc.registry import MODELS
@@ -162,7 +163,7 @@ def embed_and_segment(
         The embedding (C, h, w), not normalised, and the maps of all levels (levels, h, w), int64.
     """
     check_options(model, oversegmentation, num_clusters)
-    inputs = _model_inputs(model, image, longer_side)
+    inputs = model_inputs(model, image, model.stride, longer_side)
     tokens = model.extract_feat(inputs)[0]
     if isinstance(model, HSG):
         maps = _hierarchy(model, tokens, image, oversegmentation)
@@ -229,19 +230,3 @@ def as_image(image: str | os.PathLike | np.ndarray) -> np.ndarray:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ValueError(f'image is {image.dtype} {image.shape}, but must be uint8 RGB (H, W, 3)')
     return image
-
-
-def _model_inputs(model, image, longer_side):
-    """The image resized and normalised, (1, 3, h, w) on the model's device."""
-    height, width = image.shape[:2]
-    stride = model.stride
-    if longer_side < stride:
-        raise ValueError(f"longer_side={longer_side} is less than the model's stride of {stride}")
-    scale = longer_side / max(height, width) / stride
-    # Whole tokens only: labels then lie where their tokens do.
-    size = [stride * max(round(side * scale), 1) for side in (height, width)]
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
-    pixels = torch.nn.functional.interpolate(
-        pixels, size, mode='bilinear', align_corners=False, antialias=True
-    )
-    return model.data_preprocessor(dict(inputs=pixels))['inputs']

@@ -11,6 +11,7 @@ from .hooks import (
     OptimStepSchedulerHook,
     SetEpochHook,
     ThroughputTimerHook,
+    TokenPicturesHook,
     UnreadableImagesHook,
 )
 from .optim import (
@@ -33,6 +34,7 @@ __all__ = [
     'SelfDistillOptimWrapper',
     'SetEpochHook',
     'ThroughputTimerHook',
+    'TokenPicturesHook',
     'UnreadableImagesHook',
     'WarmupCosineLR',
     'WarmupCosineWeightDecay',

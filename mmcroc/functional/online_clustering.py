@@ -233,6 +233,21 @@ def split(plan: Tensor, num_clusters: Tensor) -> ClusterAssignments:
     return ClusterAssignments(views, valid, num_clusters)
 
 
+def cluster_labels(assignments: ClusterAssignments) -> Tensor:
+    """Number every token's cluster, the same number in both views.
+
+    Args:
+        assignments: Of :func:`online_clustering`.
+
+    Returns:
+        (2, B, h, n), int64: columns of the plans (the first of several that tie); -1 where the
+        cluster has no token in the other view, and so is not compared in training.
+    """
+    labels = assignments.plans.argmax(dim=-1)
+    valid = assignments.valid.expand(2, *assignments.valid.shape).gather(-1, labels)
+    return labels.masked_fill(~valid, -1)
+
+
 def cluster_representations(plans: Tensor, tokens: Tensor, scale: Tensor) -> Tensor:
     """Represent each cluster in each view by its tokens' weighted sum, at the scale of [CLS].
 

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from mmcroc.functional.online_clustering import (
+    ClusterAssignments,
+    cluster_labels,
     cluster_representations,
     merge_closest_clusters,
     online_clustering,
@@ -236,3 +238,26 @@ def test_representations_are_weighted_means_at_the_given_norm():
         total = sum(found.plans[v, b, h, i, k] * final[v, b, i] for i in range(25))
         want = 7 * total / total.norm() if total.norm() > 0 else total
         torch.testing.assert_close(got[v, b, h, k], want, rtol=1e-4, atol=1e-5)
+
+
+def test_labels_number_the_plans_clusters_alike_in_both_views(case):
+    """By loops: a token's cluster, or -1 where the other view has none of it."""
+    found = case.cluster()
+    labels = cluster_labels(found)
+    for image, head in np.ndindex(*found.num_clusters.shape):
+        tokens = [
+            [int(np.argmax(row)) for row in view[image, head].numpy()] for view in found.plans
+        ]
+        both = set(tokens[0]) & set(tokens[1])
+        for view in (0, 1):
+            want = [label if label in both else -1 for label in tokens[view]]
+            assert labels[view, image, head].tolist() == want
+
+
+def test_a_cluster_of_one_view_has_no_label():
+    plans = torch.zeros(2, 1, 1, 2, 3)
+    plans[0, 0, 0, :, 0] = 1  # view 1: cluster 0 alone
+    plans[1, 0, 0, 0, 0] = plans[1, 0, 0, 1, 2] = 1
+    valid = torch.tensor([[[True, False, False]]])
+    labels = cluster_labels(ClusterAssignments(plans, valid, torch.tensor([[3]])))
+    assert labels.tolist() == [[[[0, 0]]], [[[0, -1]]]]

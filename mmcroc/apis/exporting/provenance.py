@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import mmcroc
-from mmcroc.models.backbones.checkpoint_config import literal_assignments, model_kind
+from mmcroc.models.backbones.checkpoint_config import config_of_text, model_kind
 from mmcroc.models.backbones.checkpoint_name import split_checkpoint
 from mmcroc.models.layouts.released_croc import is_released_croc
 
@@ -61,7 +61,7 @@ def method_of(checkpoint: dict, config: dict) -> str | None:
 def data_of(text: str) -> str | None:
     """The training data of a config's text, in words; None if it does not say."""
     try:
-        loader = literal_assignments(text, ('train_dataloader',)).get('train_dataloader') or {}
+        loader = config_of_text(text, ('train_dataloader',)).get('train_dataloader') or {}
     except (ValueError, SyntaxError):  # metadata: a config that is no literal does no harm
         return None
     dataset = loader.get('dataset') or {}

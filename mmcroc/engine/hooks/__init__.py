@@ -11,6 +11,7 @@ from .num_classes_check_hook import NumClassesCheckHook
 from .optim_step_scheduler_hook import OptimStepSchedulerHook
 from .set_epoch_hook import SetEpochHook
 from .throughput_timer_hook import ThroughputTimerHook
+from .token_pictures_hook import TokenPicturesHook
 from .unreadable_images_hook import UnreadableImagesHook
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     'OptimStepSchedulerHook',
     'SetEpochHook',
     'ThroughputTimerHook',
+    'TokenPicturesHook',
     'UnreadableImagesHook',
 ]

@@ -1,28 +1,16 @@
 """The hierarchy of a few training images, again and again while it is learned."""
 
-from contextlib import contextmanager
-from copy import copy
-from io import BytesIO
-from itertools import takewhile
-from pathlib import Path
-
-import numpy as np
 import torch
-from mmengine.dataset import Compose
-from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
-from mmcroc.datasets.sample_seed import seeded_generators
 from mmcroc.datasets.transforms.two_region_views import TwoViewsWithRegions, central_view
 from mmcroc.registry import HOOKS
 from mmcroc.visualization import overlay_sheet
 
-from .atomic_checkpoint_hook import AtomicLocalBackend
+from .pictures_hook import PicturesHook, fixed_samples, views_of
 
 
 @HOOKS.register_module()
-class HierarchyPicturesHook(Hook):
+class HierarchyPicturesHook(PicturesHook):
     """Paint regions, segments and groups of the same images before, during and after training.
 
     The images are spread evenly over the training set and loaded as training does, up to
@@ -43,62 +31,40 @@ class HierarchyPicturesHook(Hook):
         TypeError: A model without ``hierarchy()``.
     """
 
-    priority = 'LOW'
+    NAME = 'hierarchy'
+    EVERY_RANK = True
 
     def __init__(self, interval=1000, num_images=4):
-        for name, value in (('interval', interval), ('num_images', num_images)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f'HierarchyPicturesHook.{name} must be a whole number >= 1, but is {value!r}.'
-                )
-        self.interval = interval
-        self.num_images = num_images
+        super().__init__(interval, num_images, by_epoch=False)
 
-    def before_train(self, runner):
-        """Load the images, and show what there is before training (not when it is resumed)."""
-        self.model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    def check_model(self):
+        """Refuse a model without ``hierarchy()``."""
         if not hasattr(self.model, 'hierarchy'):
             raise TypeError(
                 'HierarchyPicturesHook serves models with hierarchy(), such as mmcroc.HSG, which '
                 f'{type(self.model).__name__} has not; remove default_hooks.hierarchy_pictures.'
             )
+
+    def load_images(self, runner):
+        """The images and their regions, without the chance of training's views."""
         self.images = fixed_images(runner.train_dataloader.dataset, self.num_images)
-        self.painted = None
-        if runner.iter == 0:
-            self._paint(runner, 0)
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        """Every ``interval`` iterations."""
-        if self.every_n_train_iters(runner, self.interval):
-            self._paint(runner, runner.iter + 1)
+    def compute(self):
+        """Segments and groups of each image by itself: (1 + levels, h, w)."""
+        return [self._hierarchy(*pair) for pair in self.images]
 
-    def after_train(self, runner):
-        """The last iteration, also of a training that was stopped early."""
-        if self.painted != runner.iter:
-            self._paint(runner, runner.iter)
-
-    def _paint(self, runner, iteration):
-        self.painted = iteration
-        with _evaluating(self.model):
-            examples = [(*pair, self._hierarchy(*pair)) for pair in self.images]
-        if not is_main_process():
-            return
+    def sheet(self, computed):
+        """A row of each image."""
         titles = ['regions', 'segments']
         titles += [f'{number} groups' for number in self.model.head.num_groups]
-        sheet = overlay_sheet(
+        return overlay_sheet(
             [
                 (image, dict(zip(titles, (regions, *maps), strict=True)))
-                for image, regions, maps in examples
+                for (image, regions), maps in zip(self.images, computed, strict=True)
             ]
         )
-        png = BytesIO()
-        sheet.save(png, format='PNG')
-        path = Path(runner.work_dir) / 'pictures' / f'hierarchy_{iteration:06d}.png'
-        AtomicLocalBackend().put(png.getvalue(), path)
-        runner.visualizer.add_image('hierarchy', np.asarray(sheet), iteration)
 
     def _hierarchy(self, img, regions):
-        """Segments and groups of an image by itself: (1 + levels, h, w)."""
         batch = dict(inputs=torch.from_numpy(img).permute(2, 0, 1)[None])
         inputs = self.model.data_preprocessor(batch)['inputs']
         regions = torch.from_numpy(regions).to(inputs.device)
@@ -119,33 +85,8 @@ def fixed_images(dataset, number):
     Raises:
         ValueError: There is no ``TwoViewsWithRegions``.
     """
-    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
-    views = next((one for one in transforms if isinstance(one, TwoViewsWithRegions)), None)
-    if views is None:
-        raise ValueError(
-            'HierarchyPicturesHook takes images and regions from where train_dataloader.dataset.'
-            f'pipeline has mmcroc.TwoViewsWithRegions, but {type(dataset).__name__} has '
-            f'{[type(one).__name__ for one in transforms]}.'
-        )
-    loading = copy(dataset)  # shares the data: the workers' pipeline stays what it is
-    loading.pipeline = Compose(list(takewhile(lambda one: one is not views, transforms)))
-    number = min(number, len(dataset))
-    images = []
-    for index in (i * len(dataset) // number for i in range(number)):
-        with seeded_generators(0, index):
-            sample = loading[index]
-        pair = sample['img'], sample['oversegmentation']
-        images.append(central_view(*pair, views.size, views.scale[0]))
-    return images
-
-
-@contextmanager
-def _evaluating(model):
-    """Evaluation mode for a while; then every module is in its own mode again."""
-    before = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in before:
-            module.training = training
+    views = views_of(dataset, TwoViewsWithRegions)
+    return [
+        central_view(one['img'], one['oversegmentation'], views.size, views.scale[0])
+        for one in fixed_samples(dataset, number, views)
+    ]

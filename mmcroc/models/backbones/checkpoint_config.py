@@ -1,30 +1,22 @@
 """The config inside a checkpoint: read, never run."""
 
 import ast
-from collections.abc import Sequence
 
 NEEDED = ('model', 'default_scope', 'data_preprocessor')
 
 
-def config_of_text(text: str) -> dict:
-    """The parts of a config's text that make a model.
+def config_of_text(text: str, parts: tuple[str, ...] = NEEDED) -> dict:
+    """The parts of a config's text that make a model, or other ones.
 
     The text is read, not run: a checkpoint should not bring code.
 
     Args:
         text: As MMEngine saves it in ``meta['cfg']``.
+        parts: The variables wanted; by default ``model``, ``default_scope`` and
+            ``data_preprocessor``.
 
     Returns:
-        ``model``, ``default_scope`` and ``data_preprocessor``, as far as they are there.
-
-    Raises:
-        ValueError: One of them is no expression of literals.
-    """
-    return literal_assignments(text, NEEDED)
-
-
-def literal_assignments(text: str, names: Sequence[str]) -> dict:
-    """What a config's text assigns to some names, as far as they are there.
+        The parts, as far as they are there.
 
     Raises:
         SyntaxError: It is no Python.
@@ -33,7 +25,7 @@ def literal_assignments(text: str, names: Sequence[str]) -> dict:
     return {
         node.targets[0].id: _literal(node.value)
         for node in ast.parse(text).body
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', None) in names
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', None) in parts
     }
 
 
