@@ -6,25 +6,8 @@ mmcroc is written for the first and works on the second.
 """
 
 import warnings
-from importlib.metadata import PackageNotFoundError, version
 
-from packaging.version import Version
-
-#: import name -> {distribution: (lowest version tested, first version not tested)}
-DISTRIBUTIONS = {
-    'mmengine': {'onedl-mmengine': ('0.10.12', '0.11'), 'mmengine': ('0.10.7', '0.11')},
-    'mmcv': {'onedl-mmcv': ('2.3.6', '2.4'), 'mmcv': ('2.1', '2.2')},
-    'mmpretrain': {'onedl-mmpretrain': ('1.3.6', '1.4'), 'mmpretrain': ('1.2', '1.3')},
-    'mmseg': {'onedl-mmsegmentation': ('1.4.2', '1.5'), 'mmsegmentation': ('1.2.2', '1.3')},
-}
-
-
-def installed_version(distribution):
-    """The installed version of a distribution as a string, or None."""
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
+from .distributions import DISTRIBUTIONS, installed_distributions, is_tested
 
 
 def check_distributions():
@@ -34,16 +17,14 @@ def check_distributions():
         ImportError: An mm package is not installed; the message names the extras that bring it.
     """
     missing, clashing, untested = [], [], []
-    for name, candidates in DISTRIBUTIONS.items():
-        found = {dist: installed_version(dist) for dist in candidates}
-        found = {dist: number for dist, number in found.items() if number is not None}
+    for name, found in installed_distributions().items():
         if not found:
             missing.append(name)
         if len(found) > 1:
             clashing.append(' and '.join(found))
         for dist, number in found.items():
-            low, high = candidates[dist]
-            if not Version(low) <= Version(number) < Version(high):
+            if not is_tested(name, dist, number):
+                low, high = DISTRIBUTIONS[name][dist]
                 untested.append(f'{dist} {number} (tested: >={low},<{high})')
     if missing:
         raise ImportError(
@@ -71,6 +52,27 @@ def teach_mmengine_packages():
 
     MODULE2PACKAGE['mmseg'] = 'mmseg'
     MODULE2PACKAGE.setdefault('mmcroc', 'mmcroc')
+
+
+def allow_configs_outside_folders():
+    """Make ``_base_ = 'mmcroc::croc_vit-s_coco.py'`` work.
+
+    MMEngine asks for ``package::folder/name`` and refuses a name without a folder, where our
+    pretraining configs are. It finds them once the name is taken apart: only that is done here,
+    for our own prefix alone.
+    """
+    from mmengine.config import config, utils
+
+    split = config._get_package_and_cfg_path
+
+    def package_and_config(path):
+        package, _, name = path.partition('::')
+        if package == 'mmcroc' and name and '/' not in name and '::' not in name:
+            return package, name
+        return split(path)
+
+    # utils: from there mmengine.hub takes it, once that is imported.
+    config._get_package_and_cfg_path = utils._get_package_and_cfg_path = package_and_config
 
 
 def allow_mmengine_checkpoints():
@@ -108,4 +110,5 @@ def allow_mmengine_checkpoints():
 
 check_distributions()
 teach_mmengine_packages()
+allow_configs_outside_folders()
 allow_mmengine_checkpoints()

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
+import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -12,6 +14,9 @@ from mmengine.registry import init_default_scope
 from mmcroc.registry import DATASETS, MODELS
 from tests.evaluation.mini_data import make_voc
 from tests.paths import CONFIGS, ROOT
+
+#: What setup.py puts into the package.
+TRAVELS_AS_MIM = ('configs', 'tools', 'model-index.yml')
 
 USERS_OWN = """
 _base_ = ['mmseg::_base_/models/fcn_r50-d8.py', {voc!r}]
@@ -70,22 +75,87 @@ def test_the_linear_mmseg_protocol_has_mmsegmentations_own_schedule(tmp_path):
     assert ours.default_hooks.checkpoint.type == 'mmcroc.AtomicCheckpointHook'
 
 
-def test_a_config_elsewhere_inherits_one_of_ours_by_name(tmp_path):
+def installed_package(tmp_path, layout):
+    """A folder for PYTHONPATH with mmcroc as it is installed, its configs inside.
+
+    ``linked`` as by ``pip install -e``, ``unpacked`` as from a wheel.
+    """
+    site = tmp_path / 'site'
+    mim = site / 'mmcroc' / '.mim'
+    if layout == 'linked':
+        mim.mkdir(parents=True)
+        for part in (ROOT / 'mmcroc').iterdir():
+            if part.name != '.mim':
+                (mim.parent / part.name).symlink_to(part)
+        for name in TRAVELS_AS_MIM:
+            (mim / name).symlink_to(ROOT / name)
+        return site
+    leave_out = shutil.ignore_patterns('.mim', '__pycache__')
+    shutil.copytree(ROOT / 'mmcroc', site / 'mmcroc', ignore=leave_out)
+    mim.mkdir()
+    for name in TRAVELS_AS_MIM:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
+        copy(ROOT / name, mim / name)
+    info = site / 'mmcroc-0.1.0.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: mmcroc\nVersion: 0.1.0\n')
+    (info / 'top_level.txt').write_text('mmcroc\n')
+    return site
+
+
+def run_outside(tmp_path, layout, *command):
+    """Run Python in a folder outside of the repository."""
+    site = installed_package(tmp_path, layout)
+    done = subprocess.run(
+        [sys.executable, *[str(part).format(mim=site / 'mmcroc' / '.mim') for part in command]],
+        cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, 'PYTHONPATH': str(site)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize('layout', ['linked', 'unpacked'])
+def test_a_config_elsewhere_inherits_one_of_ours_by_name(tmp_path, layout):
     """From the package as it is installed, with its configs inside."""
-    package = tmp_path / 'site' / 'mmcroc'
-    (package / '.mim').mkdir(parents=True)
-    for part in (ROOT / 'mmcroc').iterdir():
-        if part.name != '.mim':
-            (package / part.name).symlink_to(part)
-    for name in ('configs', 'model-index.yml'):
-        (package / '.mim' / name).symlink_to(ROOT / name)
     make_voc(tmp_path / 'voc')
     (tmp_path / 'own.py').write_text(INHERITS_OURS)
-    done = subprocess.run(
-        [sys.executable, '-c', RUN_IT], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, 'PYTHONPATH': str(tmp_path / 'site')},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    metrics, settings = json.loads(done.stdout.splitlines()[-1])
+    out = run_outside(tmp_path, layout, '-c', RUN_IT)
+    metrics, settings = json.loads(out.splitlines()[-1])
     assert set(metrics) == {'mine/mIoU', 'mine/mIoU_std', 'mine/aAcc'}
     assert settings == [40, 1]
+
+
+@pytest.mark.parametrize(
+    ('layout', 'name'),
+    [('unpacked', 'croc_vit-t_scenes'), ('linked', 'hsg_r18_scenes')],
+)
+def test_a_pretraining_elsewhere_inherits_one_of_ours_by_name(tmp_path, layout, name):
+    """A config without a folder; trained two steps, since scopes come with the inheritance."""
+    length = 'max_epochs=1' if name.startswith('croc') else 'max_iters=2'
+    (tmp_path / 'own.py').write_text(
+        f"_base_ = 'mmcroc::{name}.py'\n"
+        f'train_cfg = dict({length})\n'
+        'train_dataloader = dict(\n'
+        '    batch_size=2, num_workers=0, persistent_workers=False, dataset=dict(num_images=4)\n'
+        ')\n'
+    )
+    train = ('{mim}/tools/train.py', 'own.py', '--work-dir', 'work', '--no-validate')
+    out = run_outside(tmp_path, layout, *train)
+    assert 'Last checkpoint' in out
+    assert list((tmp_path / 'work').glob('*.pth'))
+
+
+def test_a_programme_that_does_not_import_mmcroc_is_taught_by_the_config(tmp_path):
+    (tmp_path / 'own.py').write_text(
+        "_base_ = __import__('mmcroc') and ['mmcroc::croc_vit-s_coco.py']\n"
+    )
+    read = "from mmengine.config import Config; print(Config.fromfile('own.py').model.type)"
+    assert run_outside(tmp_path, 'unpacked', '-c', read).splitlines()[-1] == 'mmcroc.CrOC'
+
+
+@pytest.mark.parametrize('name', ['mmseg::fcn.py', 'mmcroc::', 'mmcroc::a::b.py', 'nobody::a/b.py'])
+def test_names_that_mmengine_refuses_it_still_refuses(tmp_path, name):
+    (tmp_path / 'own.py').write_text(f'_base_ = {name!r}\n')
+    with pytest.raises((ValueError, AssertionError)):
+        Config.fromfile(tmp_path / 'own.py')
