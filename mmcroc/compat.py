@@ -6,6 +6,7 @@ mmcroc is written for the first and works on the second.
 """
 
 import warnings
+from pathlib import Path
 
 from .distributions import DISTRIBUTIONS, installed_distributions, is_tested
 
@@ -43,7 +44,7 @@ def check_distributions():
 
 
 def teach_mmengine_packages():
-    """Make ``_base_ = 'mmseg::...'`` and ``_base_ = 'mmcroc::...'`` work.
+    """Make ``_base_ = 'mmseg::...'`` work, and ``mmengine.hub`` find ``'mmcroc::...'``.
 
     MMEngine looks ``mmseg`` up under a distribution name that OneDL's does not have. Its import
     name is right for both. Must run before ``Config.fromfile``.
@@ -54,25 +55,41 @@ def teach_mmengine_packages():
     MODULE2PACKAGE.setdefault('mmcroc', 'mmcroc')
 
 
-def allow_configs_outside_folders():
-    """Make ``_base_ = 'mmcroc::croc_vit-s_coco.py'`` work.
+def find_configs_by_name():
+    """Make ``_base_ = 'mmcroc::croc_vit-s_coco.py'`` work, and the same as inheriting by path.
 
-    MMEngine asks for ``package::folder/name`` and refuses a name without a folder, where our
-    pretraining configs are. It finds them once the name is taken apart: only that is done here,
-    for our own prefix alone.
+    MMEngine by itself asks for ``package::folder/name``, where our pretraining configs are in no
+    folder; and it marks what is inherited with the package's name as the scope, in which types of
+    MMPretrain or MMSegmentation, that our configs name without a prefix, are not found.
     """
-    from mmengine.config import config, utils
+    from mmengine.config import Config
 
-    split = config._get_package_and_cfg_path
+    find = Config._get_cfg_path
 
-    def package_and_config(path):
+    def path_and_scope(path, filename):
         package, _, name = path.partition('::')
-        if package == 'mmcroc' and name and '/' not in name and '::' not in name:
-            return package, name
-        return split(path)
+        return (str(config_path(name)), None) if package == 'mmcroc' else find(path, filename)
 
-    # utils: from there mmengine.hub takes it, once that is imported.
-    config._get_package_and_cfg_path = utils._get_package_and_cfg_path = package_and_config
+    Config._get_cfg_path = staticmethod(path_and_scope)
+
+
+def config_path(name):
+    """The file of one of our configs: of the installed package, else of the repository.
+
+    Args:
+        name: Relative to ``configs``.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    package = Path(__file__).parent
+    folders = [package / '.mim' / 'configs', package.parent / 'configs']
+    for folder in folders:
+        if name and (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(
+        f"_base_ = 'mmcroc::{name}': there is no such config in {' or '.join(map(str, folders))}"
+    )
 
 
 def allow_mmengine_checkpoints():
@@ -110,5 +127,5 @@ def allow_mmengine_checkpoints():
 
 check_distributions()
 teach_mmengine_packages()
-allow_configs_outside_folders()
+find_configs_by_name()
 allow_mmengine_checkpoints()

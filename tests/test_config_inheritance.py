@@ -1,10 +1,6 @@
 """Configs inherit from MMSegmentation's, ours from theirs and theirs from ours."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -13,10 +9,8 @@ from mmengine.registry import init_default_scope
 
 from mmcroc.registry import DATASETS, MODELS
 from tests.evaluation.mini_data import make_voc
-from tests.paths import CONFIGS, ROOT
-
-#: What setup.py puts into the package.
-TRAVELS_AS_MIM = ('configs', 'tools', 'model-index.yml')
+from tests.outside import installed_package, run_python
+from tests.paths import CONFIGS
 
 USERS_OWN = """
 _base_ = ['mmseg::_base_/models/fcn_r50-d8.py', {voc!r}]
@@ -75,44 +69,11 @@ def test_the_linear_mmseg_protocol_has_mmsegmentations_own_schedule(tmp_path):
     assert ours.default_hooks.checkpoint.type == 'mmcroc.AtomicCheckpointHook'
 
 
-def installed_package(tmp_path, layout):
-    """A folder for PYTHONPATH with mmcroc as it is installed, its configs inside.
-
-    ``linked`` as by ``pip install -e``, ``unpacked`` as from a wheel.
-    """
-    site = tmp_path / 'site'
-    mim = site / 'mmcroc' / '.mim'
-    if layout == 'linked':
-        mim.mkdir(parents=True)
-        for part in (ROOT / 'mmcroc').iterdir():
-            if part.name != '.mim':
-                (mim.parent / part.name).symlink_to(part)
-        for name in TRAVELS_AS_MIM:
-            (mim / name).symlink_to(ROOT / name)
-        return site
-    leave_out = shutil.ignore_patterns('.mim', '__pycache__')
-    shutil.copytree(ROOT / 'mmcroc', site / 'mmcroc', ignore=leave_out)
-    mim.mkdir()
-    for name in TRAVELS_AS_MIM:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
-        copy(ROOT / name, mim / name)
-    info = site / 'mmcroc-0.1.0.dist-info'
-    info.mkdir()
-    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: mmcroc\nVersion: 0.1.0\n')
-    (info / 'top_level.txt').write_text('mmcroc\n')
-    return site
-
-
 def run_outside(tmp_path, layout, *command):
     """Run Python in a folder outside of the repository."""
     site = installed_package(tmp_path, layout)
-    done = subprocess.run(
-        [sys.executable, *[str(part).format(mim=site / 'mmcroc' / '.mim') for part in command]],
-        cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, 'PYTHONPATH': str(site)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    mim = site / 'mmcroc' / '.mim'
+    return run_python([part.format(mim=mim) for part in command], tmp_path, site)
 
 
 @pytest.mark.parametrize('layout', ['linked', 'unpacked'])
@@ -132,7 +93,7 @@ def test_a_config_elsewhere_inherits_one_of_ours_by_name(tmp_path, layout):
 )
 def test_a_pretraining_elsewhere_inherits_one_of_ours_by_name(tmp_path, layout, name):
     """A config without a folder; trained two steps, since scopes come with the inheritance."""
-    length = 'max_epochs=1' if name.startswith('croc') else 'max_iters=2'
+    length = 'max_epochs=2' if name.startswith('croc') else 'max_iters=2'
     (tmp_path / 'own.py').write_text(
         f"_base_ = 'mmcroc::{name}.py'\n"
         f'train_cfg = dict({length})\n'
@@ -154,8 +115,23 @@ def test_a_programme_that_does_not_import_mmcroc_is_taught_by_the_config(tmp_pat
     assert run_outside(tmp_path, 'unpacked', '-c', read).splitlines()[-1] == 'mmcroc.CrOC'
 
 
-@pytest.mark.parametrize('name', ['mmseg::fcn.py', 'mmcroc::', 'mmcroc::a::b.py', 'nobody::a/b.py'])
-def test_names_that_mmengine_refuses_it_still_refuses(tmp_path, name):
+@pytest.mark.parametrize('name', ['mmseg::fcn.py', 'nobody::a/b.py'])
+def test_other_names_are_still_mmengines_business(tmp_path, name):
     (tmp_path / 'own.py').write_text(f'_base_ = {name!r}\n')
     with pytest.raises((ValueError, AssertionError)):
         Config.fromfile(tmp_path / 'own.py')
+
+
+@pytest.mark.parametrize('name', ['', 'croc.py', 'eval', 'a::b.py'])
+def test_a_config_that_is_not_there_is_named_with_where_it_was_looked_for(tmp_path, name):
+    (tmp_path / 'own.py').write_text(f"_base_ = 'mmcroc::{name}'\n")
+    with pytest.raises(FileNotFoundError, match=rf"'mmcroc::{name}': there is no .*configs"):
+        Config.fromfile(tmp_path / 'own.py')
+
+
+def test_inheriting_by_name_is_inheriting_by_path(tmp_path):
+    read = []
+    for base in ('mmcroc::croc_vit-t_scenes.py', str(CONFIGS / 'croc_vit-t_scenes.py')):
+        (tmp_path / 'own.py').write_text(f'_base_ = {base!r}\nmodel = dict(sync_statistics=True)')
+        read.append(Config.fromfile(tmp_path / 'own.py').to_dict())
+    assert read[0] == read[1]

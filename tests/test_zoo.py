@@ -80,7 +80,7 @@ def test_figures_carry_their_protocol_and_source_and_stand_in_the_configs_head(m
 @BY_NAME
 def test_figures_are_in_the_table_of_the_documentation(model):
     rows = (ROOT / 'docs' / 'zoo.md').read_text().splitlines()
-    (row,) = (row for row in rows if f'`{model["Name"]}' in row)
+    (row,) = (row for row in rows if f'`{model["Name"]}`' in row)
     figures = [v for result in model['Results'] or [] for v in result['Metrics'].values()]
     for value in figures:
         assert f'{value:.1f}' in row

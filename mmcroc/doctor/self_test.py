@@ -5,8 +5,14 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from .finding import NOTE, OK, PROBLEM, Finding
+from .finding import OK, PROBLEM, Finding
 from .packages import import_error
+
+INHERITED = (
+    'mmseg::_base_/models/fcn_r50-d8.py',
+    'mmcroc::croc_vit-s_coco.py',
+    'mmcroc::eval/clustering-leopart_vit-s_voc.py',
+)
 
 
 def check_mmcroc():
@@ -48,18 +54,7 @@ def check_config_inheritance():
     """``_base_ = 'mmcroc::...'`` and ``'mmseg::...'`` are understood."""
     if import_error('mmcroc.compat'):
         return
-    installed = (Path(importlib.import_module('mmcroc').__file__).parent / '.mim').is_dir()
-    if not installed:
-        yield Finding(
-            NOTE,
-            "_base_ = 'mmcroc::...' does not work: this mmcroc is not installed",
-            'It is a checkout found by its path. Configs inherit by path; for names run '
-            'pip install -e . in it.',
-        )
-    tried = ['mmseg::_base_/models/fcn_r50-d8.py']
-    if installed:
-        tried += ['mmcroc::croc_vit-s_coco.py', 'mmcroc::eval/clustering-leopart_vit-s_voc.py']
-    for base in tried:
+    for base in INHERITED:
         try:
             model = read_inherited(base)
         except Exception as error:
