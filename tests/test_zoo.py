@@ -102,4 +102,5 @@ def test_mmpretrains_reader_understands_it():
     assert [dict(result.metrics) for result in coco.results] == [
         {'linear-leopart/mIoU': value} for value in (54.9, 55.7, 49.9)
     ]
-    assert 'Vision Transformer' in coco.metadata.architecture
+    assert coco.in_collection == 'CrOC'
+    assert {one.name for one in index.collections} == {one['Name'] for one in COLLECTIONS}
