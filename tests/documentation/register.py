@@ -69,7 +69,8 @@ COMMANDS = {
     '--clustering max_clusters=4': FIRST_RUN,
     'python tools/analysis/plot_curves.py work_dirs/croc_vit-t_scenes '
     '--out work_dirs/curves.png': FIRST_RUN,
-    f'python tools/export.py {DEMO} --format timm --out work_dirs/exported/croc.safetensors': FIRST_RUN,
+    f'python tools/export.py {DEMO} --format timm '
+    '--out work_dirs/exported/croc.safetensors': FIRST_RUN,
     'python tools/model_converters/to_mmpretrain.py croc_vits_coco.pth '
     'checkpoints/croc_vits_coco.pth': Needs(
         DATA, f'{TOOL}model_converters.py::test_croc_becomes_a_whole_model_of_ours'
