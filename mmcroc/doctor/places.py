@@ -31,24 +31,25 @@ def can_write(folder):
 
 
 def places():
-    """(path, what is kept there, how to move it)."""
-    yield Path('work_dirs'), 'logs and checkpoints', 'start in another folder or give --work-dir'
-    yield Path(tempfile.gettempdir()), 'temporary files', 'set TMPDIR'
+    """(path, what is kept there, how to move it, how bad it is if nothing can be written)."""
+    other = 'start in another folder or give --work-dir'
+    yield Path('work_dirs'), 'logs and checkpoints', other, PROBLEM
+    yield Path(tempfile.gettempdir()), 'temporary files', 'set TMPDIR', PROBLEM
     if not import_error('torch'):
         import torch
 
-        yield Path(torch.hub.get_dir()), 'downloaded weights (torch.hub)', 'set TORCH_HOME'
+        yield Path(torch.hub.get_dir()), 'downloaded weights (torch.hub)', 'set TORCH_HOME', NOTE
     home = os.environ.get('HF_HOME', Path.home() / '.cache' / 'huggingface')
-    yield Path(home), 'downloaded weights (timm:NAME, Hugging Face)', 'set HF_HOME'
+    yield Path(home), 'downloaded weights (timm:NAME, Hugging Face)', 'set HF_HOME', NOTE
 
 
 def check_places():
     """Whether results and caches can be written, and how much fits."""
-    for path, use, cure in places():
+    for path, use, cure, status in places():
         folder = nearest_folder(path)
         if not can_write(folder):
             yield Finding(
-                PROBLEM, f'{use}: cannot write to {folder}', f'Ask for permission there, or {cure}.'
+                status, f'{use}: cannot write to {folder}', f'Ask for permission there, or {cure}.'
             )
             continue
         free = shutil.disk_usage(folder).free

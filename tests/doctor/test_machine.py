@@ -75,7 +75,10 @@ def test_a_folder_without_permission_is_a_problem_that_names_it(monkeypatch, tmp
     monkeypatch.setattr(
         places,
         'places',
-        lambda: [(tmp_path / 'new' / 'deep', 'logs', 'give --work-dir'), ('/', 'other', '')],
+        lambda: [
+            (tmp_path / 'new' / 'deep', 'logs', 'give --work-dir', PROBLEM),
+            ('/', 'other', '', NOTE),
+        ],
     )
     first, second = places.check_places()
     assert first.status == PROBLEM and str(tmp_path) in first.text and '--work-dir' in first.advice
@@ -83,7 +86,7 @@ def test_a_folder_without_permission_is_a_problem_that_names_it(monkeypatch, tmp
 
 
 def test_a_full_disk_is_a_note(monkeypatch, tmp_path):
-    monkeypatch.setattr(places, 'places', lambda: [(tmp_path, 'logs', 'give --work-dir')])
+    monkeypatch.setattr(places, 'places', lambda: [(tmp_path, 'logs', 'give --work-dir', PROBLEM)])
     monkeypatch.setattr(shutil, 'disk_usage', lambda path: Usage(0, 0, 2**30))
     assert only(places.check_places()).status == NOTE
 
