@@ -43,18 +43,6 @@ def check_distributions():
         warnings.warn(f'mmcroc was not tested with {", ".join(untested)}.', stacklevel=2)
 
 
-def teach_mmengine_packages():
-    """Make ``_base_ = 'mmseg::...'`` work, and ``mmengine.hub`` find ``'mmcroc::...'``.
-
-    MMEngine looks ``mmseg`` up under a distribution name that OneDL's does not have. Its import
-    name is right for both. Must run before ``Config.fromfile``.
-    """
-    from mmengine.config.utils import MODULE2PACKAGE
-
-    MODULE2PACKAGE['mmseg'] = 'mmseg'
-    MODULE2PACKAGE.setdefault('mmcroc', 'mmcroc')
-
-
 def find_configs_by_name():
     """Make ``_base_ = 'mmcroc::croc_vit-s_coco.py'`` work, and the same as inheriting by path.
 
@@ -92,6 +80,18 @@ def config_path(name):
     )
 
 
+def teach_mmengine_packages():
+    """Make ``_base_ = 'mmseg::...'`` work, and ``mmengine.hub`` find ``'mmcroc::...'``.
+
+    MMEngine looks ``mmseg`` up under a distribution name that OneDL's does not have. Its import
+    name is right for both. Must run before ``Config.fromfile``.
+    """
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    MODULE2PACKAGE['mmseg'] = 'mmseg'
+    MODULE2PACKAGE.setdefault('mmcroc', 'mmcroc')
+
+
 def allow_mmengine_checkpoints():
     """Let ``torch.load(weights_only=True)`` read what MMEngine itself puts into a checkpoint.
 
@@ -126,6 +126,6 @@ def allow_mmengine_checkpoints():
 
 
 check_distributions()
-teach_mmengine_packages()
 find_configs_by_name()
+teach_mmengine_packages()
 allow_mmengine_checkpoints()
