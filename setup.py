@@ -29,7 +29,6 @@ OPENMMLAB = [
     'regex',
 ]
 OVERSEGMENTATION = ['higra', 'scikit-image']
-DOCS = ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5', 'mkdocstrings[python]>=0.26']
 
 
 class BuildWithMim(build_py):
@@ -89,10 +88,10 @@ setup(
         'packaging',
     ],
     extras_require={
+        'docs': ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5', 'mkdocstrings[python]>=0.26'],
         'onedl': ONEDL,
         'openmmlab': OPENMMLAB,
         'oversegmentation': OVERSEGMENTATION,
-        'docs': DOCS,
         'tests': ['pytest>=7', 'ruff>=0.6', 'scikit-learn', *OVERSEGMENTATION],
     },
     cmdclass={'build_py': BuildWithMim},
