@@ -90,6 +90,7 @@ setup(
         'packaging',
     ],
     extras_require={
+        'docs': ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5', 'mkdocstrings[python]>=0.26'],
         'onedl': ONEDL,
         'openmmlab': OPENMMLAB,
         'oversegmentation': OVERSEGMENTATION,

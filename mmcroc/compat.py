@@ -6,26 +6,11 @@ mmcroc is written for the first and works on the second.
 """
 
 import warnings
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
-from packaging.version import Version
+from .distributions import DISTRIBUTIONS, installed_distributions, is_tested
 
-#: import name -> {distribution: (lowest version tested, first version not tested)}
-DISTRIBUTIONS = {
-    'mmengine': {'onedl-mmengine': ('0.10.12', '0.11'), 'mmengine': ('0.10.7', '0.11')},
-    'mmcv': {'onedl-mmcv': ('2.3.6', '2.4'), 'mmcv': ('2.1', '2.2')},
-    'mmpretrain': {'onedl-mmpretrain': ('1.3.6', '1.4'), 'mmpretrain': ('1.2', '1.3')},
-    'mmseg': {'onedl-mmsegmentation': ('1.4.2', '1.5'), 'mmsegmentation': ('1.2.2', '1.3')},
-}
 NUMPY_DTYPES = ('float32', 'float64', 'int64', 'uint32')
-
-
-def installed_version(distribution):
-    """The installed version of a distribution as a string, or None."""
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
 
 
 def check_distributions():
@@ -35,16 +20,14 @@ def check_distributions():
         ImportError: An mm package is not installed; the message names the extras that bring it.
     """
     missing, clashing, untested = [], [], []
-    for name, candidates in DISTRIBUTIONS.items():
-        found = {dist: installed_version(dist) for dist in candidates}
-        found = {dist: number for dist, number in found.items() if number is not None}
+    for name, found in installed_distributions().items():
         if not found:
             missing.append(name)
         if len(found) > 1:
             clashing.append(' and '.join(found))
         for dist, number in found.items():
-            low, high = candidates[dist]
-            if not Version(low) <= Version(number) < Version(high):
+            if not is_tested(name, dist, number):
+                low, high = DISTRIBUTIONS[name][dist]
                 untested.append(f'{dist} {number} (tested: >={low},<{high})')
     if missing:
         raise ImportError(
@@ -62,8 +45,45 @@ def check_distributions():
         warnings.warn(f'mmcroc was not tested with {", ".join(untested)}.', stacklevel=2)
 
 
+def find_configs_by_name():
+    """Make ``_base_ = 'mmcroc::croc_vit-s_coco.py'`` work, and the same as inheriting by path.
+
+    MMEngine by itself asks for ``package::folder/name``, where our pretraining configs are in no
+    folder; and it marks what is inherited with the package's name as the scope, in which types of
+    MMPretrain or MMSegmentation, that our configs name without a prefix, are not found.
+    """
+    from mmengine.config import Config
+
+    find = Config._get_cfg_path
+
+    def path_and_scope(path, filename):
+        package, _, name = path.partition('::')
+        return (str(config_path(name)), None) if package == 'mmcroc' else find(path, filename)
+
+    Config._get_cfg_path = staticmethod(path_and_scope)
+
+
+def config_path(name):
+    """The file of one of our configs: of the installed package, else of the repository.
+
+    Args:
+        name: Relative to ``configs``.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    package = Path(__file__).parent
+    folders = [package / '.mim' / 'configs', package.parent / 'configs']
+    for folder in folders:
+        if name and (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(
+        f"_base_ = 'mmcroc::{name}': there is no such config in {' or '.join(map(str, folders))}"
+    )
+
+
 def teach_mmengine_packages():
-    """Make ``_base_ = 'mmseg::...'`` and ``_base_ = 'mmcroc::...'`` work.
+    """Make ``_base_ = 'mmseg::...'`` work, and ``mmengine.hub`` find ``'mmcroc::...'``.
 
     MMEngine looks ``mmseg`` up under a distribution name that OneDL's does not have. Its import
     name is right for both. Must run before ``Config.fromfile``.
@@ -123,5 +143,6 @@ def allow_checkpoint_contents():
 
 
 check_distributions()
+find_configs_by_name()
 teach_mmengine_packages()
 allow_checkpoint_contents()

@@ -1,17 +1,16 @@
 """Configs inherit from MMSegmentation's, ours from theirs and theirs from ours."""
 
 import json
-import os
-import subprocess
-import sys
 
+import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmcroc.registry import DATASETS, MODELS
 from tests.evaluation.mini_data import make_voc
-from tests.paths import CONFIGS, ROOT
+from tests.outside import installed_package, run_python
+from tests.paths import CONFIGS
 
 USERS_OWN = """
 _base_ = ['mmseg::_base_/models/fcn_r50-d8.py', {voc!r}]
@@ -70,22 +69,69 @@ def test_the_linear_mmseg_protocol_has_mmsegmentations_own_schedule(tmp_path):
     assert ours.default_hooks.checkpoint.type == 'mmcroc.AtomicCheckpointHook'
 
 
-def test_a_config_elsewhere_inherits_one_of_ours_by_name(tmp_path):
+def run_outside(tmp_path, layout, *command):
+    """Run Python in a folder outside of the repository."""
+    site = installed_package(tmp_path, layout)
+    mim = site / 'mmcroc' / '.mim'
+    return run_python([part.format(mim=mim) for part in command], tmp_path, site)
+
+
+@pytest.mark.parametrize('layout', ['linked', 'unpacked'])
+def test_a_config_elsewhere_inherits_one_of_ours_by_name(tmp_path, layout):
     """From the package as it is installed, with its configs inside."""
-    package = tmp_path / 'site' / 'mmcroc'
-    (package / '.mim').mkdir(parents=True)
-    for part in (ROOT / 'mmcroc').iterdir():
-        if part.name != '.mim':
-            (package / part.name).symlink_to(part)
-    for name in ('configs', 'model-index.yml'):
-        (package / '.mim' / name).symlink_to(ROOT / name)
     make_voc(tmp_path / 'voc')
     (tmp_path / 'own.py').write_text(INHERITS_OURS)
-    done = subprocess.run(
-        [sys.executable, '-c', RUN_IT], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, 'PYTHONPATH': str(tmp_path / 'site')},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    metrics, settings = json.loads(done.stdout.splitlines()[-1])
+    out = run_outside(tmp_path, layout, '-c', RUN_IT)
+    metrics, settings = json.loads(out.splitlines()[-1])
     assert set(metrics) == {'mine/mIoU', 'mine/mIoU_std', 'mine/aAcc'}
     assert settings == [40, 1]
+
+
+@pytest.mark.parametrize(
+    ('layout', 'name'),
+    [('unpacked', 'croc_vit-t_scenes'), ('linked', 'hsg_r18_scenes')],
+)
+def test_a_pretraining_elsewhere_inherits_one_of_ours_by_name(tmp_path, layout, name):
+    """A config without a folder; trained two steps, since scopes come with the inheritance."""
+    length = 'max_epochs=2' if name.startswith('croc') else 'max_iters=2'
+    (tmp_path / 'own.py').write_text(
+        f"_base_ = 'mmcroc::{name}.py'\n"
+        f'train_cfg = dict({length})\n'
+        'train_dataloader = dict(\n'
+        '    batch_size=2, num_workers=0, persistent_workers=False, dataset=dict(num_images=4)\n'
+        ')\n'
+    )
+    train = ('{mim}/tools/train.py', 'own.py', '--work-dir', 'work', '--no-validate')
+    out = run_outside(tmp_path, layout, *train)
+    assert 'Last checkpoint' in out
+    assert list((tmp_path / 'work').glob('*.pth'))
+
+
+def test_a_programme_that_does_not_import_mmcroc_is_taught_by_the_config(tmp_path):
+    (tmp_path / 'own.py').write_text(
+        "_base_ = __import__('mmcroc') and ['mmcroc::croc_vit-s_coco.py']\n"
+    )
+    read = "from mmengine.config import Config; print(Config.fromfile('own.py').model.type)"
+    assert run_outside(tmp_path, 'unpacked', '-c', read).splitlines()[-1] == 'mmcroc.CrOC'
+
+
+@pytest.mark.parametrize('name', ['mmseg::fcn.py', 'nobody::a/b.py'])
+def test_other_names_are_still_mmengines_business(tmp_path, name):
+    (tmp_path / 'own.py').write_text(f'_base_ = {name!r}\n')
+    with pytest.raises((ValueError, AssertionError)):
+        Config.fromfile(tmp_path / 'own.py')
+
+
+@pytest.mark.parametrize('name', ['', 'croc.py', 'eval', 'a::b.py'])
+def test_a_config_that_is_not_there_is_named_with_where_it_was_looked_for(tmp_path, name):
+    (tmp_path / 'own.py').write_text(f"_base_ = 'mmcroc::{name}'\n")
+    with pytest.raises(FileNotFoundError, match=rf"'mmcroc::{name}': there is no .*configs"):
+        Config.fromfile(tmp_path / 'own.py')
+
+
+def test_inheriting_by_name_is_inheriting_by_path(tmp_path):
+    read = []
+    for base in ('mmcroc::croc_vit-t_scenes.py', str(CONFIGS / 'croc_vit-t_scenes.py')):
+        (tmp_path / 'own.py').write_text(f'_base_ = {base!r}\nmodel = dict(sync_statistics=True)')
+        read.append(Config.fromfile(tmp_path / 'own.py').to_dict())
+    assert read[0] == read[1]

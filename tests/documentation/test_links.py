@@ -1,0 +1,32 @@
+"""README.md's links into the repository lead somewhere. (MkDocs checks those of docs/.)"""
+
+import re
+
+import pytest
+
+from tests.paths import ROOT
+
+README = (ROOT / 'README.md').read_text(encoding='utf-8')
+LINKS = [link for link in re.findall(r'\]\(([^)\s]+)\)', README) if '://' not in link]
+
+
+def anchor(heading):
+    """As GitHub and MkDocs make it of a heading."""
+    return re.sub(r'[\s-]+', '-', re.sub(r'[^\w\s-]', '', heading.lower()).strip())
+
+
+@pytest.mark.parametrize('link', LINKS)
+def test_it_leads_somewhere(link):
+    path, _, wanted = link.partition('#')
+    assert (ROOT / path).exists()
+    if wanted:
+        headings = re.findall(r'^#+ (.*)', (ROOT / path).read_text(encoding='utf-8'), re.MULTILINE)
+        assert wanted in map(anchor, headings)
+
+
+def test_all_pages_of_the_documentation_are_reached_from_it():
+    reached = {link.partition('#')[0] for link in LINKS}
+    index = (ROOT / 'docs' / 'index.md').read_text(encoding='utf-8')
+    reached |= {f'docs/{link}' for link in re.findall(r'\]\(([^)\s#]+)', index)}
+    pages = {str(path.relative_to(ROOT)) for path in (ROOT / 'docs').glob('*.md')}
+    assert pages - reached == set()
