@@ -8,9 +8,9 @@ from mmengine.model import BaseModel
 
 from mmcroc.datasets.transforms.two_views import TwoViews
 from mmcroc.models import HSG, OnlineClustering
-from mmcroc.models.backbones.checkpoint_backbone import read_checkpoint
 from mmcroc.models.backbones.checkpoint_config import config_of_text
-from mmcroc.models.backbones.pretrained_backbone import BARE, is_checkpoint
+from mmcroc.models.backbones.checkpoint_file import read_checkpoint
+from mmcroc.models.backbones.checkpoint_name import split_checkpoint
 from mmcroc.registry import MODELS, TRANSFORMS
 from mmcroc.visualization.overlay import overlay
 from mmcroc.visualization.painters import (
@@ -135,11 +135,12 @@ def training_views(
 
 
 def _config_in(checkpoint):
-    if not is_checkpoint(checkpoint):
+    path, _ = split_checkpoint(checkpoint) or ('', '')
+    if not path:
         return {}
-    content, _ = read_checkpoint(checkpoint.removesuffix(BARE))
+    content, _ = read_checkpoint(path)
     text = (content.get('meta') or {}).get('cfg')
-    return config_of_text(text, ('model', 'train_dataloader')) if text else {}
+    return config_of_text(text, ('model', 'train_dataloader')) if isinstance(text, str) else {}
 
 
 def _of_type(name: str, cfg) -> Iterator[dict]:
