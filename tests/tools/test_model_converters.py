@@ -42,6 +42,8 @@ def model_of(path):
     Config.fromstring(checkpoint['meta']['cfg'], '.py')
     model = MODELS.build(dict(config['model'], data_preprocessor=config['data_preprocessor']))
     model.load_state_dict(checkpoint['state_dict'], strict=True)
+    # Torch overlooks keys below a module that is None.
+    assert checkpoint['state_dict'].keys() == model.state_dict().keys()
     return evaluated(model), config
 
 
