@@ -68,6 +68,15 @@ def test_croc_becomes_a_whole_model_of_ours(convert, fixtures_dir, tmp_path):
     assert not torch.allclose(student, tokens)
 
 
+def test_of_crocs_teacher_alone_there_is_a_backbone(convert, fixtures_dir, tmp_path):
+    checkpoint = torch.load(fixtures_dir / 'croc_checkpoint_tiny.pth', weights_only=True)
+    torch.save(dict(teacher=checkpoint['teacher']), tmp_path / 'teacher.pth')
+    heads = checkpoint['teacher']['backbone.cls_token'].shape[-1] // 16
+    convert(tmp_path / 'teacher.pth', tmp_path / 'out.pth', '--num-heads', heads)
+    state = load_backbone(str(tmp_path / 'out.pth')).state_dict()
+    assert torch.equal(state['cls_token'], checkpoint['teacher']['backbone.cls_token'])
+
+
 @pytest.mark.parametrize('stage', [1, 2])
 def test_hsg_becomes_a_whole_model_of_ours(convert, tmp_path, stage):
     source = released_hsg(tmp_path / 'released.pth', stage)
