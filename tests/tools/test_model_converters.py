@@ -42,6 +42,8 @@ def model_of(path):
     Config.fromstring(checkpoint['meta']['cfg'], '.py')
     model = MODELS.build(dict(config['model'], data_preprocessor=config['data_preprocessor']))
     model.load_state_dict(checkpoint['state_dict'], strict=True)
+    # Torch overlooks keys below a module that is None.
+    assert checkpoint['state_dict'].keys() == model.state_dict().keys()
     return evaluated(model), config
 
 
@@ -64,6 +66,15 @@ def test_croc_becomes_a_whole_model_of_ours(convert, fixtures_dir, tmp_path):
     student = dense_tokens(evaluated(load_backbone(f'{out}:student')), images)
     torch.testing.assert_close(student, dense_tokens(model.backbone, images))
     assert not torch.allclose(student, tokens)
+
+
+def test_of_crocs_teacher_alone_there_is_a_backbone(convert, fixtures_dir, tmp_path):
+    checkpoint = torch.load(fixtures_dir / 'croc_checkpoint_tiny.pth', weights_only=True)
+    torch.save(dict(teacher=checkpoint['teacher']), tmp_path / 'teacher.pth')
+    heads = checkpoint['teacher']['backbone.cls_token'].shape[-1] // 16
+    convert(tmp_path / 'teacher.pth', tmp_path / 'out.pth', '--num-heads', heads)
+    state = load_backbone(str(tmp_path / 'out.pth')).state_dict()
+    assert torch.equal(state['cls_token'], checkpoint['teacher']['backbone.cls_token'])
 
 
 @pytest.mark.parametrize('stage', [1, 2])

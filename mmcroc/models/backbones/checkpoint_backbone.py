@@ -78,7 +78,9 @@ def find_backbone(
         ValueError: There is none.
     """
     kind = model_kind(config)
-    layout = (checkpoint.get('meta') or {}).get('layout', f'checkpoint of {kind or "MMEngine"}')
+    layout = f'checkpoint of {kind or "MMEngine"}'
+    if config:  # else there need be no meta
+        layout = (checkpoint.get('meta') or {}).get('layout', layout)
     if kind == HSG_TYPE and part != 'backbone':
         if part:
             raise ValueError(f'HSG has no {part}')
@@ -113,9 +115,18 @@ def load_all(module: nn.Module, state: dict[str, Tensor], path: str):
     Raises:
         ValueError: They do not fit.
     """
+    foreign = f'{path} holds another architecture than this {type(module).__name__}'
+    # Torch overlooks what belongs to parts that a module goes without.
+    absent = tuple(
+        f'{name}.{part}.'.lstrip('.')
+        for name, parent in module.named_modules()
+        for part, child in parent._modules.items()
+        if child is None
+    )
+    overlooked = [key for key in state if key.startswith(absent)]
+    if overlooked:
+        raise ValueError(f'{foreign}: unexpected {", ".join(overlooked[:5])}')
     try:
         module.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise ValueError(
-            f'{path} holds another architecture than this {type(module).__name__}: {error}'
-        ) from error
+        raise ValueError(f'{foreign}: {error}') from error

@@ -9,10 +9,12 @@ from .key_map import KeyMap
 from .vit_timm import WITH_MLP
 
 LAYOUT = 'a released CrOC network'
+#: What DINO's heads do not have.
+CLUSTER_PROTOTYPES = 'head.last_layer_c.weight_v'
 HEAD = [
     ('head.mlp.{i}.{wb}', 'neck.mlp.{i}.{wb}'),
     ('head.last_layer.weight_v', 'neck.prototypes.weight'),
-    ('head.last_layer_c.weight_v', 'neck.cluster_prototypes.weight'),
+    (CLUSTER_PROTOTYPES, 'neck.cluster_prototypes.weight'),
 ]
 #: The fixed gain of the last layers, which our unit-norm prototypes do without.
 GAINS = ('head.last_layer.weight_g', 'head.last_layer_c.weight_g')
@@ -49,10 +51,11 @@ def convert_released_network(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def is_released_croc(checkpoint: Mapping) -> bool:
-    """Whether a checkpoint is CrOC's full one, with the heads of both levels."""
-    teacher = checkpoint.get('teacher')
-    return isinstance(teacher, Mapping) and any(
-        key.endswith('head.last_layer_c.weight_v') for key in teacher
+    """Whether a checkpoint is CrOC's full one: two networks with the heads of both levels."""
+    networks = [checkpoint.get(name) for name in ('student', 'teacher')]
+    return all(
+        isinstance(state, Mapping) and any(key.endswith(CLUSTER_PROTOTYPES) for key in state)
+        for state in networks
     )
 
 

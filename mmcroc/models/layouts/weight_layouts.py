@@ -143,8 +143,8 @@ def detect_layout(state: Mapping[str, Tensor]) -> WeightLayout:
     for layout in LAYOUTS:
         if layout.fits(state):
             return layout
+    known = ', '.join(layout.name for layout in LAYOUTS)
     raise ValueError(
-        f'its keys ({", ".join(list(state)[:SHOWN])}, ...) are of no known layout: '
-        + ', '.join(layout.name for layout in LAYOUTS)
-        + ", CrOC's and HSG's released checkpoints, or any with an MMEngine config inside"
+        f'it holds no config, and its keys ({", ".join(list(state)[:SHOWN])}, ...) are of no known '
+        f"layout: {known}, CrOC's and HSG's released checkpoints"
     )

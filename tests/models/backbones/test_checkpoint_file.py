@@ -49,6 +49,25 @@ def test_a_plain_pickle_that_would_run_code_is_refused_unrun(tmp_path):
     assert not trace.exists()
 
 
+class Evaluated:
+    def __reduce__(self):
+        return eval, ('1 + 1',)
+
+
+class Looked:
+    def __reduce__(self):
+        return getattr, (HistoryBuffer, 'mean')
+
+
+@pytest.mark.parametrize('content', [Evaluated(), Looked(), torch.nn.Linear(2, 2)])
+def test_functions_and_whole_modules_are_refused_by_name(tmp_path, content):
+    """``getattr`` too, which MMEngine's own loader allows."""
+    path = tmp_path / 'other.pth'
+    torch.save(dict(state_dict=WEIGHTS, extra=content), path)
+    with pytest.raises(ValueError, match=r'is refused: it would load \S*(eval|getattr|Linear), '):
+        read_checkpoint(str(path))
+
+
 @pytest.mark.parametrize('new_format', [True, False])
 @pytest.mark.parametrize('share', [0.02, 0.5, 0.99])
 def test_a_truncated_file_is_called_so(tmp_path, share, new_format):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmcroc.apis import init_model, load_backbone, segment_image
-from mmcroc.models.backbones.checkpoint_backbone import find_backbone
+from mmcroc.models.backbones.checkpoint_backbone import find_backbone, load_all
 from mmcroc.models.backbones.checkpoint_file import read_checkpoint
 from mmcroc.models.dense_tokens import dense_tokens
 from mmcroc.models.layouts.released_croc import convert_released_network
@@ -69,6 +69,15 @@ def test_hsgs_first_stage_has_embedding_alone(tmp_path):
     embedding = evaluated(load_backbone(str(tmp_path / 'hsg.pth')))
     want = model.extract_feat(IMAGES)[0]
     torch.testing.assert_close(dense_tokens(embedding, IMAGES)[..., ::2, ::2], want)
+
+
+def test_weights_of_parts_that_a_model_goes_without_are_left_over(tmp_path):
+    """Torch itself says nothing of them: the coarsest level has no features."""
+    model = released_hsg(tmp_path / 'hsg.pth')
+    state = {**model.state_dict(), 'head.levels.1.feature.1.weight': torch.zeros(1)}
+    model.load_state_dict(state, strict=True)
+    with pytest.raises(ValueError, match=r'unexpected head\.levels\.1\.feature\.1\.weight'):
+        load_all(model, state, 'hsg.pth')
 
 
 def test_parts_that_are_missing_or_foreign_are_named(tmp_path):
