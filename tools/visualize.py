@@ -74,8 +74,7 @@ def parse_args(argv=None):
 
 
 def prepare(args):
-    """Images and their names, painters by kind, the views (None where none are shown)."""
-    jobs = named_images(args.images, args.out)
+    """Painters by kind, and the views (None where none are shown)."""
     model = init_model(args.config, args.checkpoint, args.device)
     kinds, views, clustering = args.what or available_kinds(model), None, None
     if 'clusters' in kinds and 'clusters' in available_kinds(model):
@@ -83,7 +82,7 @@ def prepare(args):
             args.config, args.checkpoint, args.views, args.clustering
         )
     painters = build_painters(model, kinds, args.longer_side, clustering, args.heads, args.seed)
-    return jobs, painters, views
+    return painters, views
 
 
 class Work:
@@ -141,7 +140,11 @@ def paint(args, painters, work):
 def main(argv=None):
     args = parse_args(argv)
     try:
-        jobs, painters, views = prepare(args)
+        jobs = named_images(args.images, args.out)
+    except ValueError as error:
+        sys.exit(str(error))
+    try:
+        painters, views = prepare(args)
     except (FileNotFoundError, ValueError, KeyError) as error:
         sys.exit(f'{args.checkpoint}: {error}')
     began = time.perf_counter()

@@ -135,7 +135,8 @@ def test_wrong_settings_are_named(images, checkpoint, tmp_path, visualize):
     assert 'heads 0 to 1' in visualize(images, checkpoint, *out, '--heads', 2)[0]
     assert 'sise' in visualize(images, checkpoint, *out, '--views', 'sise=3')[0]
     (tmp_path / 'empty').mkdir()
-    assert 'no images below' in visualize(tmp_path / 'empty', checkpoint, *out)[0]
+    message, _ = visualize(tmp_path / 'empty', checkpoint, *out)
+    assert message == f'no images below {tmp_path / "empty"}'
     assert not (tmp_path / 'o').exists()
 
 
