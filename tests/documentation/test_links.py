@@ -30,3 +30,10 @@ def test_all_pages_of_the_documentation_are_reached_from_it():
     reached |= {f'docs/{link}' for link in re.findall(r'\]\(([^)\s#]+)', index)}
     pages = {str(path.relative_to(ROOT)) for path in (ROOT / 'docs').glob('*.md')}
     assert pages - reached == set()
+
+
+def test_every_example_is_shown_on_a_page():
+    pages = [page.read_text(encoding='utf-8') for page in (ROOT / 'docs').glob('*.md')]
+    shown = set(re.findall(r'^--8<-- "([\w.]+)"$', '\n'.join(pages), re.MULTILINE))
+    there = {path.name for path in (ROOT / 'docs' / 'examples').glob('*.py')}
+    assert shown == there - {'draw_scenes.py'}

@@ -56,8 +56,21 @@ def test_first_run_pictures_and_weights(shell):
     assert (shell.folder / exported).is_file()
 
 
+def check_drawn(data):
+    """Images without masks, and images and masks by the same names."""
+    assert len(list((data / 'images').iterdir())) == 6
+    for path in (data / 'labelled' / 'masks').iterdir():
+        with (
+            Image.open(path) as mask,
+            Image.open(data / 'labelled/images' / f'{path.stem}.jpg') as im,
+        ):
+            assert mask.size == im.size == (64, 64)
+            assert np.asarray(mask).max() < len(SyntheticScenes.METAINFO['classes'])
+
+
 def test_own_images_to_a_clustering_number(shell):
     shell('python docs/examples/draw_scenes.py my_data', *FEW_SCENES)
+    check_drawn(shell.folder / 'my_data')
     out = shell(
         'python tools/train.py docs/examples/my_images.py --data-root my_data/images '
         '--work-dir work_dirs/my_images',
@@ -114,16 +127,3 @@ def test_own_metric(shell):
     out = shell(test, '--cfg-options', 'test_dataloader.num_workers=0')
     cosine = float(re.search(r'token-similarity/cosine: ([\d.]+)', out)[1])
     assert 0 < cosine < 100
-
-
-def test_drawn_scenes_are_images_and_masks_by_the_same_names(shell):
-    shell('python docs/examples/draw_scenes.py my_data', *FEW_SCENES)
-    data = shell.folder / 'my_data'
-    assert len(list((data / 'images').iterdir())) == 6
-    for path in (data / 'labelled' / 'masks').iterdir():
-        with (
-            Image.open(path) as mask,
-            Image.open(data / 'labelled/images' / f'{path.stem}.jpg') as im,
-        ):
-            assert mask.size == im.size == (64, 64)
-            assert np.asarray(mask).max() < len(SyntheticScenes.METAINFO['classes'])
