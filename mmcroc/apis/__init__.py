@@ -1,6 +1,7 @@
 """What other programs call."""
 
 from mmcroc.models.backbones import load_backbone
+from mmcroc.models.image_segmentation import init_model, level_names, segment_image
 
 from .context_retrieval import (
     build_memory,
@@ -12,7 +13,6 @@ from .context_retrieval import (
 )
 from .exporting import FORMATS, Export, export_backbone
 from .pictures import available_kinds, build_painters, training_views
-from .segmentation import init_model, level_names, segment_image
 
 __all__ = [
     'FORMATS',

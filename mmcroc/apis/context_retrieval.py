@@ -27,8 +27,7 @@ from mmcroc.evaluation.segment_memory import model_fingerprint
 from mmcroc.functional.precision import at_least_float32
 from mmcroc.functional.retrieval import nearest_entries
 from mmcroc.functional.segments import cut_along_regions, nearest_resize, segment_prototypes
-
-from .segmentation import as_image, embed_and_segment, level_names
+from mmcroc.models.image_segmentation import as_image, embed_and_segment, level_names
 
 FORMAT = 1
 

@@ -11,6 +11,7 @@ from mmcroc.atomic_file import atomic_file
 from mmcroc.models.backbones.checkpoint_backbone import HSG_TYPE, find_backbone, load_all
 from mmcroc.models.backbones.checkpoint_config import model_kind
 from mmcroc.models.backbones.checkpoint_file import read_checkpoint
+from mmcroc.models.image_segmentation import PREPROCESSOR
 from mmcroc.models.layouts.released_croc import (
     LAYOUT,
     convert_released_croc,
@@ -18,8 +19,6 @@ from mmcroc.models.layouts.released_croc import (
     released_croc_config,
 )
 from mmcroc.registry import MODELS
-
-from .segmentation import PREPROCESSOR
 
 
 def convert_checkpoint(

@@ -11,6 +11,7 @@ from mmcroc.models import HSG, OnlineClustering
 from mmcroc.models.backbones.checkpoint_config import config_of_text
 from mmcroc.models.backbones.checkpoint_file import read_checkpoint
 from mmcroc.models.backbones.checkpoint_name import split_checkpoint
+from mmcroc.models.image_segmentation import segment_image
 from mmcroc.registry import MODELS, TRANSFORMS
 from mmcroc.visualization.overlay import overlay
 from mmcroc.visualization.painters import (
@@ -20,8 +21,6 @@ from mmcroc.visualization.painters import (
     photo_of,
     tapped_backbone,
 )
-
-from .segmentation import segment_image
 
 #: Kinds of pictures and what of a model they need.
 KINDS = dict(

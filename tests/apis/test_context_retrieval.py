@@ -17,7 +17,7 @@ from mmcroc.apis import (
     save_context_memory,
     segment_image,
 )
-from mmcroc.apis.segmentation import embed_and_segment
+from mmcroc.models.image_segmentation import embed_and_segment
 from tests.datasets.images import smooth_image, truncate, write_images
 from tests.hsg_models import save_hsg
 

@@ -8,6 +8,12 @@ from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
 
 from mmcroc.datasets.oversegmented import read_oversegmentation
+from mmcroc.models.image_segmentation import (
+    check_options,
+    init_model,
+    level_names,
+    segment_image,
+)
 from mmcroc.registry import MODELS
 
 REGIONS = 'regions:'
@@ -61,9 +67,6 @@ class HierarchySegmentor(BaseSegmentor):
             self.regions = Path(model.removeprefix(REGIONS))
             self.levels = ['regions']
         else:
-            # They build on this package.
-            from mmcroc.apis.segmentation import check_options, init_model, level_names
-
             self.model = init_model(None, model)
             self.levels = level_names(self.model)
             check_options(self.model, oversegmentation, num_clusters)
@@ -93,8 +96,6 @@ class HierarchySegmentor(BaseSegmentor):
         if self.regions:
             regions = read_oversegmentation(_map_of(self.regions, sample))
             return torch.from_numpy(regions).long()[None]
-        from mmcroc.apis.segmentation import segment_image
-
         regions = self.oversegmentation and _map_of(self.oversegmentation, sample)
         image = image.flip(0).permute(1, 2, 0).cpu().numpy()
         maps = segment_image(self.model, image, regions, self.longer_side, self.num_clusters)

@@ -24,7 +24,7 @@ from mmcroc.models.backbones.checkpoint_name import split_checkpoint
 from mmcroc.models.backbones.pretrained_backbone import PretrainedBackbone
 from mmcroc.models.backbones.stride_8 import at_stride_8
 from mmcroc.models.model_inputs import model_inputs
-from mmcroc.models.segmentors import FeatureSegmentor
+from mmcroc.models.segmentors.feature_segmentor import FeatureSegmentor
 from mmcroc.models.selfsup import HSG
 from mmcroc.registry import MODELS
 
