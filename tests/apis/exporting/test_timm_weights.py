@@ -91,7 +91,15 @@ def test_what_timm_cannot_say_is_said(tmp_path):
     ('cfg', 'why'),
     [
         (vit_config(TINY, final_norm=False), 'final_norm'),
-        (vit_config(TINY, with_cls_token=False, out_type='featmap'), 'with_cls_token'),
+        (
+            vit_config(
+                TINY,
+                type='mmpretrain.VisionTransformer',
+                with_cls_token=False,
+                out_type='featmap',
+            ),
+            'with_cls_token',
+        ),
         (vit_config(TINY, norm_cfg=dict(type='LN', eps=1e-3)), 'norm_eps'),
         (dict(type='mmseg.ResNet', depth=18, stem_channels=16), 'stem channels'),
         (dict(type='mmseg.ResNet', depth=50, base_channels=8, style='caffe'), '1x1'),
