@@ -17,6 +17,7 @@ DISTRIBUTIONS = {
     'mmpretrain': {'onedl-mmpretrain': ('1.3.6', '1.4'), 'mmpretrain': ('1.2', '1.3')},
     'mmseg': {'onedl-mmsegmentation': ('1.4.2', '1.5'), 'mmsegmentation': ('1.2.2', '1.3')},
 }
+NUMPY_DTYPES = ('float32', 'float64', 'int64', 'uint32')
 
 
 def installed_version(distribution):
@@ -73,13 +74,28 @@ def teach_mmengine_packages():
     MODULE2PACKAGE.setdefault('mmcroc', 'mmcroc')
 
 
-def allow_mmengine_checkpoints():
-    """Let ``torch.load(weights_only=True)`` read what MMEngine itself puts into a checkpoint.
+def allow_checkpoint_contents():
+    """Say what a pickle may contain besides tensors and plain containers.
 
-    These are log histories and numpy scalars; on torch >= 2.6 the original MMEngine cannot read
-    its own. A history would drag in functions of its class, reached through ``getattr``, which no
-    loader should allow: they are left out, the class has them anyway.
+    ``torch.load(weights_only=True)`` refuses everything else, before anything of it runs:
+
+    ==============================================  ============================================
+    ``mmengine.logging.HistoryBuffer``              log histories that MMEngine saves. One would
+                                                    drag in functions of its class, reached
+                                                    through ``getattr``, which no loader should
+                                                    allow: they are left out when it is saved,
+                                                    the class has them anyway
+    numpy arrays and scalars of ``NUMPY_DTYPES``    in those histories, and in messages
+    ``argparse.Namespace``                          settings that DINO, iBOT, MAE and CrOC save
+    ==============================================  ============================================
+
+    None of these runs code of a file's choosing. On torch >= 2.6 the original MMEngine cannot read
+    its own checkpoints without them. Whoever allows one for a while
+    (``torch.serialization.safe_globals``: OneDL's MMEngine, at each load) takes it off the list
+    after, so readers call this again.
     """
+    import argparse
+
     import numpy as np
     import torch
     from mmengine.logging.history_buffer import HistoryBuffer
@@ -88,9 +104,9 @@ def allow_mmengine_checkpoints():
         name: value for name, value in vars(self).items() if name != 'statistics_methods'
     }
     core = np._core if hasattr(np, '_core') else np.core
-    numpy_dtypes = [type(np.dtype(name)) for name in ('float32', 'float64', 'int64', 'uint32')]
     torch.serialization.add_safe_globals(
         [
+            argparse.Namespace,
             HistoryBuffer,
             np.ndarray,
             np.dtype,
@@ -101,11 +117,11 @@ def allow_mmengine_checkpoints():
             (core.multiarray.scalar, 'numpy.core.multiarray.scalar'),
             (core.multiarray._reconstruct, 'numpy._core.multiarray._reconstruct'),
             (core.multiarray.scalar, 'numpy._core.multiarray.scalar'),
-            *numpy_dtypes,
+            *(type(np.dtype(name)) for name in NUMPY_DTYPES),
         ]
     )
 
 
 check_distributions()
 teach_mmengine_packages()
-allow_mmengine_checkpoints()
+allow_checkpoint_contents()

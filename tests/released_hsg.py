@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from mmcroc.models import HSGHead
+from mmcroc.models.layouts.released_hsg import convert_released_grouping
 from mmcroc.models.necks import LearnedPosition2d
-from mmcroc.models.selfsup.released_hsg import convert_released_grouping
 
 
 class RecordedLosses:

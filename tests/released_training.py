@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 
 from mmcroc.models import CrOC
-from mmcroc.models.selfsup.released_croc import convert_released_network
+from mmcroc.models.layouts.released_croc import convert_released_network
 from mmcroc.registry import DATASETS, MODELS
 
 

@@ -17,10 +17,11 @@ from mmcroc.models.backbones.checkpoint_backbone import (
     HSG_TYPE,
     backbone_of_checkpoint,
     load_all,
-    read_checkpoint,
 )
 from mmcroc.models.backbones.checkpoint_config import backbone_config, model_kind
-from mmcroc.models.backbones.pretrained_backbone import BARE, PretrainedBackbone, is_checkpoint
+from mmcroc.models.backbones.checkpoint_file import read_checkpoint
+from mmcroc.models.backbones.checkpoint_name import split_checkpoint
+from mmcroc.models.backbones.pretrained_backbone import PretrainedBackbone
 from mmcroc.models.backbones.stride_8 import at_stride_8
 from mmcroc.models.segmentors import FeatureSegmentor
 from mmcroc.models.selfsup import HSG
@@ -73,9 +74,10 @@ def init_model(
     return model
 
 
-def _hsg(config, path):
+def _hsg(config, name):
     """The model of an HSG checkpoint, None of any other."""
-    if not is_checkpoint(path) or path.endswith(BARE):
+    path, part = split_checkpoint(name) or ('', '')
+    if not path or part:
         return None
     checkpoint, own_config = read_checkpoint(path)
     config = config or own_config
@@ -89,13 +91,14 @@ def _hsg(config, path):
     return model
 
 
-def _feature_segmentor(config, path):
+def _feature_segmentor(config, name):
+    checkpoint = split_checkpoint(name)
     if config is None:
-        backbone = PretrainedBackbone(path)
-    elif is_checkpoint(path):
-        backbone = backbone_of_checkpoint(path.removesuffix(BARE), path.endswith(BARE), config)
+        backbone = PretrainedBackbone(name)
+    elif checkpoint:
+        backbone = backbone_of_checkpoint(*checkpoint, config)
     else:
-        raise ValueError(f'a config goes with a checkpoint file, but {path!r} is none')
+        raise ValueError(f'a config goes with a checkpoint file, but {name!r} is none')
     return FeatureSegmentor(backbone, data_preprocessor=PREPROCESSOR)
 
 

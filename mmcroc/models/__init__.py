@@ -2,6 +2,7 @@
 
 from .backbones import (
     ColourPosition,
+    HuggingFaceBackbone,
     PixelEmbedding,
     PretrainedBackbone,
     TimmBackbone,
@@ -27,6 +28,7 @@ __all__ = [
     'HSGHead',
     'HSGNeck',
     'HierarchySegmentor',
+    'HuggingFaceBackbone',
     'OnlineClustering',
     'PixelEmbedding',
     'PretrainedBackbone',

@@ -1,16 +1,12 @@
 """Backbones by their names."""
 
-import argparse
-
 import pytest
 import timm
 import torch
 from mmengine.config import Config
 
 from mmcroc.apis import load_backbone
-from mmcroc.models.backbones import checkpoint_backbone
 from mmcroc.models.dense_tokens import dense_tokens
-from mmcroc.models.selfsup.released_croc import convert_released_network
 from mmcroc.registry import MODELS
 from tests.models.test_feature_segmentor import croc
 
@@ -87,24 +83,6 @@ def test_bare_weights_of_a_vision_transformer_do(tmp_path):
     torch.testing.assert_close(
         dense_tokens(loaded, IMAGES), dense_tokens(evaluated(source), IMAGES)
     )
-
-
-def test_a_released_checkpoint_gives_its_teacher(fixtures_dir, monkeypatch):
-    """The tiny fixture's heads are not of 64 dimensions, and it holds no config: say so."""
-    path = fixtures_dir / 'croc_checkpoint_tiny.pth'
-    with pytest.raises(ValueError, match='attention heads'):
-        load_backbone(str(path))
-    infer = checkpoint_backbone.vision_transformer_config
-    monkeypatch.setattr(
-        checkpoint_backbone,
-        'vision_transformer_config',
-        lambda state, path: infer(state, path, head_dim=16),
-    )
-    loaded = load_backbone(str(path)).state_dict()
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        teacher = convert_released_network(torch.load(path, weights_only=True)['teacher'])
-    for name, value in loaded.items():
-        assert torch.equal(value, teacher[f'backbone.{name}']), name
 
 
 @pytest.mark.parametrize('name', ['vit_tiny_patch16_224', 'resnet18'])

@@ -1,6 +1,6 @@
 """Packages that only the making of region maps needs."""
 
-import importlib
+from mmcroc.optional import require
 
 
 def import_extra(name):
@@ -9,10 +9,4 @@ def import_extra(name):
     Raises:
         ImportError: It is not installed; the message says what to install.
     """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f'Over-segmentation needs {name.split(".")[0]} ({error}). Install the extra: '
-            'pip install "mmcroc[oversegmentation]"'
-        ) from error
+    return require(name, 'Over-segmentation', 'mmcroc[oversegmentation]')

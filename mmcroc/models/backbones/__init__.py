@@ -1,4 +1,5 @@
 from .colour_position import ColourPosition
+from .huggingface_backbone import HuggingFaceBackbone
 from .pixel_embedding import PixelEmbedding
 from .pretrained_backbone import PretrainedBackbone, load_backbone
 from .timm_backbone import TimmBackbone
@@ -6,6 +7,7 @@ from .vision_transformer import VisionTransformer
 
 __all__ = [
     'ColourPosition',
+    'HuggingFaceBackbone',
     'PixelEmbedding',
     'PretrainedBackbone',
     'TimmBackbone',

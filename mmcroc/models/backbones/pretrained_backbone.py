@@ -7,34 +7,41 @@ from torch import Tensor, nn
 from mmcroc.models.dense_tokens import dense_tokens
 from mmcroc.registry import MODELS
 
-from .checkpoint_backbone import backbone_of_checkpoint
+from .checkpoint_backbone import backbone_of_checkpoint, load_all
+from .checkpoint_file import read_checkpoint
+from .checkpoint_name import SUFFIXES, split_checkpoint
+from .checkpoint_networks import backbone_weights
 
-CHECKPOINT_SUFFIXES = ('.pth', '.pt', '.bin')
-BARE = ':backbone'
 RANDOM = 'deit-small/16'
-
-
-def is_checkpoint(model: str) -> bool:
-    """Whether a name as :func:`load_backbone` takes it is a checkpoint's."""
-    return model.removesuffix(BARE).endswith(CHECKPOINT_SUFFIXES) and '@' not in model
 
 
 def load_backbone(model: str, seed: int = 0) -> nn.Module:
     """A backbone by its name.
 
     ===================================  ====================================================
-    ``path/to/epoch_300.pth``            a checkpoint: mmcroc's (CrOC's teacher; HSG's pixel
-                                         embedding at stride 8), MMPretrain's, CrOC's released
-                                         ones
+    ``path/to/epoch_300.pth``            a checkpoint of mmcroc (CrOC's teacher; HSG's pixel
+                                         embedding at stride 8), MMPretrain or MMSegmentation
+    ``path/to/croc.pth:student``         the student, of any file with a teacher and a student
     ``path/to/hsg.pth:backbone``         HSG's backbone alone, without the neck, at stride 8
+    ``path/to/weights.pth``              released weights, told by their keys: CrOC's, HSG's,
+                                         DINO's, iBOT's, DINOv2's, DINOv3's, MAE's; Vision
+                                         Transformers and ResNets as MMPretrain, timm and
+                                         torchvision name their weights
+    ``path/to/weights.safetensors``      ... in this format
     ``timm:vit_small_patch16_224.dino``  a timm model with timm's weights
     ``timm:NAME@path/to/weights.pth``    ... with the weights of a file
+    ``hf:facebook/dinov2-small``,        a vision model of Hugging Face's transformers, of the
+    ``hf:path/to/folder``                hub or a local folder
     ``vit-base-p16_32xb128-mae_in1k``    a name of ``mmpretrain.list_models()``, its weights
     ``NAME@path/to/weights.pth``         ... with the weights of a file
     ``random``, ``random:deit-base/8``,  random weights: ViT-S/16, another ViT / patch size,
     ``random:resnet50``                  a ResNet
     ``rgb``                              no network: mean colour and position of 16-pixel patches
     ===================================  ====================================================
+
+    Weights fit as a whole or not at all; only what features do not depend on is left out
+    (:data:`mmcroc.models.backbones.checkpoint_networks.NOT_FEATURES`). Nothing that a file brings
+    is run (:func:`mmcroc.compat.allow_checkpoint_contents`).
 
     Args:
         model: As above.
@@ -45,11 +52,15 @@ def load_backbone(model: str, seed: int = 0) -> nn.Module:
 
     Raises:
         FileNotFoundError, ValueError: No such model, or weights that do not fit it.
+        ImportError: It takes a library that is not installed.
     """
     name, _, path = model.partition('@')
     kind, _, rest = name.partition(':')
-    if is_checkpoint(model):
-        return backbone_of_checkpoint(model.removesuffix(BARE), bare=model.endswith(BARE))
+    if kind == 'hf':
+        return MODELS.build(dict(type='mmcroc.HuggingFaceBackbone', name=model.removeprefix('hf:')))
+    checkpoint = split_checkpoint(model)
+    if checkpoint:
+        return backbone_of_checkpoint(*checkpoint)
     if kind == 'timm':
         cfg = dict(type='mmcroc.TimmBackbone', model_name=rest, checkpoint_path=path)
         return MODELS.build(cfg)
@@ -57,7 +68,7 @@ def load_backbone(model: str, seed: int = 0) -> nn.Module:
         return _random_backbone(rest or RANDOM, seed)
     if model == 'rgb':
         return MODELS.build(dict(type='mmcroc.ColourPosition'))
-    return _mmpretrain_backbone(name, path or True)
+    return _mmpretrain_backbone(name, path)
 
 
 def _random_backbone(arch: str, seed: int) -> nn.Module:
@@ -78,17 +89,19 @@ def _random_backbone(arch: str, seed: int) -> nn.Module:
     return backbone
 
 
-def _mmpretrain_backbone(name: str, pretrained: str | bool) -> nn.Module:
+def _mmpretrain_backbone(name: str, path: str) -> nn.Module:
     from mmpretrain.apis import ModelHub, get_model
 
     try:
         ModelHub.get(name)
     except ValueError as error:
         raise ValueError(
-            f'{name!r} is no checkpoint ({" ".join(CHECKPOINT_SUFFIXES)}), not timm:NAME, random '
-            'or rgb, and no name of mmpretrain.list_models()'
+            f'{name!r} is no checkpoint ({" ".join(SUFFIXES)}), not timm:NAME, hf:NAME, random or '
+            'rgb, and no name of mmpretrain.list_models()'
         ) from error
-    backbone = get_model(name, pretrained=pretrained).backbone
+    backbone = get_model(name, pretrained=not path).backbone
+    if path:
+        load_all(backbone, backbone_weights(read_checkpoint(path)[0]).state, path)
     if hasattr(backbone, 'out_type'):
         backbone.out_type = 'featmap'
     return backbone
