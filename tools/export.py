@@ -31,8 +31,8 @@ def parse_args(argv=None):
     parser.add_argument('checkpoint', metavar='CHECKPOINT')
     parser.add_argument('--format', required=True, choices=list(FORMATS))
     parser.add_argument('--out', required=True, type=Path, metavar='PATH')
-    parser.add_argument('--which', choices=['teacher', 'student'], default='teacher',
-                        help='of CrOC (default: teacher)')  # fmt: skip
+    parser.add_argument('--which', choices=['teacher', 'student'],
+                        help='of CrOC and other self-distillation (default: teacher)')  # fmt: skip
     parser.add_argument('--with-neck', action='store_true',
                         help='of HSG the whole pixel embedding; --format onnx only')  # fmt: skip
     parser.add_argument('--results', action='append', default=[], type=Path, metavar='JSON',
@@ -46,10 +46,9 @@ def main(argv=None):
     began = time.perf_counter()
     try:
         export = export_backbone(
-            args.checkpoint,
+            f'{args.checkpoint}:{args.which}' if args.which else args.checkpoint,
             args.format,
             args.out,
-            network=args.which,
             with_neck=args.with_neck,
             results=args.results,
             force=args.force,

@@ -62,7 +62,6 @@ def export_backbone(
     model: str,
     format: str,
     out: str | os.PathLike,
-    network: str = 'teacher',
     with_neck: bool = False,
     results: Sequence[str | os.PathLike] = (),
     force: bool = False,
@@ -85,10 +84,10 @@ def export_backbone(
     Weights are the same numbers in all of them.
 
     Args:
-        model: As :func:`mmcroc.apis.load_backbone`; of HSG the backbone without the neck.
+        model: As :func:`mmcroc.apis.load_backbone`; of CrOC the teacher or, as
+            ``'croc.pth:student'``, the student; of HSG the backbone without the neck.
         format: As above.
         out: The file, or the folder of ``huggingface``.
-        network: Of CrOC's two, ``'teacher'`` or ``'student'``.
         with_neck: Of HSG, the whole pixel embedding; ``onnx`` only.
         results: ``results.json`` files of tools/evaluate.py, whose numbers of this model go into
             the metadata.
@@ -111,7 +110,7 @@ def export_backbone(
         check_target(path.with_suffix('.py'), ('.py',), force)
     if format == 'onnx':
         import_onnx()  # before any work
-    source = read_source(os.fspath(model), network, with_neck, results)
+    source = read_source(os.fspath(model), with_neck, results)
     usage = FORMATS[format].write(source, path)
     name = source.architecture.name
     return Export(path, name, '\n'.join(usage), source.notes, source.metadata)

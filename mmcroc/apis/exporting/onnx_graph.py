@@ -1,6 +1,5 @@
 """A graph for ONNX."""
 
-import importlib
 import inspect
 import io
 import warnings
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 
 from mmcroc.atomic_file import atomic_file
 from mmcroc.models.dense_tokens import dense_tokens
+from mmcroc.optional import require
 from mmcroc.registry import MODELS
 
 from .architecture import ViTArchitecture
@@ -77,12 +77,7 @@ def import_onnx():
     Raises:
         ImportError: It is not installed; says which extra brings it.
     """
-    try:
-        return importlib.import_module('onnx')
-    except ImportError as error:
-        raise ImportError(
-            '--format onnx needs the onnx package: pip install "mmcroc[export]"'
-        ) from error
+    return require('onnx', '--format onnx', 'mmcroc[export]')
 
 
 class DenseMap(nn.Module):

@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import mmcroc
 from mmcroc.models.backbones.checkpoint_config import literal_assignments, model_kind
+from mmcroc.models.backbones.checkpoint_name import split_checkpoint
+from mmcroc.models.layouts.released_croc import is_released_croc
 
 #: Of ImageNet, RGB: what checkpoints that do not say otherwise were trained with.
 MEAN = (123.675, 116.28, 103.53)
@@ -30,6 +33,7 @@ def provenance(path: str, checkpoint: dict, config: dict) -> dict:
         method=method_of(checkpoint, config),
         epochs=meta.get('epoch', checkpoint.get('epoch')),
         iterations=meta.get('iter'),
+        converted_from=meta.get('converted_from'),
         source=Path(path).name,
         source_sha256=_sha256_of_file(path),
         mmcroc_version=mmcroc.__version__,
@@ -46,8 +50,8 @@ def provenance(path: str, checkpoint: dict, config: dict) -> dict:
 
 def method_of(checkpoint: dict, config: dict) -> str | None:
     """The method's name: of a config its model's type, without the scope."""
-    if 'teacher' in checkpoint and 'student' in checkpoint:
-        return 'CrOC (released layout)'
+    if is_released_croc(checkpoint):
+        return 'CrOC'
     kind = model_kind(config)
     if kind == 'mmcroc.CrOC' and not config['model'].get('target_generator'):
         return 'DINO (CrOC without its cluster level)'
@@ -79,53 +83,49 @@ def normalisation_of(config: dict) -> tuple[tuple[float, ...], tuple[float, ...]
     return tuple(cfg.get('mean') or MEAN), tuple(cfg.get('std') or STD)
 
 
-def protocol_results(paths, name: str) -> list[dict]:
-    """Results of a model in files that tools/evaluate.py wrote.
+def protocol_results(paths, checkpoint: str, parts: Sequence[str]) -> list[dict]:
+    """Results of a network in files that tools/evaluate.py wrote.
 
     Args:
         paths (Sequence[str | Path]): ``results.json`` files.
-        name: Of the model, as ``load_backbone`` takes it.
+        checkpoint: The network's file, or its name if it is of none.
+        parts: What may follow it in names of this network, ``''`` for nothing.
 
     Returns:
         For each: ``protocol``, ``data``, ``metrics`` in percent.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: One is none of tools/evaluate.py, or holds nothing of this model.
+        ValueError: One is none of tools/evaluate.py, or holds nothing of this network.
     """
+    names = [f'{checkpoint}:{part}' if part else checkpoint for part in parts]
     found = []
     for path in paths:
         try:
             results = json.loads(Path(path).read_text())['results']
-            own = [result for result in results if is_same_model(result['model'], name)]
-            found += [
-                dict(protocol=result['protocol'], data=result['data'], metrics=result['metrics'])
-                for result in own
+            own = [
+                {key: result[key] for key in ('protocol', 'data', 'metrics')}
+                for result in results
+                if any(is_same_model(result['model'], name) for name in names)
             ]
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
             raise ValueError(f'{path} is no results.json of tools/evaluate.py: {error}') from error
         if not own:
             models = sorted({str(result['model']) for result in results})
-            raise ValueError(f'{path} holds no results of {name}, but of {", ".join(models)}')
+            raise ValueError(f'{path} holds no results of {names[0]}, but of {", ".join(models)}')
+        found += own
     return found
 
 
 def is_same_model(recorded: str, name: str) -> bool:
     """Whether a model's name in a results file means this one, seen from any working directory."""
-    (one, one_suffix), (other, other_suffix) = (_split(text) for text in (recorded, name))
-    if one_suffix != other_suffix:
+    one, other = split_checkpoint(recorded), split_checkpoint(name)
+    if not one or not other:
+        return recorded == name
+    if one[1] != other[1]:
         return False
-    parts, whole = Path(one).parts, Path(other).absolute().parts
+    parts, whole = Path(one[0]).parts, Path(other[0]).absolute().parts
     return one == other or whole[-len(parts) :] == parts
-
-
-def _split(name):
-    """Path, and what follows it in ``load_backbone``'s names."""
-    for end in ('.pth', '.pt', '.bin'):
-        head, found, tail = name.partition(f'{end}:')
-        if found:
-            return head + end, tail
-    return name, ''
 
 
 def as_strings(metadata: dict) -> dict[str, str]:

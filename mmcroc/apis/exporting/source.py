@@ -7,15 +7,24 @@ from functools import cached_property
 from torch import Tensor, nn
 
 from mmcroc.models.backbones import PixelEmbedding, load_backbone
-from mmcroc.models.backbones.checkpoint_backbone import load_all, read_checkpoint
-from mmcroc.models.backbones.pretrained_backbone import BARE, is_checkpoint
-from mmcroc.models.selfsup.released_croc import convert_released_network
+from mmcroc.models.backbones.checkpoint_backbone import HSG_TYPE, find_backbone, load_all
+from mmcroc.models.backbones.checkpoint_config import model_kind
+from mmcroc.models.backbones.checkpoint_file import read_checkpoint
+from mmcroc.models.backbones.checkpoint_name import split_checkpoint
+from mmcroc.registry import MODELS
 
 from .architecture import Architecture, ResNetArchitecture
 from .describe import describe
 from .provenance import MEAN, STD, normalisation_of, protocol_results, provenance
 
-NETWORKS = ('teacher', 'student')
+NECK_LEFT_OUT = (
+    "HSG's neck (its pixel embedding) is left out: it is no part of these libraries' "
+    'architectures; --format onnx --with-neck takes it along'
+)
+#: What may follow a checkpoint's name for one and the same network.
+SAME_NETWORK = dict(
+    teacher=('', 'teacher', 'backbone'), student=('student',), backbone=('', 'backbone')
+)
 
 
 @dataclass
@@ -24,7 +33,7 @@ class Source:
 
     Attributes:
         backbone: Evaluating, on the CPU.
-        metadata: Of :func:`provenance`, and ``network``, ``protocol_results``.
+        metadata: Of :func:`provenance`, and ``layout``, ``network``, ``protocol_results``.
         mean, std: What images are normalised by, RGB in [0, 255].
         notes: What the user of an export has to know.
     """
@@ -70,73 +79,53 @@ class Source:
             )
 
 
-def read_source(
-    model: str, network: str = 'teacher', with_neck: bool = False, results: Sequence[str] = ()
-) -> Source:
+def read_source(model: str, with_neck: bool = False, results: Sequence[str] = ()) -> Source:
     """Load a backbone and gather what is known of it.
 
     Args:
-        model: As :func:`mmcroc.apis.load_backbone`.
-        network: Of CrOC's two, ``'teacher'`` or ``'student'``.
+        model: As :func:`mmcroc.apis.load_backbone`, except that HSG's backbone comes without its
+            neck.
         with_neck: Of HSG, the whole pixel embedding.
         results: ``results.json`` files of tools/evaluate.py with numbers of this model.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: No such model, no student or neck in it, or results of other models.
+        ValueError: No such model, no neck in it, or results of other models.
     """
-    if network not in NETWORKS:
-        raise ValueError(f'network must be one of {", ".join(NETWORKS)}, got {network!r}')
-    if is_checkpoint(model):
-        source = _of_checkpoint(model.removesuffix(BARE), network, with_neck)
-    elif network == 'student' or with_neck:
-        raise ValueError(f'{model!r} is no checkpoint: it has neither a student nor a neck')
+    checkpoint = split_checkpoint(model)
+    if checkpoint:
+        source, same = _of_checkpoint(*checkpoint, with_neck)
+        path = checkpoint[0]
+    elif with_neck:
+        raise ValueError(f'{model!r} is no checkpoint of HSG: it has no neck')
     else:
-        source = Source(load_backbone(model), dict(source=model))
+        source, same, path = Source(load_backbone(model), dict(source=model)), ('',), model
     source.backbone.eval()
     source.backbone.requires_grad_(False)
-    if results and network == 'student':
-        raise ValueError('results of tools/evaluate.py are of the teacher, not of the student')
     if results:
-        names = [model]
-        if with_neck is False and source.metadata.get('method') == 'HSG':
-            # HSG's plain name is evaluated with its neck.
-            names = [model.removesuffix(BARE) + BARE]
-        source.metadata['protocol_results'] = protocol_results(results, *names)
+        source.metadata['protocol_results'] = protocol_results(results, path, same)
     return source
 
 
-def _of_checkpoint(path: str, network: str, with_neck: bool) -> Source:
+def _of_checkpoint(path: str, part: str, with_neck: bool) -> tuple[Source, tuple[str, ...]]:
+    """The source, and what may follow the path in names of the same network."""
     checkpoint, config = read_checkpoint(path)
-    backbone = load_backbone(path if with_neck else path + BARE)
-    if with_neck and not isinstance(backbone, PixelEmbedding):
-        raise ValueError(f'{path} is no checkpoint of HSG: its backbone has no neck')
-    student = _student_state(checkpoint)
-    if network == 'student':
-        if student is None:
-            raise ValueError(f'{path} holds one network, not a teacher and a student')
-        load_all(backbone, student, path)
+    is_hsg = model_kind(config) == HSG_TYPE
+    if with_neck and (part or not is_hsg):
+        raise ValueError(f'{path}{part and ":"}{part} is no checkpoint of HSG: it has no neck')
+    if is_hsg and not with_neck:
+        part = part or 'backbone'
+    try:
+        found = find_backbone(checkpoint, config, part)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
+    backbone = MODELS.build(found.config)
+    load_all(backbone, found.state, path)
     metadata = provenance(path, checkpoint, config)
-    if student is not None:
-        metadata['network'] = network
+    metadata.update(layout=found.layout, network=found.role)
     source = Source(backbone, metadata, *normalisation_of(config))
-    if metadata.get('method') == 'HSG' and not with_neck:
-        source.notes.append(
-            "HSG's neck (its pixel embedding) is left out: it is no part of these libraries' "
-            'architectures; --format onnx --with-neck takes it along'
-        )
-    return source
-
-
-def _student_state(checkpoint: dict) -> dict[str, Tensor] | None:
-    """Weights of the student of a teacher and a student; None if there are no two."""
-    if 'teacher' in checkpoint and 'student' in checkpoint:
-        state = convert_released_network(checkpoint['student'])
-    else:
-        state = checkpoint.get('state_dict', {})
-        if not any(key.startswith('teacher.backbone.') for key in state):
-            return None
-    prefix = 'backbone.'
-    return {
-        key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
-    }
+    if not is_hsg:
+        return source, SAME_NETWORK[found.role]
+    if not with_neck:
+        source.notes.append(NECK_LEFT_OUT)
+    return source, (part,)

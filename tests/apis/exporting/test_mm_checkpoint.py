@@ -11,19 +11,19 @@ from tests.hsg_models import save_hsg
 from .random_models import IMAGES, assert_same_tokens, assert_same_weights, run_usage
 
 
-def test_mmpretrain_builds_it_by_init_cfg(full_size, tmp_path):
+def test_mmpretrain_builds_it_by_init_cfg_and_load_backbone_by_its_name(full_size, tmp_path):
     export = export_backbone(full_size.path, 'mmpretrain', tmp_path / 'out.pth')
     backbone = MODELS.build(run_usage(export)['model']['backbone'])
     backbone.init_weights()
     backbone.eval()
-    assert_same_weights(backbone.state_dict(), full_size.backbone.state_dict())
+    back = load_backbone(str(tmp_path / 'out.pth'))
+    for found in (backbone, back):
+        assert_same_weights(found.state_dict(), full_size.backbone.state_dict())
     assert_same_tokens(backbone(IMAGES)[-1], full_size.tokens(IMAGES))
 
 
-def test_load_backbone_gives_the_same_weights_back(full_size, tmp_path):
-    export_backbone(full_size.path, 'mmpretrain', tmp_path / 'out.pth')
-    found = load_backbone(str(tmp_path / 'out.pth'))
-    assert_same_weights(found.state_dict(), full_size.backbone.state_dict())
+def test_an_export_of_an_export_is_the_same(croc, tmp_path):
+    export_backbone(croc.path, 'mmpretrain', tmp_path / 'out.pth')
     export_backbone(tmp_path / 'out.pth', 'mmpretrain', tmp_path / 'again.pth')
     files = [torch.load(tmp_path / name, weights_only=True) for name in ('out.pth', 'again.pth')]
     assert_same_weights(*(file['state_dict'] for file in files))

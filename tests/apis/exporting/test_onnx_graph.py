@@ -1,5 +1,6 @@
 """onnxruntime runs it and gives the same."""
 
+import copy
 import sys
 
 import onnx
@@ -58,9 +59,13 @@ def test_hsgs_pixel_embedding_goes_whole(tmp_path):
     wanted = load_backbone(str(path))
     wanted.eval()
     export = export_backbone(path, 'onnx', tmp_path / 'out.onnx', with_neck=True)
+    exact = copy.deepcopy(wanted).double()
     for images in (IMAGES, OTHER_IMAGES):
         with torch.no_grad():
-            assert_same_tokens(run(export, images), wanted(images)[0])
+            tokens, truth = wanted(images)[0], exact(images.double())[0]
+        # Its batch norms divide by little: torch's own rounding shows, onnxruntime's is no worse.
+        rounding = (tokens - truth).abs().max()
+        assert (run(export, images) - truth).abs().max() <= 2 * rounding < 1e-3
     with pytest.raises(ValueError, match='neck'):
         export_backbone(path, 'timm', tmp_path / 'out.pth', with_neck=True)
 

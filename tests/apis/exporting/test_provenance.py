@@ -85,8 +85,12 @@ def test_results_of_hsgs_embedding_are_not_its_backbones(tmp_path):
 
 
 def test_results_of_the_teacher_are_not_the_students(croc, tmp_path):
-    with pytest.raises(ValueError, match='teacher'):
-        exported(croc.path, tmp_path, network='student', results=[tmp_path / 'results.json'])
+    student = f'{croc.path}:student'
+    path = results_file(tmp_path, str(croc.path), f'{croc.path}:teacher', student)
+    teachers = exported(croc.path, tmp_path, results=[path])['protocol_results']
+    assert [result['metrics']['mIoU'] for result in teachers] == [0, 1]
+    (of_student,) = exported(student, tmp_path, results=[path], force=True)['protocol_results']
+    assert of_student['metrics']['mIoU'] == 2
 
 
 @pytest.mark.parametrize('content', ['', '[]', '{"results": [{}]}', '{"results": 3}'])
@@ -94,7 +98,7 @@ def test_other_files_are_no_results(content, tmp_path):
     path = tmp_path / 'results.json'
     path.write_text(content)
     with pytest.raises(ValueError, match=r'no results\.json'):
-        protocol_results([path], 'x.pth')
+        protocol_results([path], 'x.pth', [''])
 
 
 def test_paths_are_compared_from_any_folder(tmp_path, monkeypatch):

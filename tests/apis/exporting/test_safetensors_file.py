@@ -2,7 +2,7 @@
 
 from safetensors import safe_open
 
-from mmcroc.apis import export_backbone
+from mmcroc.apis import export_backbone, load_backbone
 
 from .random_models import IMAGES, assert_same_tokens, assert_same_weights, run_usage
 
@@ -11,7 +11,9 @@ def test_safetensors_gives_the_same_weights_and_tokens(full_size, tmp_path):
     export = export_backbone(full_size.path, 'safetensors', tmp_path / 'out.safetensors')
     backbone = run_usage(export)['backbone']
     backbone.eval()
-    assert_same_weights(backbone.state_dict(), full_size.backbone.state_dict())
+    back = load_backbone(str(export.path))
+    for found in (backbone, back):
+        assert_same_weights(found.state_dict(), full_size.backbone.state_dict())
     assert_same_tokens(backbone(IMAGES)[-1], full_size.tokens(IMAGES))
 
 

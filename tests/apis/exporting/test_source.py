@@ -7,7 +7,9 @@ from torch import nn
 
 from mmcroc.apis import export_backbone, load_backbone
 from mmcroc.apis.exporting.describe import describe
-from mmcroc.models.backbones import checkpoint_backbone
+from mmcroc.models.backbones.checkpoint_file import read_checkpoint
+from mmcroc.models.layouts import architectures
+from mmcroc.models.layouts.released_croc import convert_released_network
 from mmcroc.registry import MODELS
 from tests.hsg_models import save_hsg
 
@@ -16,7 +18,7 @@ from .random_models import TINY, assert_same_weights, random_backbone, vit_confi
 
 def test_the_student_is_another_network(croc, tmp_path):
     export_backbone(croc.path, 'mmpretrain', tmp_path / 'teacher.pth')
-    export = export_backbone(croc.path, 'mmpretrain', tmp_path / 'student.pth', network='student')
+    export = export_backbone(f'{croc.path}:student', 'mmpretrain', tmp_path / 'student.pth')
     assert export.metadata['network'] == 'student'
     teacher, student = (load_backbone(str(tmp_path / f'{name}.pth')).state_dict()
                         for name in ('teacher', 'student'))  # fmt: skip
@@ -28,28 +30,22 @@ def test_the_student_is_another_network(croc, tmp_path):
 @pytest.mark.parametrize('network', ['teacher', 'student'])
 def test_a_released_checkpoint_is_exported(network, fixtures_dir, tmp_path, monkeypatch):
     path = fixtures_dir / 'croc_checkpoint_tiny.pth'
-    infer = checkpoint_backbone.vision_transformer_config
-    monkeypatch.setattr(  # the fixture's heads are not of 64 dimensions
-        checkpoint_backbone,
-        'vision_transformer_config',
-        lambda state, path: infer(state, path, head_dim=16),
-    )
-    export = export_backbone(path, 'mmpretrain', tmp_path / 'out.pth', network=network)
-    assert export.metadata['method'] == 'CrOC (released layout)'
+    monkeypatch.setattr(architectures, 'HEAD_DIM', 16)  # the fixture's heads are smaller
+    export = export_backbone(f'{path}:{network}', 'mmpretrain', tmp_path / 'out.pth')
+    assert (export.metadata['method'], export.metadata['network']) == ('CrOC', network)
     found = load_backbone(str(tmp_path / 'out.pth')).state_dict()
-    released, _ = checkpoint_backbone.read_checkpoint(str(path))
-    wanted = checkpoint_backbone.convert_released_network(released[network])
+    released, _ = read_checkpoint(str(path))
+    wanted = convert_released_network(released[network])
     for key, value in found.items():
         assert torch.equal(value, wanted[f'backbone.{key}'])
 
 
 def test_a_checkpoint_of_one_network_has_no_student(vit_small, tmp_path):
     with pytest.raises(ValueError, match='one network'):
-        export_backbone(vit_small.path, 'mmpretrain', tmp_path / 'out.pth', network='student')
-    with pytest.raises(ValueError, match='no checkpoint'):
-        export_backbone('random', 'mmpretrain', tmp_path / 'out.pth', network='student')
-    with pytest.raises(ValueError, match='has no neck'):
-        export_backbone(vit_small.path, 'onnx', tmp_path / 'out.onnx', with_neck=True)
+        export_backbone(f'{vit_small.path}:student', 'mmpretrain', tmp_path / 'out.pth')
+    for name in (vit_small.path, 'random'):
+        with pytest.raises(ValueError, match='has no neck'):
+            export_backbone(name, 'onnx', tmp_path / 'out.onnx', with_neck=True)
 
 
 def test_hsg_with_and_without_its_suffix_is_one_backbone(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from mmcroc.apis import export_backbone
+from mmcroc.apis import export_backbone, load_backbone
 from mmcroc.models.layouts import resnet_from_timm
 
 from .random_models import (
@@ -29,6 +29,8 @@ def features(export, images=IMAGES, patch_size=16):
 def test_timm_gives_the_same_tokens(full_size, suffix, tmp_path):
     export = export_backbone(full_size.path, 'timm', tmp_path / f'out{suffix}')
     assert_same_tokens(features(export), full_size.tokens(IMAGES))
+    back = load_backbone(str(export.path))
+    assert_same_weights(back.state_dict(), full_size.backbone.state_dict())
 
 
 def test_timms_name_is_in_the_metadata(vit_small, tmp_path):
