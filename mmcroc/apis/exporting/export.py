@@ -112,5 +112,4 @@ def export_backbone(
         import_onnx()  # before any work
     source = read_source(os.fspath(model), with_neck, results)
     usage = FORMATS[format].write(source, path)
-    name = source.architecture.name
-    return Export(path, name, '\n'.join(usage), source.notes, source.metadata)
+    return Export(path, source.name, '\n'.join(usage), source.notes, source.metadata)

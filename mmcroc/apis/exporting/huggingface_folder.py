@@ -36,19 +36,21 @@ def write_huggingface(source: Source, path: Path) -> list[str]:
             vit_to_hf(source.state),
             architecture.img_size,
         )
-        usage = _vit_usage(path)
+        usage = _vit_usage
     else:
         config, state = resnet_config(architecture), resnet_to_hf(source.state)
         sides = (RESNET_SIZE, RESNET_SIZE)
-        usage = _resnet_usage(path)
+        usage = _resnet_usage
         source.note_geometry('transformers')
     metadata = source.described()
+    # The card goes elsewhere with the folder: no path of this machine in it.
+    card = model_card(source, path.name, usage(path.name))
     with atomic_folder(path) as folder:
         save_tensors(folder / 'model.safetensors', state, dict(metadata, format='pt'))
         _write_json(folder / 'config.json', dict(config, mmcroc=metadata))
         _write_json(folder / 'preprocessor_config.json', _processor(source, sides))
-        (folder / 'README.md').write_text(model_card(source, path.name, usage), encoding='utf-8')
-    return usage
+        (folder / 'README.md').write_text(card, encoding='utf-8')
+    return usage(path)
 
 
 def vit_config(architecture: ViTArchitecture) -> dict:

@@ -52,7 +52,7 @@ def model_card(source: Source, name: str, usage: list[str]) -> str:
     rows = [f'| {key} | {value} |' for key, value in as_strings(metadata).items()]
     return CARD.format(
         name=name,
-        architecture=source.architecture.name,
+        architecture=source.name,
         usage='\n'.join(usage),
         notes=''.join(f'\nNote: {note}.\n' for note in source.notes),
         provenance='\n'.join(rows),

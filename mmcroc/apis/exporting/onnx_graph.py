@@ -56,8 +56,6 @@ def write_onnx(source: Source, path: Path) -> list[str]:
         if isinstance(architecture, ViTArchitecture)
         else 'any',
     )
-    if source.has_neck:
-        metadata['neck'] = "HSG's pixel embedding"
     # The exporter's guess is a name.
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = module.channels
     onnx.helper.set_model_props(model, as_strings(metadata))

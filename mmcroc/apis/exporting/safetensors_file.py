@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from safetensors.torch import save
 from torch import Tensor
 
 from mmcroc.atomic_file import atomic_file
+from mmcroc.optional import require
 
 from .provenance import as_strings
 from .source import Source
@@ -39,6 +39,7 @@ def save_tensors(path: Path, state: dict[str, Tensor], metadata: dict):
         state: By their names.
         metadata: Becomes strings; ``format='pt'`` is what transformers asks for.
     """
+    library = require('safetensors.torch', path.name, 'safetensors')
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     with atomic_file(path) as file:
-        file.write(save(tensors, as_strings(metadata)))
+        file.write(library.save(tensors, as_strings(metadata)))

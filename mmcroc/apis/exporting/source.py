@@ -63,10 +63,15 @@ class Source:
         """Weights under MMPretrain's names."""
         return dict(self.backbone.state_dict())
 
+    @property
+    def name(self) -> str:
+        """The architecture in words."""
+        neck = "; on top HSG's neck" if self.has_neck else ''
+        return f'{self.architecture.name}{neck}'
+
     def described(self) -> dict:
         """Metadata with the architecture in words."""
-        architecture = self.architecture
-        words = dict(architecture=architecture.name, mean=list(self.mean), std=list(self.std))
+        words = dict(architecture=self.name, mean=list(self.mean), std=list(self.std))
         return {**self.metadata, **words}
 
     def note_geometry(self, library: str):

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import timm
 import torch
 
 from mmcroc.atomic_file import atomic_file
 from mmcroc.models.layouts import KeyMap, resnet_to_timm, vit_to_timm
+from mmcroc.optional import require
 
 from .architecture import ResNetArchitecture, ViTArchitecture
 from .safetensors_file import save_tensors
@@ -48,6 +48,7 @@ def write_timm(source: Source, path: Path) -> list[str]:
     Raises:
         ValueError: timm has no such architecture.
     """
+    timm = import_timm()
     architecture = source.architecture
     if isinstance(architecture, ViTArchitecture):
         name, settings = timm_vit(architecture)
@@ -88,6 +89,15 @@ def write_timm(source: Source, path: Path) -> list[str]:
     ]
 
 
+def import_timm():
+    """The timm package.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    return require('timm', '--format timm', 'timm')
+
+
 def timm_vit(architecture: ViTArchitecture) -> tuple[str, dict]:
     """timm's name of a Vision Transformer, and what to change in it.
 
@@ -107,6 +117,7 @@ def timm_vit(architecture: ViTArchitecture) -> tuple[str, dict]:
             + ', '.join(f'{name}={getattr(architecture, name)!r}' for name in odd)
         )
     size = tuple(getattr(architecture, name) for name in VIT_ARGUMENTS.values())
+    timm = import_timm()
     name = f'vit_{VIT_SIZES.get(size, "")}_patch{architecture.patch_size}_224'
     height, width = architecture.img_size
     settings = dict(dynamic_img_size=True)  # takes any size
@@ -142,7 +153,7 @@ def timm_resnet(architecture: ResNetArchitecture) -> tuple[str, dict]:
         )
     name = RESNET_NAMES[architecture.variant].format(architecture.depth)
     settings = {}
-    if not timm.is_model(name):  # ResNetV1c-18 and 34
+    if not import_timm().is_model(name):  # ResNetV1c-18 and 34
         name = f'resnet{architecture.depth}'
         settings.update(stem_type='deep', stem_width=32)
     base = architecture.base_channels

@@ -82,6 +82,7 @@ def test_the_model_card_tells_method_data_and_results(croc, tmp_path):
     assert '| linear-leopart | voc | mIoU | 41.78 |' in card
     assert '| method | CrOC |' in card and '| epochs | 7 |' in card
     assert 'UnlabelledImages VOC2012 JPEGImages' in card and 'private' not in card
+    assert str(tmp_path) not in card and "from_pretrained('out'" in card
     assert card.startswith('---\nlibrary_name: transformers\n')
 
 
