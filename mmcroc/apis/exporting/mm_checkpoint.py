@@ -9,6 +9,7 @@ from mmcroc.atomic_file import atomic_file
 
 from .architecture import ResNetArchitecture
 from .mmseg_config import write_mmseg_config
+from .provenance import KEY
 from .source import Source
 
 PREFIX = 'backbone.'
@@ -66,7 +67,7 @@ def _write_checkpoint(source, path):
         data_preprocessor=dict(mean=list(source.mean), std=list(source.std), to_rgb=True),
         default_scope='mmpretrain',
     )
-    meta = dict(cfg=Config(cfg).pretty_text, mmcroc=source.described())
+    meta = {'cfg': Config(cfg).pretty_text, KEY: source.described()}
     with atomic_file(path) as file:
         torch.save(dict(meta=meta, state_dict=state), file)
 

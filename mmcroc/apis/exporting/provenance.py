@@ -13,6 +13,8 @@ from mmcroc.models.layouts.released_croc import is_released_croc
 #: Of ImageNet, RGB: what checkpoints that do not say otherwise were trained with.
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
+#: Where a checkpoint that mmcroc exported keeps its metadata, in ``meta``.
+KEY = 'mmcroc'
 
 
 def provenance(path: str, checkpoint: dict, config: dict) -> dict:
@@ -25,13 +27,17 @@ def provenance(path: str, checkpoint: dict, config: dict) -> dict:
 
     Returns:
         Numbers, strings and lists of them. No folders of the machine it was trained on, except the
-        last part of the data's.
+        last part of the data's. Of an export that is exported again, what it brought.
     """
-    meta = checkpoint.get('meta') or {}
+    meta = checkpoint.get('meta')
+    meta = meta if isinstance(meta, dict) else {}
+    if isinstance(meta.get(KEY), dict):
+        return {key: value for key, value in meta[KEY].items() if _is_json(value)}
     text = meta.get('cfg')
     found = dict(
         method=method_of(checkpoint, config),
-        epochs=meta.get('epoch', checkpoint.get('epoch')),
+        # MMEngine counts none where iterations are what is counted.
+        epochs=meta.get('epoch', checkpoint.get('epoch')) or None,
         iterations=meta.get('iter'),
         converted_from=meta.get('converted_from'),
         source=Path(path).name,
@@ -139,6 +145,14 @@ def as_strings(metadata: dict) -> dict[str, str]:
 def as_comments(metadata: dict) -> str:
     """Metadata as comment lines of a Python file."""
     return '\n'.join(f'#   {key}: {value}' for key, value in as_strings(metadata).items())
+
+
+def _is_json(value):
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _sha256_of_file(path):

@@ -108,7 +108,9 @@ def read_source(model: str, with_neck: bool = False, results: Sequence[str] = ()
     source.backbone.eval()
     source.backbone.requires_grad_(False)
     if results:
-        source.metadata['protocol_results'] = protocol_results(results, path, same)
+        known = source.metadata.get('protocol_results', [])
+        found = protocol_results(results, path, same)
+        source.metadata['protocol_results'] = known + [one for one in found if one not in known]
     return source
 
 
@@ -126,8 +128,8 @@ def _of_checkpoint(path: str, part: str, with_neck: bool) -> tuple[Source, tuple
         raise ValueError(f'{path}: {error}') from error
     backbone = MODELS.build(found.config)
     load_all(backbone, found.state, path)
-    metadata = provenance(path, checkpoint, config)
-    metadata.update(layout=found.layout, network=found.role)
+    metadata = dict(layout=found.layout, network=found.role)
+    metadata.update(provenance(path, checkpoint, config))
     source = Source(backbone, metadata, *normalisation_of(config))
     if not is_hsg:
         return source, SAME_NETWORK[found.role]

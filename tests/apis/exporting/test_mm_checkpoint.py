@@ -27,6 +27,7 @@ def test_an_export_of_an_export_is_the_same(croc, tmp_path):
     export_backbone(tmp_path / 'out.pth', 'mmpretrain', tmp_path / 'again.pth')
     files = [torch.load(tmp_path / name, weights_only=True) for name in ('out.pth', 'again.pth')]
     assert_same_weights(*(file['state_dict'] for file in files))
+    assert files[0]['meta'] == files[1]['meta']  # still the pretraining's
 
 
 def test_the_checkpoint_of_mmseg_is_the_same(croc, tmp_path):

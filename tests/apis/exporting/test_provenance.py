@@ -43,6 +43,21 @@ def test_a_checkpoint_without_a_config_is_exported_too(tmp_path):
     assert found['source'] == 'checkpoint.pth' and 'method' not in found and 'data' not in found
 
 
+def test_iterations_are_not_epochs(tmp_path):
+    saved = save(tmp_path, vit_config(TINY), epoch=0, iter=200)
+    found = exported(saved.path, tmp_path)
+    assert found['iterations'] == 200 and 'epochs' not in found
+
+
+def test_an_export_of_an_export_takes_more_results(croc, tmp_path):
+    exported(croc.path, tmp_path, results=[results_file(tmp_path, str(croc.path))])
+    more = results_file(tmp_path, str(tmp_path / 'out.pth'))
+    more.write_text(more.read_text().replace('linear-leopart', 'clustering-leopart'))
+    again = export_backbone(tmp_path / 'out.pth', 'mmpretrain', tmp_path / 'x.pth', results=[more])
+    found = [result['protocol'] for result in again.metadata['protocol_results']]
+    assert found == ['linear-leopart', 'clustering-leopart']
+
+
 @pytest.mark.parametrize(
     'text',
     [
