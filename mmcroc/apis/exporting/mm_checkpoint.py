@@ -55,7 +55,9 @@ def write_mmseg(source: Source, path: Path) -> list[str]:
         f'new is the config, {config}'
     )
     return [
-        f"_base_ = ['{config}', 'mmseg::_base_/datasets/...', 'mmseg::_base_/schedules/...', ...]",
+        # MMEngine looks relative ones up beside the config that names them.
+        f"_base_ = ['{config.absolute()}',",
+        "          'mmseg::_base_/datasets/...', 'mmseg::_base_/schedules/...', ...]",
         'model = dict(decode_head=dict(num_classes=...))',
     ]
 

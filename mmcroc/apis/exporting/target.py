@@ -6,6 +6,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+#: Names that end so are meant for files; ``vit-s.v2`` may be a folder.
+FILE_SUFFIXES = ('.pth', '.pt', '.bin', '.safetensors', '.onnx')
+
 
 def check_target(path: Path, suffixes: tuple[str, ...], force: bool):
     """Refuse a target before any work is done.
@@ -22,7 +25,7 @@ def check_target(path: Path, suffixes: tuple[str, ...], force: bool):
     """
     if suffixes and path.suffix not in suffixes:
         raise ValueError(f'--out {path}: this format writes {" or ".join(suffixes)} files')
-    if not suffixes and path.suffix:
+    if not suffixes and path.suffix in FILE_SUFFIXES:
         raise ValueError(f'--out {path}: this format writes a folder; leave {path.suffix} out')
     if not path.exists() and not path.is_symlink():
         return
