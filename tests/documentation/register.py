@@ -41,7 +41,7 @@ REGIONS = (
 HSG_CONFIGS = 'tests/test_configs.py::test_an_hsg_config_builds_and_takes_two_steps'
 COVERING = 'tests/models/test_hierarchy_segmentor.py::test_both_tools_run_it'
 CROC_COCO = 'work_dirs/croc_vit-s_coco/epoch_300.pth'
-DEMO = 'work_dirs/croc_vit-t_scenes/epoch_10.pth'
+DEMO = 'work_dirs/croc_vit-t_scenes/epoch_12.pth'
 MINE = 'work_dirs/my_images/epoch_40.pth'
 
 COMMANDS = {

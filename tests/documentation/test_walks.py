@@ -13,7 +13,7 @@ from tests.evaluation.mini_data import make_voc
 FEW_SCENES = ('--num-images', 6, '--num-labelled', 2, '--size', 64)
 SHORT = ('train_dataloader.batch_size=2', 'train_dataloader.num_workers=0',
          'train_dataloader.persistent_workers=False')  # fmt: skip
-DEMO = 'work_dirs/croc_vit-t_scenes/epoch_10.pth'
+DEMO = 'work_dirs/croc_vit-t_scenes/epoch_12.pth'
 MINE = 'work_dirs/my_images/epoch_40.pth'
 
 
