@@ -95,7 +95,7 @@ setup(
         'openmmlab': OPENMMLAB,
         'oversegmentation': OVERSEGMENTATION,
         'export': EXPORT,
-        'tests': ['pytest>=7', 'ruff>=0.6', 'scikit-learn', *OVERSEGMENTATION, *EXPORT],
+        'tests': ['pytest>=7', 'pytest-xdist', 'ruff>=0.6', 'scikit-learn', *OVERSEGMENTATION, *EXPORT],
     },
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,

@@ -1,10 +1,15 @@
 """What every test may ask for."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.paths import FIXTURES
+
+# With pytest -n, each worker and what it starts keeps to one core. (Before torch is imported.)
+if 'PYTEST_XDIST_WORKER' in os.environ:
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 
 def pytest_generate_tests(metafunc):
