@@ -17,6 +17,9 @@ DEMO = 'work_dirs/croc_vit-t_scenes/epoch_12.pth'
 MINE = 'work_dirs/my_images/epoch_40.pth'
 
 
+pytestmark = pytest.mark.walk
+
+
 @pytest.fixture
 def shell(tmp_path):
     return Shell(tmp_path)
