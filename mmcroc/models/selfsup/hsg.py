@@ -5,6 +5,7 @@ from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
 from mmcroc.functional.precision import at_least_float32
+from mmcroc.functional.segments import nearest_resize
 from mmcroc.models.dense_tokens import hand_out_tokens
 from mmcroc.registry import MODELS
 
@@ -85,6 +86,26 @@ class HSG(BaseSelfSupervisor):
         (embedding,) = self.extract_feat(inputs)
         position = self.neck.position(*embedding.shape[-2:])
         return self.head.loss(embedding, oversegmentation, position)
+
+    def predict(
+        self,
+        inputs: Tensor,
+        oversegmentation: Tensor | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Segments and groups of images at their own resolution: :meth:`hierarchy`, resized.
+
+        Of a file, :func:`mmcroc.apis.segment_image` takes care of size and normalisation too.
+
+        Args:
+            inputs, oversegmentation: As :meth:`hierarchy`.
+            size: Height and width of the maps; those of the input by default.
+
+        Returns:
+            (B, 1 + levels, *size), int64.
+        """
+        maps = self.hierarchy(inputs, oversegmentation)
+        return nearest_resize(maps, *(size or inputs.shape[-2:]))
 
     @torch.no_grad()
     def hierarchy(self, inputs: Tensor, oversegmentation: Tensor | None = None) -> Tensor:
