@@ -5,6 +5,7 @@ from pathlib import Path
 import mmseg
 import numpy as np
 import pytest
+from mmengine.registry import DefaultScope
 from mmseg.datasets import CityscapesDataset, COCOStuffDataset
 from PIL import Image
 
@@ -172,8 +173,9 @@ def test_unknown_label_ids_are_refused_by_name(folder):
 
 def test_map_of_another_size_than_its_image_is_refused_by_name(folder):
     Image.new('RGB', (16, 17)).save(folder / 'img' / 'a.png')
-    pipeline = [{'type': 'mmseg.LoadImageFromFile'}, {'type': LOADERS[1]}]
-    dataset = build(folder, 'KITTISTEPDataset', pipeline=pipeline)
+    pipeline = [{'type': 'LoadImageFromFile'}, {'type': LOADERS[1]}]
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        dataset = build(folder, 'KITTISTEPDataset', pipeline=pipeline)
     with pytest.raises(ValueError, match=r'ann/a\.png is \(16, 16\), its image .*img/a\.png'):
         dataset[0]
 

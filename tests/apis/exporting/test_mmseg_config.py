@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -85,7 +86,8 @@ def test_a_plain_segmentor_trains_on_exactly_these_weights(croc, exported, tmp_p
 def build(path, **changes):
     cfg = Config.fromfile(path)
     cfg.merge_from_dict(dict(model=changes))
-    model = MODELS.build(cfg.model)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(cfg.model)
     model.init_weights()
     return model
 
