@@ -1,6 +1,7 @@
 """Metrics: dense features in, a table out. Each number carries its protocol's name."""
 
 from .clustering_iou import ClusteringIoU
+from .linear_head_iou import LinearHeadIoU
 from .linear_ridge_iou import LinearRidgeIoU
 from .nf_covering import NFCovering
 from .segment_retrieval_iou import SegmentRetrievalIoU
@@ -9,6 +10,7 @@ from .token_metric import TokenMetric
 
 __all__ = [
     'ClusteringIoU',
+    'LinearHeadIoU',
     'LinearRidgeIoU',
     'NFCovering',
     'SegmentRetrievalIoU',

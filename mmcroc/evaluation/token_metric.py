@@ -135,9 +135,8 @@ class TokenMetric(BaseMetric):
         return tokens
 
     def _mask(self, sample, name):
-        if 'gt_sem_seg' not in sample:
-            raise KeyError(f'{self.protocol}: {name} has no labels; load them in the pipeline')
-        mask = sample['gt_sem_seg']['data'].squeeze(0)
+        """Labels of the image's size."""
+        mask = self._labels(sample, name)
         sizes = [tuple(sample[k]) for k in ('img_shape', 'ori_shape', 'pad_shape') if k in sample]
         sizes = [size[:2] for size in sizes]
         if sizes and tuple(mask.shape) not in sizes:
@@ -145,6 +144,13 @@ class TokenMetric(BaseMetric):
                 f'{self.protocol}: the mask of {name} is {tuple(mask.shape)}, its image '
                 f'{" or ".join(map(str, dict.fromkeys(sizes)))}'
             )
+        return mask
+
+    def _labels(self, sample, name):
+        """Labels of any size."""
+        if 'gt_sem_seg' not in sample:
+            raise KeyError(f'{self.protocol}: {name} has no labels; load them in the pipeline')
+        mask = sample['gt_sem_seg']['data'].squeeze(0)
         labels = mask[mask != self.ignore_index]
         number = len(self.classes)
         if labels.numel() and not 0 <= labels.min() <= labels.max() < number:

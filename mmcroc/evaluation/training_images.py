@@ -32,6 +32,11 @@ class TrainingImages:
         """dict | None: The data set's config, where one was given."""
         return self.dataloader.get('dataset') if isinstance(self.dataloader, dict) else None
 
+    @property
+    def size(self):
+        """int: Images of the data set, once :meth:`through` has begun."""
+        return len(self._loader.dataset)
+
     @torch.no_grad()
     def through(self, model, purpose):
         """What ``model.val_step`` makes of the images of this rank.

@@ -41,6 +41,14 @@ def ridge(num_train_images=4):
     return dict(type='mmcroc.LinearRidgeIoU', train_dataloader=train)
 
 
+def linear_heads(num_train_images=6, **kwargs):
+    flip = [dict(type='mmseg.RandomFlip', prob=0.5)]
+    settings = dict(num_draws=2, num_epochs=2, batch_size=3, lr=0.1, seeds=[0, 1])
+    settings |= dict(train_dataloader=loader(num_train_images, 2, 'train'))
+    settings |= dict(train_pipeline=flip + PIPELINE, protocol='linear-test')
+    return dict(type='mmcroc.LinearHeadIoU', **{**settings, **kwargs})
+
+
 def retrieval(num_train_images=4, **kwargs):
     settings = dict(grid=(3, 3), num_iterations=3, num_neighbours=5)
     train = loader(num_train_images, 2, 'train')

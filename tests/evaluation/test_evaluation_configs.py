@@ -35,6 +35,8 @@ def mini_config(stem, roots, work_dir):
         cfg.train_cfg.update({length: 1}, val_interval=1)
     elif protocol == 'retrieval-hsg':
         cfg.test_evaluator.update(stride=8)
+    elif protocol == 'linear-cached':
+        cfg.test_evaluator.update(batch_size=2, num_epochs=2)
     else:
         cfg.test_evaluator.update(num_restarts=1, seeds=[0, 1])
     cfg.update(work_dir=str(work_dir), log_level='WARNING', experiment_name=stem)
@@ -162,6 +164,27 @@ def test_published_settings():
         5, 100, 50, 100,
     )  # fmt: skip
     assert len(metric.seeds) == 5 and metric.matching == 'hungarian' and metric.absent == 'zero'
+
+
+def test_linear_cached_is_linear_leopart_but_for_its_draws():
+    for data in ('voc', 'voc-animals'):
+        cached, linear = (
+            Config.fromfile(CONFIGS / 'eval' / f'{protocol}_vit-s_{data}.py')
+            for protocol in ('linear-cached', 'linear-leopart')
+        )
+        metric, optimizer = cached.test_evaluator, linear.optim_wrapper.optimizer
+        for name in ('lr', 'momentum', 'weight_decay'):
+            assert metric[name] == optimizer[name]
+        assert metric.num_epochs == linear.train_cfg.max_epochs
+        assert metric.milestones == linear.param_scheduler[0].milestones
+        assert metric.batch_size == linear.train_dataloader.batch_size
+        assert metric.absent == linear.test_evaluator.absent
+        trained = dict(linear.train_dataloader.dataset)
+        assert metric.train_pipeline == trained.pop('pipeline')
+        assert metric.train_dataloader.dataset == trained
+        scored = [step.type for step in linear.test_dataloader.dataset.pipeline]
+        scored.remove('mmcroc.ScoreAtInputSize')  # MMSegmentation's models alone resize by it
+        assert [step.type for step in cached.test_dataloader.dataset.pipeline] == scored
 
 
 @pytest.mark.parametrize(

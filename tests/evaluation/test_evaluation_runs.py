@@ -8,13 +8,14 @@ import torch
 from torch import distributed as dist
 from torch import multiprocessing
 
-from tests.evaluation.samples import clustering, retrieval, ridge, scenes_runner
+from tests.evaluation.samples import clustering, linear_heads, retrieval, ridge, scenes_runner
 
 
 def tables(work_dir, batch_size, **kwargs):
     """Metrics and reports of a small run, and what retrieval remembers."""
     segments = retrieval(max_memory=30, memory_file=f'{work_dir}/memory.npz')
-    runner = scenes_runner(work_dir, [clustering(), ridge(), segments], batch_size, **kwargs)
+    metrics = [clustering(), ridge(), linear_heads(), segments]
+    runner = scenes_runner(work_dir, metrics, batch_size, **kwargs)
     metrics = runner.val()
     with np.load(f'{work_dir}/memory.npz') as file:
         memory = {name: torch.from_numpy(file[name]) for name in ('prototypes', 'labels')}
@@ -68,4 +69,5 @@ def test_every_number_carries_its_protocol(single):
     assert set(single[0]) == {
         'clustering-test/mIoU', 'clustering-test/mIoU_std', 'clustering-test/aAcc',
         'linear-ridge/mIoU', 'linear-ridge/aAcc', 'retrieval-test/mIoU', 'retrieval-test/aAcc',
+        'linear-test/mIoU', 'linear-test/mIoU_std', 'linear-test/aAcc',
     }  # fmt: skip

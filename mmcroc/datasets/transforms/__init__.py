@@ -1,6 +1,7 @@
 """Transforms: a sample's dict in, a sample's dict out. Images are uint8 RGB (height, width, 3)."""
 
 from .colour import ColorJitter, GaussianBlur, RandomGrayscale, Solarize
+from .fixed_draw import FixedDraw
 from .formatting import PackTwoViews, PackTwoViewsWithRegions
 from .labelled import PadImage, RandomResizedCropWithLabels, ResizeLabels, ScoreAtInputSize
 from .loading import LoadMappedAnnotations, LoadRGBImage
@@ -11,6 +12,7 @@ from .watershed import WatershedOversegmentation
 
 __all__ = [
     'ColorJitter',
+    'FixedDraw',
     'GaussianBlur',
     'LoadCOCOInstances',
     'LoadCityscapesInstances',

@@ -1,0 +1,30 @@
+# Protocol linear-cached: head, schedule and scoring of linear-leopart, but every training image is
+# drawn (crop, flip) twice in all instead of once per epoch. The tokens of these draws are kept in
+# main memory (half precision), so that the backbone sees 2 crops of an image instead of 25, and one
+# pass serves three seeds: a head each, mean and spread.
+# test_evaluator.num_draws=25 is linear-leopart again, but for half precision.
+_base_ = 'clustering-leopart.py'
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmcroc.LoadMappedAnnotations'),
+    dict(type='mmcroc.RandomResizedCropWithLabels', size=448, scale=(0.8, 1.0)),
+    dict(type='mmseg.RandomFlip', prob=0.5),
+    dict(type='mmcroc.ResizeLabels', size=100),
+    dict(type='mmseg.PackSegInputs'),
+]
+val_evaluator = dict(
+    _delete_=True,
+    type='mmcroc.LinearHeadIoU',
+    protocol='linear-cached',
+    num_draws=2,
+    num_epochs=25,
+    batch_size=120,
+    lr=0.01,
+    momentum=0.9,
+    weight_decay=1e-4,
+    milestones=[20],
+    seeds=[0, 1, 2],
+    absent='zero',
+)
+test_evaluator = val_evaluator

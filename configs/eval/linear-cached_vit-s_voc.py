@@ -1,0 +1,21 @@
+# linear-cached, ViT-S/16, 1,449 validation images, 21 classes with background; tokens of
+# trainaug (10,582 images, 2 draws) take 12.3 GiB of main memory.
+# The weights: --cfg-options model.backbone.model=CHECKPOINT, or tools/evaluate.py.
+_base_ = [
+    '../_base_/datasets/voc.py',
+    '../_base_/protocols/linear-cached.py',
+    '../_base_/evaluation_runtime.py',
+]
+val_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))
+test_dataloader = dict(dataset=dict(pipeline={{_base_.test_pipeline}}))
+val_evaluator = dict(
+    train_dataloader=dict(
+        batch_size=16,
+        num_workers=8,
+        dataset={{_base_.train_dataloader.dataset}},
+    ),
+    train_pipeline={{_base_.train_pipeline}},
+)
+test_evaluator = val_evaluator
+# What is trained, the metric trains.
+train_dataloader = None
