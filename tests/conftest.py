@@ -38,3 +38,14 @@ def checkpoint_contents():
     from mmcroc.compat import allow_checkpoint_contents
 
     allow_checkpoint_contents()
+
+
+@pytest.fixture(autouse=True)
+def default_scope():
+    """Each test starts without a default scope, as a new process does.
+
+    MMEngine's scopes are global: a test would find those of the runs before it.
+    """
+    from mmengine.registry import DefaultScope
+
+    DefaultScope._instance_dict.clear()

@@ -147,20 +147,20 @@ def train_linear_heads(
 def _set_gradients(heads, kept, draw, images, ignore_index):
     """Gradients of every head's mean loss on its batch: images (S, B), over all ranks."""
     device = heads.weight.device
-    head, place = torch.nonzero(images % get_world_size() == get_rank(), as_tuple=True)
-    place = images[head, place] // get_world_size()
+    head, column = torch.nonzero(images % get_world_size() == get_rank(), as_tuple=True)
+    place = images[head, column] // get_world_size()
     head = head.to(device)
     tokens = kept.tokens[draw][place].to(device, torch.float32)
     labels = kept.labels[draw][place].to(device, torch.long)
-    with torch.autocast(device.type, enabled=False):
+    labelled = (labels != ignore_index).flatten(1).sum(1)
+    counts = torch.zeros(len(images), device=device).index_add_(0, head, labelled.float())
+    counts = all_reduce_sum(counts).clamp(min=1)
+    with torch.enable_grad(), torch.autocast(device.type, enabled=False):
         scores = torch.baddbmm(heads.bias[head][..., None], heads.weight[head], tokens.mT)
         scores = scores.unflatten(2, kept.grid)
         scores = F.interpolate(scores, size=tuple(labels.shape[1:]), mode='bilinear')
         losses = F.cross_entropy(scores, labels, ignore_index=ignore_index, reduction='none')
-    labelled = (labels != ignore_index).flatten(1).sum(1)
-    counts = torch.zeros(len(images), device=device).index_add_(0, head, labelled.float())
-    counts = all_reduce_sum(counts).clamp(min=1)
-    loss = (losses.flatten(1).sum(1) / counts[head]).sum()
+        loss = (losses.flatten(1).sum(1) / counts[head]).sum()
     gradients = torch.autograd.grad(loss, (heads.weight, heads.bias))
     flat = all_reduce_sum(torch.cat([gradient.flatten() for gradient in gradients]))
     for parameter, part in zip(

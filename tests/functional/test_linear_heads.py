@@ -84,6 +84,14 @@ def test_orders_differ_between_seeds_and_epochs_and_hold_every_image():
     assert len({tuple(order.tolist()) for order in orders}) == 4
 
 
+@torch.no_grad()
+def test_it_trains_where_gradients_are_off_as_in_an_evaluation(kept):
+    heads = initial_heads([0], NUM_CLASSES, DIM)
+    before = heads.weight.clone()
+    train_linear_heads(kept, heads, NUM_IMAGES, [0], **SETTINGS)
+    assert (heads.weight - before).abs().max() > 0.01
+
+
 def test_a_batch_without_a_label_changes_nothing_but_by_decay(kept):
     kept.labels[:] = 255
     heads = initial_heads([0], NUM_CLASSES, DIM)
