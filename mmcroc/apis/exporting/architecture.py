@@ -2,14 +2,6 @@
 
 from dataclasses import dataclass
 
-#: Blocks of the stages of ResNets.
-STAGE_BLOCKS = {
-    18: (2, 2, 2, 2),
-    34: (3, 4, 6, 3),
-    50: (3, 4, 6, 3),
-    101: (3, 4, 23, 3),
-    152: (3, 8, 36, 3),
-}
 PLAIN_STRIDES = (1, 2, 2, 2)
 
 

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 from mmcroc.models.layouts import resnet_to_hf, vit_to_hf
+from mmcroc.models.layouts.architectures import RESNET_DEPTHS
 
-from .architecture import STAGE_BLOCKS, Architecture, ResNetArchitecture, ViTArchitecture
+from .architecture import Architecture, ResNetArchitecture, ViTArchitecture
 from .model_card import model_card
 from .safetensors_file import save_tensors
 from .source import Source
@@ -14,6 +15,8 @@ from .target import atomic_folder
 #: Side that images are resized to for a ResNet, pixels: as is usual; any other does.
 RESNET_SIZE = 224
 BICUBIC = 3  # of PIL
+#: depth -> blocks of the stages
+STAGE_BLOCKS = {depth: blocks for (blocks, _), depth in RESNET_DEPTHS.items()}
 
 
 def write_huggingface(source: Source, path: Path) -> list[str]:

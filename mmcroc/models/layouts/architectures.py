@@ -21,6 +21,11 @@ RESNET_DEPTHS = {
 }
 
 
+def count_layers(state: Mapping[str, Tensor], pattern: str) -> int:
+    """Layers of a network: how many indices a regular expression captures in its weights' names."""
+    return len({found[1] for key in state if (found := re.match(pattern, key))})
+
+
 def num_heads(dims: int, known: tuple[int, ...] = ()) -> int:
     """Attention heads of a ViT of so many channels.
 
@@ -53,7 +58,7 @@ def vision_transformer_config(state: Mapping[str, Tensor], heads: int | None = N
     packed = state.get('layers.0.ffn.w12.weight')
     arch = dict(
         embed_dims=dims,
-        num_layers=_count(state, r'layers\.(\d+)\.'),
+        num_layers=count_layers(state, r'layers\.(\d+)\.'),
         num_heads=heads or num_heads(dims),
         # Of SwiGLU MMPretrain takes two thirds of what it is told.
         feedforward_channels=len(state['layers.0.ffn.layers.0.0.weight'])
@@ -81,7 +86,7 @@ def resnet_config(state: Mapping[str, Tensor]) -> dict:
     Raises:
         ValueError: Its blocks are those of no such ResNet.
     """
-    blocks = tuple(_count(state, rf'layer{stage}\.(\d+)\.') for stage in range(1, 5))
+    blocks = tuple(count_layers(state, rf'layer{stage}\.(\d+)\.') for stage in range(1, 5))
     is_bottleneck = 'layer1.0.conv3.weight' in state
     if (blocks, is_bottleneck) not in RESNET_DEPTHS:
         raise ValueError(
@@ -124,7 +129,7 @@ def timm_registers_config(state: Mapping[str, Tensor], heads: int | None = None)
             img_size=side,
             patch_size=patch_size,
             embed_dim=dims,
-            depth=_count(state, r'blocks\.(\d+)\.'),
+            depth=count_layers(state, r'blocks\.(\d+)\.'),
             num_heads=heads or num_heads(dims),
             mlp_ratio=_ratio(hidden, dims),
             reg_tokens=state['reg_token'].shape[1],
@@ -155,7 +160,7 @@ def timm_dinov3_config(state: Mapping[str, Tensor], heads: int | None = None) ->
         settings=dict(
             patch_size=projection.shape[-1],
             embed_dim=dims,
-            depth=_count(state, r'blocks\.(\d+)\.'),
+            depth=count_layers(state, r'blocks\.(\d+)\.'),
             num_heads=heads,
             mlp_ratio=_ratio(state['blocks.0.mlp.fc2.weight'].shape[1], dims),
             num_reg_tokens=state['reg_token'].shape[1],
@@ -176,7 +181,3 @@ def _patches(projection, pos_embed, extra_tokens=1):
 def _ratio(hidden, dims):
     """A ratio from which ``int(dims * ratio)`` is surely ``hidden``."""
     return (hidden + 0.25) / dims
-
-
-def _count(state, pattern):
-    return len({found[1] for key in state if (found := re.match(pattern, key))})

@@ -4,12 +4,12 @@ The first holds ResNet, embedding, positions, queries and transformers, in stage
 two; the second, the losses, has no weights.
 """
 
-import re
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from .architectures import RESNET_DEPTHS, count_layers
 from .key_map import KeyMap, UnknownKeysError
 
 LAYOUT = "HSG's released embedding_model"
@@ -139,13 +139,15 @@ def released_hsg_config(state: Mapping[str, Tensor]) -> dict:
 
 
 def _backbone(state):
-    blocks = tuple(_count(state, rf'backbone\.layer{stage}\.(\d+)\.') for stage in range(1, 5))
-    depths = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
-    if blocks not in depths:
+    blocks = tuple(
+        count_layers(state, rf'backbone\.layer{stage}\.(\d+)\.') for stage in range(1, 5)
+    )
+    depth = RESNET_DEPTHS.get((blocks, True))
+    if depth is None:
         raise ValueError(f'{LAYOUT} has stages of {blocks} blocks: not of a ResNet-50, 101 or 152')
     return dict(
         type='mmseg.ResNet',
-        depth=depths[blocks],
+        depth=depth,
         stem_channels=len(state['backbone.conv1.weight']),
         base_channels=len(state['backbone.layer1.0.conv1.weight']),
         strides=(1, 2, 2, 1),
@@ -171,7 +173,7 @@ def _head(state):
     if 'head.levels.0.query.weight' not in state:  # stage 1: segments are the regions
         return dict(type='mmcroc.HSGHead', num_groups=[], grid=(1, 1), kmeans_iterations=1)
     layers = {
-        f'num_{part}_layers': _count(state, rf'head\.levels\.0\.{part}\.(\d+)\.')
+        f'num_{part}_layers': count_layers(state, rf'head\.levels\.0\.{part}\.(\d+)\.')
         for part in ('encoder', 'decoder')
     }
     transformer = dict(
@@ -184,7 +186,3 @@ def _head(state):
     )
     groups = [len(state[f'head.levels.{level}.query.weight']) for level in LEVELS.values()]
     return dict(type='mmcroc.HSGHead', num_groups=groups, transformer=transformer)
-
-
-def _count(state, pattern):
-    return len({found[1] for key in state if (found := re.match(pattern, key))})
