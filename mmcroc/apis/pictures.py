@@ -8,7 +8,7 @@ from mmengine.model import BaseModel
 
 from mmcroc.datasets.transforms.two_views import TwoViews
 from mmcroc.models import HSG, OnlineClustering
-from mmcroc.models.backbones.checkpoint_config import config_of_text
+from mmcroc.models.backbones.checkpoint_config import config_of_text, config_text
 from mmcroc.models.backbones.checkpoint_file import read_checkpoint
 from mmcroc.models.backbones.checkpoint_name import split_checkpoint
 from mmcroc.models.image_segmentation import segment_image
@@ -138,8 +138,7 @@ def _config_in(checkpoint):
     if not path:
         return {}
     content, _ = read_checkpoint(path)
-    text = (content.get('meta') or {}).get('cfg')
-    return config_of_text(text, ('model', 'train_dataloader')) if isinstance(text, str) else {}
+    return config_of_text(config_text(content), ('model', 'train_dataloader'))
 
 
 def _of_type(name: str, cfg) -> Iterator[dict]:

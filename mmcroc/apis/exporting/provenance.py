@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import mmcroc
-from mmcroc.models.backbones.checkpoint_config import config_of_text, model_kind
+from mmcroc.models.backbones.checkpoint_config import config_of_text, config_text, model_kind
 from mmcroc.models.backbones.checkpoint_name import split_checkpoint
 from mmcroc.models.layouts.released_croc import is_released_croc
 
@@ -33,7 +33,7 @@ def provenance(path: str, checkpoint: dict, config: dict) -> dict:
     meta = meta if isinstance(meta, dict) else {}
     if isinstance(meta.get(KEY), dict):
         return {key: value for key, value in meta[KEY].items() if _is_json(value)}
-    text = meta.get('cfg')
+    text = config_text(checkpoint)
     found = dict(
         method=method_of(checkpoint, config),
         # MMEngine counts none where iterations are what is counted.

@@ -5,13 +5,20 @@ import ast
 NEEDED = ('model', 'default_scope', 'data_preprocessor')
 
 
+def config_text(checkpoint: dict) -> str:
+    """The text of the config in a checkpoint, as MMEngine saves it; '' if there is none."""
+    meta = checkpoint.get('meta')
+    text = meta.get('cfg') if isinstance(meta, dict) else None
+    return text if isinstance(text, str) else ''
+
+
 def config_of_text(text: str, parts: tuple[str, ...] = NEEDED) -> dict:
     """The parts of a config's text that make a model, or other ones.
 
     The text is read, not run: a checkpoint should not bring code.
 
     Args:
-        text: As MMEngine saves it in ``meta['cfg']``.
+        text: Of :func:`config_text`.
         parts: The variables wanted; by default ``model``, ``default_scope`` and
             ``data_preprocessor``.
 

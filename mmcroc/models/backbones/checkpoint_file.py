@@ -15,7 +15,7 @@ from mmcroc.models.layouts.released_hsg import (
 )
 from mmcroc.optional import require
 
-from .checkpoint_config import config_of_text
+from .checkpoint_config import config_of_text, config_text
 
 #: First bytes of things that are downloaded in the place of weights.
 IMPOSTORS = {
@@ -59,15 +59,9 @@ def read_checkpoint(path: str) -> tuple[dict, dict]:
             state = convert_released_hsg(checkpoint)
             model = released_hsg_config(state)
             return dict(state_dict=state, meta=dict(layout=LAYOUT)), dict(model=model)
-        return checkpoint, _config_of(checkpoint)
+        return checkpoint, config_of_text(config_text(checkpoint))
     except (ValueError, SyntaxError) as error:
         raise ValueError(f'{path}: {error}') from error
-
-
-def _config_of(checkpoint):
-    meta = checkpoint.get('meta')
-    text = meta.get('cfg') if isinstance(meta, dict) else None
-    return config_of_text(text) if isinstance(text, str) else {}
 
 
 def _read_safetensors(path):
