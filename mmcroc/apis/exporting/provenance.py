@@ -8,11 +8,11 @@ from pathlib import Path
 import mmcroc
 from mmcroc.models.backbones.checkpoint_config import config_of_text, config_text, model_kind
 from mmcroc.models.backbones.checkpoint_name import split_checkpoint
+from mmcroc.models.image_segmentation import PREPROCESSOR
 from mmcroc.models.layouts.released_croc import is_released_croc
 
-#: Of ImageNet, RGB: what checkpoints that do not say otherwise were trained with.
-MEAN = (123.675, 116.28, 103.53)
-STD = (58.395, 57.12, 57.375)
+#: What checkpoints that do not say otherwise were trained with, RGB in [0, 255].
+MEAN, STD = (tuple(PREPROCESSOR[name]) for name in ('mean', 'std'))
 #: Where a checkpoint that mmcroc exported keeps its metadata, in ``meta``.
 KEY = 'mmcroc'
 
