@@ -1,6 +1,5 @@
 import json
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,17 +12,9 @@ CONVERTERS = Path(__file__).parents[2] / 'tools' / 'dataset_converters'
 
 
 @pytest.fixture
-def convert(capsys, monkeypatch):
-    """Run a converter in this process: (exit status or message, what it printed)."""
+def convert(run_tool, monkeypatch):
     monkeypatch.syspath_prepend(CONVERTERS)
-
-    def run(script, *arguments):
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(CONVERTERS / script))['main']([*map(str, arguments)])
-        captured = capsys.readouterr()
-        return stop.value.code, captured.out + captured.err
-
-    return run
+    return lambda script, *arguments: run_tool(CONVERTERS / script, *arguments)
 
 
 def save(path, array, mode=None):

@@ -1,6 +1,5 @@
 """tools/export.py as users call it."""
 
-import runpy
 import sys
 
 import pytest
@@ -17,11 +16,9 @@ def checkpoint(tmp_path_factory):
     return save(tmp_path_factory.mktemp('croc'), vit_config(TINY), 'mmcroc.CrOC').path
 
 
-def refusal(*arguments):
-    """Run the tool in this process; gives what it exits with."""
-    with pytest.raises(SystemExit) as stop:
-        runpy.run_path(str(SCRIPT))['main']([str(argument) for argument in arguments])
-    return str(stop.value.code)
+@pytest.fixture
+def refusal(run_tool):
+    return lambda *arguments: run_tool(SCRIPT, *arguments)[0]
 
 
 def test_the_last_lines_say_where_it_is_and_how_to_load_it(checkpoint, tmp_path):
@@ -35,7 +32,7 @@ def test_the_last_lines_say_where_it_is_and_how_to_load_it(checkpoint, tmp_path)
     assert out.is_file()
 
 
-def test_refusals_are_one_line(checkpoint, tmp_path):
+def test_refusals_are_one_line(checkpoint, tmp_path, refusal):
     out = tmp_path / 'out.pth'
     assert 'no checkpoint at' in refusal('gone.pth', '--format', 'mmseg', '--out', out)
     (tmp_path / 'bad.pth').write_text('no checkpoint')

@@ -1,7 +1,7 @@
 import os
-import runpy
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,22 +10,16 @@ from PIL import Image
 from tests.datasets.images import truncate
 from tests.datasets.oversegmentation.drawn import assert_regions, patches, two_tone
 from tests.paths import ROOT, TOOLS
+from tests.tools.test_segment import files, read
 
 SCRIPT = TOOLS / 'prepare_oversegmentation.py'
 NAMES = ['a.png', 'deep/er/b.jpg', 'deep/c.png']
+MAPS = ['a.png', 'contact_sheet.png', 'deep/c.png', 'deep/er/b.png']
 
 
 @pytest.fixture
-def prepare(capsys):
-    """Run the tool in this process: (exit status or message, what it printed)."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(SCRIPT))['main']([*map(str, arguments), '--num-workers', '1'])
-        captured = capsys.readouterr()
-        return stop.value.code, captured.out + captured.err
-
-    return run
+def prepare(run_tool):
+    return partial(run_tool, SCRIPT, '--num-workers', 1)
 
 
 @pytest.fixture
@@ -35,17 +29,6 @@ def images(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(patches(seed, 40 + seed, 50)).save(path)
     return tmp_path / 'in'
-
-
-def read(path):
-    return np.asarray(Image.open(path))
-
-
-def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file())
-
-
-MAPS = ['a.png', 'contact_sheet.png', 'deep/c.png', 'deep/er/b.png']
 
 
 def test_the_tree_is_mirrored_by_command_line_with_two_workers(images, tmp_path):

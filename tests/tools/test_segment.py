@@ -1,20 +1,20 @@
 """tools/segment.py as users call it."""
 
-import runpy
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from tests.datasets.images import smooth_image, truncate, write_images
+from tests.datasets.images import smooth_image, truncate
 from tests.hsg_models import save_hsg
 from tests.paths import TOOLS
 from tests.tools.test_train import call
 
 SCRIPT = TOOLS / 'segment.py'
-NAMES = ['a.jpg', 'deep/b.png']
+SIDE = ['--longer-side', 64, '--device', 'cpu']
 LEVELS = ['segments', 'level_1', 'level_2']
 
 
@@ -24,23 +24,8 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture
-def images(tmp_path):
-    write_images(tmp_path / 'in', NAMES)
-    return tmp_path / 'in'
-
-
-@pytest.fixture
-def segment(capsys):
-    """Run the tool in this process: (exit status or message, what it printed)."""
-
-    def run(*arguments):
-        command = [*map(str, arguments), '--longer-side', '64', '--device', 'cpu']
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(SCRIPT))['main'](command)
-        captured = capsys.readouterr()
-        return stop.value.code, captured.out + captured.err
-
-    return run
+def segment(run_tool):
+    return partial(run_tool, SCRIPT, *SIDE)
 
 
 def read(path):

@@ -1,23 +1,20 @@
 """tools/visualize.py as users call it."""
 
-import runpy
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.croc_models import save_croc
-from tests.datasets.images import truncate, write_images
+from tests.datasets.images import truncate
 from tests.hsg_models import save_hsg
 from tests.paths import TOOLS
-from tests.tools.test_segment import files
+from tests.tools.test_segment import OUTPUTS, SIDE, files
 from tests.tools.test_train import call
 
 SCRIPT = TOOLS / 'visualize.py'
-NAMES = ['a.jpg', 'deep/b.png']
-OUTPUTS = ['a.png', 'deep/b.png']
-SIDE = ['--longer-side', 64, '--device', 'cpu']
 
 
 @pytest.fixture(scope='module')
@@ -26,22 +23,8 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture
-def images(tmp_path):
-    write_images(tmp_path / 'in', NAMES)
-    return tmp_path / 'in'
-
-
-@pytest.fixture
-def visualize(capsys):
-    """Run the tool in this process: (exit status or message, what it printed)."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(SCRIPT))['main']([str(one) for one in (*arguments, *SIDE)])
-        captured = capsys.readouterr()
-        return stop.value.code, captured.out + captured.err
-
-    return run
+def visualize(run_tool):
+    return partial(run_tool, SCRIPT, *SIDE)
 
 
 def all_of(*kinds):
