@@ -1,7 +1,6 @@
 """Pictures of the hierarchy while it is learned."""
 
 import os
-import random
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from mmcroc.datasets import OversegmentedImages, SyntheticScenes
 from mmcroc.engine.hooks import HierarchyPicturesHook, hierarchy_pictures_hook
 from mmcroc.engine.hooks.hierarchy_pictures_hook import fixed_images
 from mmcroc.engine.launch import prepare_cpu_ranks
+from tests.engine.picture_runs import generator_states, modes, pictures, small_run, train
 from tests.paths import CONFIGS
 
 VIEWS = [
@@ -26,46 +26,22 @@ VIEWS = [
 
 
 def small_config(work_dir, **options):
-    """The demo's config, tiny: 4 iterations of 2 images of 32 pixels.
-
-    The random generators run on from iteration to iteration: what disturbs them shows.
-    """
-    cfg = Config.fromfile(CONFIGS / 'hsg_r18_scenes.py')
-    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    """The demo's config, tiny: 4 iterations of 2 images of 32 pixels."""
+    cfg = small_run('hsg_r18_scenes.py', work_dir)
     cfg.train_dataloader.dataset.pipeline[0].grid = (3, 3)
     cfg.train_dataloader.dataset.pipeline[1].size = 32
-    cfg.default_hooks.pop('exact_resume')
     cfg.merge_from_dict(
         {
-            'work_dir': str(work_dir),
-            'randomness.seed': 3,
-            'log_level': 'WARNING',
-            'experiment_name': f'{work_dir.parent.name}_{work_dir.name}',
             'model.backbone.base_channels': 8,
             'model.neck': dict(in_channels=64, hidden_channels=16, out_channels=16),
             'model.head': dict(transformer=dict(channels=16), grid=(2, 2), kmeans_iterations=2),
-            'train_dataloader': dict(
-                batch_size=2, num_workers=0, persistent_workers=False, pin_memory=False
-            ),
-            'train_dataloader.dataset': dict(num_images=4, image_size=32),
+            'train_dataloader.dataset.image_size': 32,
             'train_cfg.max_iters': 4,
             'default_hooks.hierarchy_pictures': dict(interval=3, num_images=2),
             **options,
         }
     )
     return cfg
-
-
-def train(cfg, *hooks):
-    runner = Runner.from_cfg(cfg)
-    for hook in hooks:
-        runner.register_hook(hook)
-    runner.train()
-    return runner
-
-
-def pictures(work_dir):
-    return sorted(path.name for path in (work_dir / 'pictures').iterdir())
 
 
 @pytest.mark.parametrize('by_epoch', [False, True])
@@ -97,21 +73,11 @@ def test_painting_leaves_generators_and_modes_alone(tmp_path):
     model = runner.model.train()
     model.neck.eval()
 
-    def state():
-        numbers = np.random.get_state()  # noqa: NPY002
-        return (
-            torch.get_rng_state().tolist(),
-            numbers[1].tolist(),
-            numbers[2:],
-            random.getstate(),
-            [module.training for module in model.modules()],
-        )
-
     runner._train_loop = runner.build_train_loop(runner._train_loop)
-    before = state()
+    before = generator_states(), modes(model)
     hook.before_train(runner)
     assert pictures(tmp_path / 'run') == ['hierarchy_000000.png']
-    assert state() == before
+    assert (generator_states(), modes(model)) == before
 
 
 def test_the_same_images_are_shown_throughout_and_in_the_visualiser(tmp_path):

@@ -16,6 +16,7 @@ from PIL import Image
 from mmcroc.engine import TokenPicturesHook
 from mmcroc.engine.hooks import pictures_hook
 from tests.datasets.images import smooth_image, truncate, write_images
+from tests.engine.picture_runs import generator_states, modes, pictures, small_run, train
 from tests.paths import CONFIGS
 from tests.test_configs import SELF_DISTILLING
 
@@ -80,49 +81,25 @@ class Losses(Hook):
 
 
 def small_config(work_dir, **options):
-    """The demo's config, tiny: 2 epochs of 2 iterations of 2 images of 32 pixels.
-
-    The random generators run on from iteration to iteration: what disturbs them shows.
-    """
-    cfg = Config.fromfile(CONFIGS / 'croc_vit-t_scenes.py')
-    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    """The demo's config, tiny: 2 epochs of 2 iterations of 2 images of 32 pixels."""
+    cfg = small_run('croc_vit-t_scenes.py', work_dir)
     cfg.train_dataloader.dataset.pipeline[0].size = 32
-    cfg.default_hooks.pop('exact_resume')
     levels = dict(num_prototypes=32, num_cluster_prototypes=16)
     cfg.merge_from_dict(
         {
-            'work_dir': str(work_dir),
-            'randomness.seed': 3,
-            'log_level': 'WARNING',
-            'experiment_name': f'{work_dir.parent.name}_{work_dir.name}',
             'model.backbone': dict(img_size=32, drop_path_rate=0.5),
             'model.backbone.arch': dict(
                 embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48
             ),
             'model.neck': dict(in_channels=24, hidden_channels=32, bottleneck_channels=8, **levels),
             'model.head': levels,
-            'train_dataloader': dict(
-                batch_size=2, num_workers=0, persistent_workers=False, pin_memory=False
-            ),
-            'train_dataloader.dataset': dict(num_images=4, image_size=40),
+            'train_dataloader.dataset.image_size': 40,
             'train_cfg': dict(max_epochs=2, val_interval=1),
             'default_hooks.token_pictures': dict(interval=1, num_images=2),
             **options,
         }
     )
     return cfg
-
-
-def train(cfg, *hooks):
-    runner = Runner.from_cfg(cfg)
-    for hook in hooks:
-        runner.register_hook(hook)
-    runner.train()
-    return runner
-
-
-def pictures(work_dir):
-    return sorted(path.name for path in (work_dir / 'pictures').iterdir())
 
 
 def at(*iterations):
@@ -162,20 +139,10 @@ def test_painting_leaves_generators_and_modes_alone(tmp_path):
     model = runner.model.train()
     model.neck.eval()
 
-    def state():
-        numbers = np.random.get_state()  # noqa: NPY002
-        return (
-            torch.get_rng_state().tolist(),
-            numbers[1].tolist(),
-            numbers[2:],
-            random.getstate(),
-            [module.training for module in model.modules()],
-        )
-
-    before = state()
+    before = generator_states(), modes(model)
     hook.before_train(runner)
     assert pictures(tmp_path / 'run') == at(0)
-    assert state() == before
+    assert (generator_states(), modes(model)) == before
 
 
 def test_every_backend_of_the_visualiser_gets_the_same_sheet(tmp_path):

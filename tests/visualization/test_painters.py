@@ -1,7 +1,5 @@
 """Pictures of what a model makes of images."""
 
-import random
-
 import numpy as np
 import pytest
 import torch
@@ -22,6 +20,7 @@ from mmcroc.visualization.painters import (
 from mmcroc.visualization.picture_grid import distinct_colours
 from tests.croc_models import HEADS, PATCH, SIZE, build_croc
 from tests.datasets.images import smooth_image
+from tests.engine.picture_runs import generator_states
 
 IMAGE = smooth_image(64, 96)
 VIEWS = TwoViews(size=SIZE, scale=(0.3, 0.9))
@@ -99,17 +98,11 @@ def test_clusters_are_found_as_in_training(model, monkeypatch):
 
 
 def test_painting_leaves_the_generators_alone_and_repeats_itself(model):
-    def states():
-        numbers = np.random.get_state()  # noqa: NPY002
-        return (
-            torch.get_rng_state().tolist(), numbers[1].tolist(), numbers[2:], random.getstate()
-        )  # fmt: skip
-
-    before = states()
+    before = generator_states()
     painter = cluster_painter(model)
     example = draw_views(IMAGE, VIEWS, 0)
     first = painter.labels(example)
-    assert states() == before
+    assert generator_states() == before
     torch.rand(3)
     np.testing.assert_array_equal(painter.labels(example), first)
     others = [cluster_painter(model, seed=seed).labels(example) for seed in range(1, 6)]
