@@ -88,6 +88,7 @@ setup(
         'scipy',
         'numpy',
         'packaging',
+        'tqdm',
     ],
     extras_require={
         'docs': ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5', 'mkdocstrings[python]>=0.26'],
