@@ -48,7 +48,7 @@ COMMANDS = {
     # Installing
     'pip install -e ".[onedl]"': CI,
     'pip install -e ".[onedl,tests]"': CI,
-    'pytest': CI,
+    'pytest -n 2 --dist loadfile': CI,
     'pip install -e ".[oversegmentation]"': Needs(NETWORK),
     'pip install -e ".[openmmlab]"': Needs(NETWORK),
     'pip install "setuptools<82" ninja': Needs(NETWORK),
