@@ -8,6 +8,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 import mmcroc  # noqa: F401  before any config is read: it teaches MMEngine `mmseg::` and `mmcroc::`
+from mmcroc.engine.checkpoint_loading import run_nothing_of_checkpoints
 from mmcroc.engine.launch import prepare_cpu_ranks
 
 
@@ -95,6 +96,7 @@ def main():
     args = parse_args()
     cfg = merge_args(Config.fromfile(args.config), args)
     prepare_cpu_ranks(cfg)
+    run_nothing_of_checkpoints()
     Runner.from_cfg(cfg).test()
 
 

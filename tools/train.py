@@ -10,6 +10,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
 import mmcroc  # noqa: F401  before any config is read: it teaches MMEngine `mmseg::` and `mmcroc::`
+from mmcroc.engine.checkpoint_loading import run_nothing_of_checkpoints
 from mmcroc.engine.launch import prepare_cpu_ranks
 
 
@@ -114,6 +115,7 @@ def main():
     args = parse_args()
     cfg = merge_args(Config.fromfile(args.config), args)
     prepare_cpu_ranks(cfg)
+    run_nothing_of_checkpoints()
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.train()
     if is_main_process():
