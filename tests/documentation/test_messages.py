@@ -10,7 +10,8 @@ from tests.paths import ROOT
 PAGE = (ROOT / 'docs' / 'troubleshooting.md').read_text(encoding='utf-8')
 #: First words of messages that are other packages'.
 OTHERS = (
-    'No module', 'Could not import', 'operator torchvision', 'A module that', 'libGL', 'mmengine does not',
+    'No module', 'Could not import',
+    'operator torchvision', 'A module that', 'libGL', 'mmengine does not',
     'mmsegmentation is not', '… is not in the', 'Duplicate key', '… in child config',
     'default_collate()', 'DataLoader worker', 'CUDA out of', 'Weights only', 'The server socket',
     '``AmpOptim',
