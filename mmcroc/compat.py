@@ -7,6 +7,7 @@ mmcroc is written for the first and works on the second.
 
 import warnings
 from pathlib import Path
+from pickle import UnpicklingError
 
 from .distributions import DISTRIBUTIONS, installed_distributions, is_tested
 
@@ -94,17 +95,27 @@ def teach_mmengine_packages():
     MODULE2PACKAGE.setdefault('mmcroc', 'mmcroc')
 
 
+def history_statistic(owner, name):
+    """What a pickle gets for ``getattr``: statistics of ``HistoryBuffer``, and nothing else."""
+    from mmengine.logging import HistoryBuffer
+
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
+        raise UnpicklingError(f'GLOBAL builtins.getattr was asked for {owner!r}, {name!r}')
+    return getattr(HistoryBuffer, name)
+
+
 def allow_checkpoint_contents():
     """Say what a pickle may contain besides tensors and plain containers.
 
     ``torch.load(weights_only=True)`` refuses everything else, before anything of it runs:
 
     ==============================================  ============================================
-    ``mmengine.logging.HistoryBuffer``              log histories that MMEngine saves. One would
-                                                    drag in functions of its class, reached
-                                                    through ``getattr``, which no loader should
-                                                    allow: they are left out when it is saved,
-                                                    the class has them anyway
+    ``mmengine.logging.HistoryBuffer``              log histories that MMEngine saves. One drags in
+                                                    four functions of its class: they are left out
+                                                    when it is saved, the class has them anyway
+    ``getattr``                                     replaced by what finds these four, for files
+                                                    of programs that do not import mmcroc, and
+                                                    nothing else
     numpy arrays and scalars of ``NUMPY_DTYPES``    in those histories, and in messages
     ``argparse.Namespace``                          settings that DINO, iBOT, MAE and CrOC save
     ==============================================  ============================================
@@ -128,6 +139,7 @@ def allow_checkpoint_contents():
         [
             argparse.Namespace,
             HistoryBuffer,
+            (history_statistic, 'builtins.getattr'),
             np.ndarray,
             np.dtype,
             core.multiarray._reconstruct,

@@ -1,40 +1,44 @@
 """Checkpoints that MMEngine loads (``resume``, ``load_from``, ``init_cfg``), without their code."""
 
-import torch
-from mmengine.dist import get_dist_info
+from pathlib import Path
+
+from mmengine.dist import barrier, get_rank
 from mmengine.runner import CheckpointLoader
 
-from mmcroc.compat import allow_checkpoint_contents
 from mmcroc.models.backbones.checkpoint_file import read_file
+from mmcroc.models.backbones.download import download
 
 
 def run_nothing_of_checkpoints():
-    """Let MMEngine read files and URLs as :func:`mmcroc.apis.load_backbone` does.
+    """Let MMEngine read files and http(s) URLs as :func:`mmcroc.apis.load_backbone` does.
 
     A checkpoint is a pickle, and a pickle may run anything. MMEngine's own readers do as it says
     (OneDL's, where reading it as weights alone fails). This replaces them for this process, so
-    programs call it, not ``import mmcroc``.
+    programs call it, not ``import mmcroc``. Other schemes (``torchvision://``, ``s3://``, ...) stay
+    MMEngine's.
     """
     CheckpointLoader.register_scheme('', load_from_local, force=True)
     CheckpointLoader.register_scheme(('http://', 'https://'), load_from_http, force=True)
 
 
 def load_from_local(filename, map_location=None):
-    """See :func:`mmcroc.models.backbones.checkpoint_file.read_file`."""
-    return read_file(str(filename), map_location)
+    """Read a file; see :func:`mmcroc.models.backbones.checkpoint_file.read_file`.
+
+    Args:
+        filename (str): May begin with ``~``.
+        map_location: Not heeded: who loads tensors copies them to where they belong.
+    """
+    checkpoint = read_file(str(Path(filename).expanduser()))
+    if isinstance(checkpoint.get('meta'), dict):
+        # A config by MMEngine's former name. Its Runner would run this text to compare the numbers
+        # of GPUs.
+        checkpoint['meta'].pop('config', None)
+    return checkpoint
 
 
 def load_from_http(filename, map_location=None):
-    """Download a checkpoint, on the first rank first, and read its weights only."""
-    allow_checkpoint_contents()
-
-    def load():
-        return torch.hub.load_state_dict_from_url(
-            filename, map_location=map_location, weights_only=True
-        )
-
-    rank, world_size = get_dist_info()
-    checkpoint = load() if rank == 0 else None
-    if world_size > 1:
-        torch.distributed.barrier()
-    return load() if checkpoint is None else checkpoint
+    """Download a file, the first rank before the others, and read it."""
+    if get_rank() == 0:
+        download(filename)
+    barrier()
+    return load_from_local(download(filename))

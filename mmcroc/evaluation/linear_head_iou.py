@@ -66,6 +66,10 @@ class LinearHeadIoU(LinearIoU):
         for name, value in numbers.items():
             if value < 1:
                 raise ValueError(f'LinearHeadIoU: {name} must be at least 1, got {value}')
+        if self.ignore_index > torch.iinfo(torch.int16).max:
+            raise ValueError(
+                f'LinearHeadIoU: ignore_index={self.ignore_index} does not fit into 16 bits'
+            )
         if not seeds:
             raise ValueError('LinearHeadIoU: seeds must name at least one seed')
         self.schedule = dict(
@@ -95,7 +99,8 @@ class LinearHeadIoU(LinearIoU):
 
         Raises:
             ValueError: There are fewer images than a batch takes, their tokens would take more
-                than ``max_gib``, differ in size or do not fit into float16, or as :meth:`process`.
+                than ``max_gib``, differ in size or do not fit into float16, the sampler does not
+                give each rank its share, a head diverges, or as :meth:`process`.
         """
         began = time.perf_counter()
         kept, device = self._keep(model)
@@ -104,7 +109,7 @@ class LinearHeadIoU(LinearIoU):
         heads = initial_heads(schedule['seeds'], len(self.classes), kept.tokens.shape[-1], device)
         steps = schedule['num_epochs'] * (self.num_train_images // schedule['batch_size'])
         progress = Progress(f'{self.protocol}, heads', steps)
-        train_linear_heads(
+        losses = train_linear_heads(
             kept,
             heads,
             self.num_train_images,
@@ -112,18 +117,22 @@ class LinearHeadIoU(LinearIoU):
             on_step=progress.step,
             **schedule,
         )
+        if not bool(losses.isfinite().all() and heads.weight.isfinite().all()):
+            raise ValueError(
+                f'{self.protocol}: the heads diverged, losses {losses.tolist()}: lower lr'
+            )
         self.heads = heads
         if get_rank() == 0:
             MMLogger.get_current_instance().info(
                 f'{self.protocol}: tokens of {len(self.draws)} x {self.num_train_images} images '
                 f'in {seconds:.1f} s, {len(schedule["seeds"])} heads in '
-                f'{time.perf_counter() - began - seconds:.1f} s'
+                f'{time.perf_counter() - began - seconds:.1f} s, loss {float(losses.mean()):.4f}'
             )
 
     @torch.no_grad()
     def _keep(self, model):
         """This rank's tokens and labels, and the device that tokens come from."""
-        kept = device = None
+        kept = device = share = None
         for draw, images in enumerate(self.draws):
             purpose = f'{self.protocol}, draw {draw + 1} of {len(self.draws)}'
             number = 0
@@ -131,11 +140,19 @@ class LinearHeadIoU(LinearIoU):
                 tokens, mask = self._tokens(sample, name), self._labels(sample, name)
                 if kept is None:
                     kept, device = self._room(images, tokens, mask), tokens.device
+                    share = kept.tokens.shape[1]
                 self._check_fit(kept, tokens, mask, name)
-                kept.put(draw, number, tokens, mask)
+                if number < share:
+                    kept.put(draw, number, tokens, mask)
                 number += 1
             if not number:
                 raise self._no_training_image()
+            if number != share:
+                raise ValueError(
+                    f'{self.protocol}: rank {get_rank()} got {number} of its {share} training '
+                    'images: train_dataloader needs drop_last=False, and sampler='
+                    'dict(type="DefaultSampler", shuffle=False, round_up=False) or none'
+                )
         self.num_train_images = int(all_reduce_sum(torch.tensor(number)))
         return kept, device
 

@@ -120,6 +120,9 @@ def train_linear_heads(
         ignore_index (int): Pixels of this label do not count.
         on_step (Callable): Called after every step.
 
+    Returns:
+        Tensor: (S,), each head's loss, the mean over the last epoch's batches.
+
     Raises:
         ValueError: There are fewer images than a batch takes.
     """
@@ -133,19 +136,28 @@ def train_linear_heads(
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(milestones), gamma=0.1)
     for epoch in range(num_epochs):
         draw = epoch % len(kept.tokens)
+        losses = []
         orders = torch.stack([epoch_order(seed, epoch, num_images) for seed in seeds])
         for step in range(num_images // batch_size):
             images = orders[:, step * batch_size : (step + 1) * batch_size]
-            _set_gradients(heads, kept, draw, images, ignore_index)
+            losses.append(_set_gradients(heads, kept, draw, images, ignore_index))
             optimizer.step()
             on_step()
         schedule.step()
     for parameter in parameters:
         parameter.requires_grad_(False).grad = None
+    return all_reduce_sum(torch.stack(losses).mean(0))
 
 
 def _set_gradients(heads, kept, draw, images, ignore_index):
-    """Gradients of every head's mean loss on its batch: images (S, B), over all ranks."""
+    """Gradients of every head's mean loss on its batch, over all ranks.
+
+    Args:
+        images (Tensor): (S, B), numbers of each head's images.
+
+    Returns:
+        Tensor: (S,), this rank's part of the losses.
+    """
     device = heads.weight.device
     head, column = torch.nonzero(images % get_world_size() == get_rank(), as_tuple=True)
     place = images[head, column] // get_world_size()
@@ -160,10 +172,11 @@ def _set_gradients(heads, kept, draw, images, ignore_index):
         scores = scores.unflatten(2, kept.grid)
         scores = F.interpolate(scores, size=tuple(labels.shape[1:]), mode='bilinear')
         losses = F.cross_entropy(scores, labels, ignore_index=ignore_index, reduction='none')
-        loss = (losses.flatten(1).sum(1) / counts[head]).sum()
-    gradients = torch.autograd.grad(loss, (heads.weight, heads.bias))
+        losses = losses.flatten(1).sum(1) / counts[head]
+        gradients = torch.autograd.grad(losses.sum(), (heads.weight, heads.bias))
     flat = all_reduce_sum(torch.cat([gradient.flatten() for gradient in gradients]))
     for parameter, part in zip(
         (heads.weight, heads.bias), flat.split([g.numel() for g in gradients]), strict=True
     ):
         parameter.grad = part.view_as(parameter)
+    return torch.zeros(len(images), device=device).index_add_(0, head, losses.detach())

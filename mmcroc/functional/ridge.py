@@ -30,17 +30,6 @@ class RidgeClassifier:
     weight: torch.Tensor
     bias: torch.Tensor
 
-    def scores(self, features):
-        """Scores (..., C) of features (..., D), in float32 (float64 if they are)."""
-        dtype = features.dtype if features.dtype == torch.float64 else torch.float32
-        with torch.autocast(features.device.type, enabled=False):
-            weight, bias = (t.to(features.device, dtype) for t in (self.weight, self.bias))
-            return F.linear(features.to(dtype), weight, bias)
-
-    def predict(self, features):
-        """Classes (...), int64, of features (..., D)."""
-        return self.scores(features).argmax(-1)
-
 
 class RidgeAccumulator:
     """Gathers what the closed-form solution needs, batch by batch.

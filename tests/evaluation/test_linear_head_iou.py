@@ -5,7 +5,8 @@ import torch
 from mmengine.structures import PixelData
 
 from mmcroc.evaluation import LinearHeadIoU
-from tests.evaluation.samples import linear_heads, sample, scenes_runner
+from mmcroc.registry import DATASETS
+from tests.evaluation.samples import PIPELINE, linear_heads, sample, scenes_runner
 
 
 def metric_of(runner):
@@ -40,16 +41,57 @@ def test_draws_of_an_image_differ_and_come_again(tmp_path):
     assert not torch.equal(kept.tokens[0], kept.tokens[1])
 
 
-def test_labels_lie_where_their_tokens_do(tmp_path):
-    class HandsOutLabels(torch.nn.Module):
-        def val_step(self, batch):
-            for data in batch['data_samples']:
-                data.tokens = PixelData(data=data.gt_sem_seg.data.float())
-            return batch['data_samples']
+class HandsOutImages(torch.nn.Module):
+    """Pixels for tokens."""
 
-    runner = scenes_runner(tmp_path, [linear_heads()])
-    kept = metric_of(runner)._keep(HandsOutLabels())[0]
-    assert torch.equal(kept.tokens[..., 0].long(), kept.labels.flatten(2).long())
+    def val_step(self, batch):
+        for image, data in zip(batch['inputs'], batch['data_samples'], strict=True):
+            data.tokens = PixelData(data=image.float())
+        return batch['data_samples']
+
+
+def test_labels_lie_where_the_pixels_do(tmp_path):
+    """Each draw is the whole scene, image and labels, or its mirror image."""
+    metric = metric_of(scenes_runner(tmp_path, [linear_heads()]))
+    kept = metric._keep(HandsOutImages())[0]
+    scenes = DATASETS.build(metric.draws[0].dataloader['dataset'] | dict(pipeline=PIPELINE))
+    mirrored = []
+    for place, scene in enumerate(scenes):
+        image = scene['inputs'].float()
+        mask = scene['data_samples'].gt_sem_seg.data[0]
+        for draw in range(2):
+            pixels = kept.tokens[draw, place].float().T.view(3, 48, 48)
+            mirrored.append(not torch.equal(pixels, image))
+            if mirrored[-1]:
+                pixels = pixels.flip(-1)
+            assert torch.equal(pixels, image)
+            labels = kept.labels[draw, place].long()
+            assert torch.equal(labels.flip(-1) if mirrored[-1] else labels, mask)
+    assert 0 < sum(mirrored) < len(mirrored)
+
+
+@pytest.mark.parametrize('number', [4, 6])
+def test_a_loader_that_does_not_give_every_image_once_is_refused(tmp_path, number):
+    metric = metric_of(scenes_runner(tmp_path, [linear_heads()]))
+
+    class Given:
+        size = 5
+
+        def through(self, model, purpose):
+            for place in range(number):
+                yield place, f'{place}.png', sample(torch.zeros(4, 2, 2), torch.zeros(8, 8).long())
+
+    metric.draws = [Given()]
+    with pytest.raises(
+        ValueError, match=r'rank 0 got \d of its 5 training images.*drop_last=False'
+    ):
+        metric.fit(None)
+
+
+def test_heads_that_diverge_are_refused(tmp_path):
+    runner = scenes_runner(tmp_path, [linear_heads(lr=1e30)])
+    with pytest.raises(ValueError, match=r'the heads diverged.*lower lr'):
+        runner.val()
 
 
 def test_more_memory_than_allowed_is_refused_before_it_is_taken(tmp_path):
@@ -83,7 +125,11 @@ def test_crops_of_different_sizes_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ('settings', 'message'),
-    [(dict(num_draws=0), 'num_draws must be at least 1'), (dict(seeds=[]), 'at least one seed')],
+    [
+        (dict(num_draws=0), 'num_draws must be at least 1'),
+        (dict(seeds=[]), 'at least one seed'),
+        (dict(ignore_index=65535), 'ignore_index=65535 does not fit'),
+    ],
 )
 def test_settings_that_mean_nothing_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):

@@ -42,6 +42,7 @@ def convolution_trained_alone(kept, start, seed):
     for epoch in range(4):
         if epoch == 2:
             optimizer.param_groups[0]['lr'] *= 0.1
+        losses = []
         draw, order = epoch % 2, epoch_order(seed, epoch, NUM_IMAGES)
         for images in order[:9].split(3):
             tokens = kept.tokens[draw, images].float().mT.unflatten(2, GRID)
@@ -50,16 +51,18 @@ def convolution_trained_alone(kept, start, seed):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return head
+            losses.append(float(loss))
+    return head, sum(losses) / 3
 
 
 def test_each_head_is_the_convolution_trained_alone(kept):
     seeds = [0, 7]
     heads = initial_heads(seeds, NUM_CLASSES, DIM)
-    train_linear_heads(kept, heads, NUM_IMAGES, seeds, **SETTINGS)
+    losses = train_linear_heads(kept, heads, NUM_IMAGES, seeds, **SETTINGS)
     for i, seed in enumerate(seeds):
         start = initial_heads([seed], NUM_CLASSES, DIM)
-        want = convolution_trained_alone(kept, start, seed)
+        want, loss = convolution_trained_alone(kept, start, seed)
+        assert float(losses[i]) == pytest.approx(loss, rel=1e-5)
         assert (heads.weight[i] - start.weight[0]).abs().max() > 0.01  # something was learnt
         torch.testing.assert_close(
             heads.weight[i], want.weight.detach()[..., 0, 0], atol=1e-6, rtol=1e-5

@@ -2,7 +2,6 @@
 # drawn (crop, flip) twice in all instead of once per epoch. The tokens of these draws are kept in
 # main memory (half precision), so that the backbone sees 2 crops of an image instead of 25, and one
 # pass serves three seeds: a head each, mean and spread.
-# test_evaluator.num_draws=25 is linear-leopart again, but for half precision.
 _base_ = 'clustering-leopart.py'
 
 train_pipeline = [

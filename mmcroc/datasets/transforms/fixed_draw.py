@@ -25,6 +25,15 @@ class FixedDraw(Compose):
         self.draw, self.seed = draw, seed
 
     def transform(self, results):
-        """See the class."""
+        """See the class.
+
+        Raises:
+            KeyError: There is no ``sample_idx``.
+        """
+        if 'sample_idx' not in results:
+            raise KeyError(
+                'FixedDraw: the data set gives no sample_idx, the place of an image; those derived '
+                'from mmengine.dataset.BaseDataset do'
+            )
         with seeded_generators(self.seed, self.draw, results['sample_idx']):
             return super().transform(results)

@@ -60,34 +60,29 @@ def read_checkpoint(path: str) -> tuple[dict, dict]:
         raise ValueError(f'{path}: {error}') from error
 
 
-def read_file(path: str, map_location='cpu') -> dict:
-    """What a checkpoint holds, as :func:`read_checkpoint` but as it stands.
-
-    Args:
-        path: A local file.
-        map_location: Where tensors go, as ``torch.load``'s.
-    """
+def read_file(path: str) -> dict:
+    """What a local file holds, as :func:`read_checkpoint` but as it stands; tensors on the CPU."""
     if not Path(path).is_file():
         raise FileNotFoundError(f'no checkpoint at {path}')
     read = _read_safetensors if path.endswith('.safetensors') else _read_pickle
-    checkpoint = read(path, map_location)
+    checkpoint = read(path)
     if not isinstance(checkpoint, dict):
         raise ValueError(f'{path} is no checkpoint: it holds a {type(checkpoint).__name__}')
     return checkpoint
 
 
-def _read_safetensors(path, map_location):
+def _read_safetensors(path):
     library = require('safetensors.torch', path, 'safetensors')
     try:
-        return library.load_file(path, device=str(map_location or 'cpu'))
+        return library.load_file(path)
     except Exception as error:  # its own type, and OSError
         raise ValueError(f'{path} {_damage(path, error)}') from error
 
 
-def _read_pickle(path, map_location):
+def _read_pickle(path):
     allow_checkpoint_contents()
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # unpickling and unzipping raise many types
         refused = re.search(r'GLOBAL (\S+)', str(error))
         reason = _damage(path, error)

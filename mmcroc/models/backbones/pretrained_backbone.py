@@ -1,7 +1,5 @@
 """Any backbone, named by one string."""
 
-from pathlib import Path
-
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -13,6 +11,7 @@ from .checkpoint_backbone import backbone_of_checkpoint, load_all
 from .checkpoint_file import read_checkpoint
 from .checkpoint_name import SUFFIXES, split_checkpoint
 from .checkpoint_networks import backbone_weights
+from .download import download
 
 RANDOM = 'deit-small/16'
 
@@ -104,24 +103,12 @@ def _mmpretrain_backbone(name: str, path: str) -> nn.Module:
         ) from error
     if not path and not url:
         raise ValueError(f'mmpretrain has no weights of {name}: give some, {name}@FILE')
-    path = path or _downloaded(url)
+    path = path or download(url)
     backbone = get_model(name).backbone
     load_all(backbone, backbone_weights(read_checkpoint(path)[0]).state, path)
     if hasattr(backbone, 'out_type'):
         backbone.out_type = 'featmap'
     return backbone
-
-
-def _downloaded(url: str) -> str:
-    """The file of a URL, in torch's cache, where MMEngine puts it too."""
-    path = Path(torch.hub.get_dir(), 'checkpoints', Path(url).name)
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, str(path))
-        except OSError as error:
-            raise OSError(f'{url} cannot be downloaded: {error}') from error
-    return str(path)
 
 
 @MODELS.register_module()

@@ -1,6 +1,7 @@
 """Randomness that depends on the image and the number of the draw alone."""
 
 import numpy as np
+import pytest
 import torch
 
 from mmcroc.registry import TRANSFORMS
@@ -34,3 +35,9 @@ def test_the_generators_outside_are_left_as_they_were():
     torch.manual_seed(0)
     drawn(0, 0)
     assert torch.equal(torch.rand(3), want)
+
+
+def test_an_image_without_a_place_is_refused():
+    pipeline = TRANSFORMS.build(dict(type='mmcroc.FixedDraw', transforms=[]))
+    with pytest.raises(KeyError, match='no sample_idx'):
+        pipeline({})

@@ -3,6 +3,9 @@
 import argparse
 import os
 import pickle
+import subprocess
+import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -56,10 +59,17 @@ class Evaluated:
 
 class Looked:
     def __reduce__(self):
-        return getattr, (HistoryBuffer, 'mean')
+        return getattr, (HistoryBuffer, 'update')
 
 
-@pytest.mark.parametrize('content', [Evaluated(), Looked(), torch.nn.Linear(2, 2)])
+class LookedElsewhere:
+    def __reduce__(self):
+        return getattr, (torch.Tensor, 'mean')
+
+
+@pytest.mark.parametrize(
+    'content', [Evaluated(), Looked(), LookedElsewhere(), torch.nn.Linear(2, 2)]
+)
 def test_functions_and_whole_modules_are_refused_by_name(tmp_path, content):
     """``getattr`` too, which MMEngine's own loader allows."""
     path = tmp_path / 'other.pth'
@@ -125,6 +135,21 @@ def test_what_a_checkpoint_may_hold_besides_weights_is_read(tmp_path):
     found, config = read_checkpoint(str(path))
     assert found['args'].patch_size == 16 and found['best'] == 0.5 and config == {}
     assert found['message_hub']['log_scalars']['loss'].current() == 2.0
+
+
+def test_log_histories_of_programs_without_mmcroc_are_read(tmp_path):
+    """MMEngine's own pickles hold functions of their class, found by ``getattr``."""
+    path, without = tmp_path / 'epoch_1.pth', tmp_path / 'without.py'
+    without.write_text(
+        'import sys, torch\n'
+        'from mmengine.logging import HistoryBuffer\n'
+        'content = dict(weight=torch.ones(2), loss=HistoryBuffer([1.0, 3.0], [1, 1]))\n'
+        'torch.save(content, sys.argv[1])\n'
+        'assert "mmcroc" not in sys.modules\n'
+    )
+    subprocess.run([sys.executable, str(without), str(path)], check=True)
+    assert b'getattr' in zipfile.ZipFile(path).read('epoch_1/data.pkl')
+    assert read_checkpoint(str(path))[0]['loss'].mean() == 2
 
 
 def test_a_library_that_is_missing_is_named_with_what_to_install(tmp_path, monkeypatch):
