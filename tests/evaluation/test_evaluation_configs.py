@@ -34,11 +34,11 @@ def mini_config(stem, roots, work_dir):
         length = 'max_iters' if 'max_iters' in cfg.train_cfg else 'max_epochs'
         cfg.train_cfg.update({length: 1}, val_interval=1)
     elif protocol == 'retrieval-hsg':
-        cfg.test_evaluator.update(stride=8)
+        cfg.test_evaluator.update(stride=16)
     elif protocol == 'linear-cached':
-        cfg.test_evaluator.update(batch_size=2, num_epochs=2)
+        cfg.test_evaluator.update(batch_size=2, num_epochs=2, seeds=[0])
     else:
-        cfg.test_evaluator.update(num_restarts=1, seeds=[0, 1])
+        cfg.test_evaluator.update(num_restarts=1, seeds=[0])
     cfg.update(work_dir=str(work_dir), log_level='WARNING', experiment_name=stem)
     return cfg, protocol, data
 
