@@ -5,14 +5,13 @@ import time
 import torch
 from mmengine.logging import MMLogger
 
-from mmcroc.functional.distributed import all_reduce_sum, get_rank, get_world_size
-from mmcroc.functional.matching import confusion_matrix, intersection_over_union, mean_iou
+from mmcroc.functional.distributed import get_rank, get_world_size
 
+from .pixel_iou import PixelIoU
 from .reporting import iou_table
-from .token_metric import TokenMetric
 
 
-class LinearIoU(TokenMetric):
+class LinearIoU(PixelIoU):
     """Base of the metrics that fit linear classifiers of frozen tokens, one or several.
 
     ``fit(model)`` sets :attr:`heads`; :class:`mmcroc.engine.FitProbesHook` calls it with the run's
@@ -30,21 +29,14 @@ class LinearIoU(TokenMetric):
     """
 
     def __init__(self, protocol, absent='zero', **kwargs):
-        super().__init__(protocol, **kwargs)
-        self.absent = absent
+        super().__init__(protocol, absent, **kwargs)
         self.settings = dict(absent=absent)
         self.heads = None
         self.num_train_images = 0
-        self.reset()
 
     def fit(self, model):
         """Fit the classifiers to tokens that ``model.val_step`` hands out. Every rank must call."""
         raise NotImplementedError
-
-    def reset(self):
-        """See :class:`TokenMetric`."""
-        self.counts = []
-        self.kept_examples = []
 
     @torch.no_grad()
     def add(self, number, tokens, mask):
@@ -55,55 +47,20 @@ class LinearIoU(TokenMetric):
                 'default_hooks=dict(fit_probes=dict(type="mmcroc.FitProbesHook"))'
             )
         # On a CPU, argmax over a dimension that is not the last takes 15 times as long.
-        predictions = self.heads.score_maps(tokens, mask.shape).max(1).indices
-        classes, mask = len(self.classes), mask.to(predictions.device)
-        counts = [
-            confusion_matrix(prediction, mask, classes, classes, self.ignore_index)
-            for prediction in predictions
-        ]
-        self.counts.append((number, torch.stack(counts).cpu()))
-        if number < self.NUM_EXAMPLES:
-            label, prediction = (
-                values.clamp(max=255).to('cpu', torch.uint8).numpy()
-                for values in (mask, predictions[0])
-            )
-            example = dict(img_path=self.paths[number], label=label, prediction=prediction)
-            self.kept_examples.append((number, example))
+        self.count(number, self.heads.score_maps(tokens, mask.shape).max(1).indices, mask)
 
     def score(self, size):
         """See :class:`TokenMetric`."""
         began = time.perf_counter()
-        counts = torch.zeros(
-            len(self.heads.weight), len(self.classes), len(self.classes), dtype=torch.long
-        )
-        for number, own in self.counts:
-            if number < size:
-                counts += own
-        counts = all_reduce_sum(counts)
-        self.examples = [example for number, example in self.kept_examples if number < size]
-        iou = torch.stack([100 * intersection_over_union(own, self.absent) for own in counts])
-        miou = torch.stack([mean_iou(own) for own in iou])
-        correct = counts.diagonal(dim1=1, dim2=2).sum(1) / counts.sum((1, 2))
-        metrics = dict(mIoU=float(miou.mean()), aAcc=float(100 * correct.mean()))
-        if len(miou) > 1:
-            metrics['mIoU_std'] = float(miou.std())
-        self.report = dict(
-            protocol=self.protocol,
-            settings=dict(self.settings, num_train_images=self.num_train_images),
-            classes=list(self.classes),
-            metrics=metrics,
-            mIoU_per_seed=miou.tolist(),
-            iou_per_seed=iou.tolist(),
-            num_images=size,
-            seconds=time.perf_counter() - began,
-            ranks=get_world_size(),
-        )
+        self.report = self.count_report(size, len(self.heads.weight))
+        self.report['settings'] = dict(self.settings, num_train_images=self.num_train_images)
+        self.report['seconds'] = time.perf_counter() - began
         if get_rank() == 0:
             MMLogger.get_current_instance().info(
                 f'{self.protocol}: fitted on {self.num_train_images} images, '
                 f'scored on {size}\n{iou_table(self.report)}'
             )
-        return metrics
+        return self.report['metrics']
 
     def _no_training_image(self):
         return ValueError(

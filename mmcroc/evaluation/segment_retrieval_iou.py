@@ -6,8 +6,7 @@ import torch
 from mmengine.logging import MMLogger
 from torch.nn import functional as F
 
-from mmcroc.functional.distributed import all_reduce_sum, get_rank, get_world_size
-from mmcroc.functional.matching import confusion_matrix, intersection_over_union, mean_iou
+from mmcroc.functional.distributed import all_reduce_sum, get_rank
 from mmcroc.functional.precision import at_least_float32
 from mmcroc.functional.retrieval import majority_vote, nearest_labels
 from mmcroc.functional.segments import (
@@ -18,14 +17,14 @@ from mmcroc.functional.segments import (
 )
 from mmcroc.registry import METRICS
 
+from .pixel_iou import PixelIoU
 from .reporting import iou_table
 from .segment_memory import SegmentMemoryBuilder, model_fingerprint, save_memory, share_memory
-from .token_metric import TokenMetric
 from .training_images import TrainingImages
 
 
 @METRICS.register_module()
-class SegmentRetrievalIoU(TokenMetric):
+class SegmentRetrievalIoU(PixelIoU):
     """Mean IoU of segments that take the majority label of their nearest training segments.
 
     Features are upsampled (bilinear) to the input's size, L2-normalised and clustered image by
@@ -79,7 +78,7 @@ class SegmentRetrievalIoU(TokenMetric):
         protocol='retrieval-hsg',
         **kwargs,
     ):
-        super().__init__(protocol, **kwargs)
+        super().__init__(protocol, absent, **kwargs)
         numbers = dict(num_iterations=num_iterations, num_neighbours=num_neighbours, stride=stride)
         numbers |= dict(rows=grid[0], columns=grid[1], max_memory=max_memory or num_neighbours)
         for name, value in numbers.items():
@@ -94,7 +93,6 @@ class SegmentRetrievalIoU(TokenMetric):
         self.grid, self.num_iterations = tuple(grid), num_iterations
         self.num_neighbours, self.stride = num_neighbours, stride
         self.max_memory, self.memory_file, self.seed = max_memory, memory_file, seed
-        self.absent = absent
         self.settings = dict(
             grid=list(grid),
             num_iterations=num_iterations,
@@ -106,12 +104,6 @@ class SegmentRetrievalIoU(TokenMetric):
         self.memory = None
         self.num_train_images = 0
         self.memory_seconds = 0.0
-        self.reset()
-
-    def reset(self):
-        """See :class:`TokenMetric`."""
-        self.counts = []
-        self.kept_examples = []
 
     @torch.no_grad()
     def fit(self, model):
@@ -189,51 +181,23 @@ class SegmentRetrievalIoU(TokenMetric):
         near = nearest_labels(prototypes, memory.prototypes, memory.labels, self.num_neighbours)
         classes = len(self.classes)
         prediction = nearest_resize(majority_vote(near, classes)[segments], *mask.shape)
-        counts = confusion_matrix(
-            prediction, mask.to(prediction.device), classes, classes, self.ignore_index
-        )
-        self.counts.append((number, counts.cpu()))
-        if number < self.NUM_EXAMPLES:
-            label, prediction = (
-                values.clamp(max=255).to('cpu', torch.uint8).numpy()
-                for values in (mask, prediction)
-            )
-            example = dict(img_path=name, label=label, prediction=prediction)
-            self.kept_examples.append((number, example))
+        self.count(number, prediction[None], mask)
 
     def score(self, size):
         """See :class:`TokenMetric`."""
-        counts = torch.zeros(len(self.classes), len(self.classes), dtype=torch.long)
-        for number, own in self.counts:
-            if number < size:
-                counts += own
-        counts = all_reduce_sum(counts)
-        self.examples = [example for number, example in self.kept_examples if number < size]
-        iou = 100 * intersection_over_union(counts, self.absent)
-        metrics = dict(
-            mIoU=float(mean_iou(iou)), aAcc=float(100 * counts.diagonal().sum() / counts.sum())
+        self.report = self.count_report(size)
+        self.report['settings'] = dict(
+            self.settings,
+            num_train_images=self.num_train_images,
+            num_memory_segments=len(self.memory),
         )
-        self.report = dict(
-            protocol=self.protocol,
-            settings=dict(
-                self.settings,
-                num_train_images=self.num_train_images,
-                num_memory_segments=len(self.memory),
-            ),
-            classes=list(self.classes),
-            metrics=metrics,
-            mIoU_per_seed=[metrics['mIoU']],
-            iou_per_seed=[iou.tolist()],
-            num_images=size,
-            memory_seconds=self.memory_seconds,
-            ranks=get_world_size(),
-        )
+        self.report['memory_seconds'] = self.memory_seconds
         if get_rank() == 0:
             MMLogger.get_current_instance().info(
                 f'{self.protocol}: {size} images, memory of {len(self.memory)} segments of '
                 f'{self.num_train_images} images\n{iou_table(self.report)}'
             )
-        return metrics
+        return self.report['metrics']
 
     def _segment(self, tokens, sample, mask_shape):
         """Segments of one image.

@@ -2,16 +2,8 @@
 # drawn (crop, flip) twice in all instead of once per epoch. The tokens of these draws are kept in
 # main memory (half precision), so that the backbone sees 2 crops of an image instead of 25, and one
 # pass serves three seeds: a head each, mean and spread.
-_base_ = 'clustering-leopart.py'
+_base_ = ['clustering-leopart.py', 'leopart-crops.py']
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmcroc.LoadMappedAnnotations'),
-    dict(type='mmcroc.RandomResizedCropWithLabels', size=448, scale=(0.8, 1.0)),
-    dict(type='mmseg.RandomFlip', prob=0.5),
-    dict(type='mmcroc.ResizeLabels', size=100),
-    dict(type='mmseg.PackSegInputs'),
-]
 val_evaluator = dict(
     _delete_=True,
     type='mmcroc.LinearHeadIoU',

@@ -2,14 +2,8 @@
 # crops of scale 0.8-1, flips, tokens (bilinear, after the convolution, which is the same) against
 # masks at 100x100 (nearest), SGD, 25 epochs, a tenth of the learning rate after 20, batch 120 in
 # all. Scored on squashed images at 448x448: mean IoU over all classes, an absent one counting 0.
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='mmcroc.LoadMappedAnnotations'),
-    dict(type='mmcroc.RandomResizedCropWithLabels', size=448, scale=(0.8, 1.0)),
-    dict(type='mmseg.RandomFlip', prob=0.5),
-    dict(type='mmcroc.ResizeLabels', size=100),
-    dict(type='mmseg.PackSegInputs'),
-]
+_base_ = 'leopart-crops.py'
+
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='mmcroc.LoadMappedAnnotations'),
