@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 import mmcroc  # noqa: F401  before any config is read: it teaches MMEngine `mmseg::` and `mmcroc::`
 from mmcroc.engine.checkpoint_loading import run_nothing_of_checkpoints
+from mmcroc.engine.default_hooks import leave_out_unset_hooks
 from mmcroc.engine.launch import prepare_cpu_ranks
 
 
@@ -83,6 +84,7 @@ def merge_args(cfg, args):
         cfg.tta_model.module = cfg.model
         cfg.model = cfg.tta_model
     cfg.merge_from_dict(args.cfg_options)
+    leave_out_unset_hooks(cfg)
     if cfg.test_dataloader.get('num_workers') == 0:
         cfg.test_dataloader.persistent_workers = False
     # Nothing but the test: training and validation data need not be there.

@@ -11,6 +11,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 import mmcroc  # noqa: F401  before any config is read: it teaches MMEngine `mmseg::` and `mmcroc::`
 from mmcroc.engine.checkpoint_loading import run_nothing_of_checkpoints
+from mmcroc.engine.default_hooks import leave_out_unset_hooks
 from mmcroc.engine.launch import prepare_cpu_ranks
 
 
@@ -90,6 +91,7 @@ def merge_args(cfg, args):
         if args.no_persistent_workers:
             loader.persistent_workers = False
     cfg.merge_from_dict(args.cfg_options)
+    leave_out_unset_hooks(cfg)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(name) and cfg[name].get('num_workers') == 0:
             cfg[name].persistent_workers = False

@@ -75,12 +75,14 @@ def test_two_processes_train_on_a_cpu(tmp_path):
         *SHORT,
         *SMALL_PROBE,
         'train_dataloader.dataset.num_images=8',
+        'default_hooks.token_pictures=None',
         PORT='29533',
         PATH=f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}',
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / 'epoch_2.pth').exists()
     assert 'Distributed training: True' in done.stdout
+    assert not (tmp_path / 'pictures').exists(), 'default_hooks.NAME=None turns a hook off'
 
 
 @pytest.fixture
