@@ -158,7 +158,7 @@ def test_a_pipeline_without_regions_and_a_model_without_hierarchy_are_named(tmp_
     class runner:
         model = torch.nn.Linear(1, 1)
 
-    with pytest.raises(TypeError, match=r'Linear has not; remove default_hooks\.hierarchy_pic'):
+    with pytest.raises(TypeError, match=r'Linear has not; set default_hooks\.hierarchy_pic'):
         HierarchyPicturesHook().before_train(runner)
 
 

@@ -252,7 +252,7 @@ def test_a_wrong_folder_head_pipeline_and_model_are_named(tmp_path):
     class other:
         model = torch.nn.Linear(1, 1)
 
-    with pytest.raises(TypeError, match=r'Linear has not; remove default_hooks\.token_pictures'):
+    with pytest.raises(TypeError, match=r'Linear has not; set default_hooks\.token_pictures=None'):
         hook.before_train(other)
 
 

@@ -42,7 +42,7 @@ class HierarchyPicturesHook(PicturesHook):
         if not hasattr(self.model, 'hierarchy'):
             raise TypeError(
                 'HierarchyPicturesHook serves models with hierarchy(), such as mmcroc.HSG, which '
-                f'{type(self.model).__name__} has not; remove default_hooks.hierarchy_pictures.'
+                f'{type(self.model).__name__} has not; set default_hooks.hierarchy_pictures=None.'
             )
 
     def load_images(self, runner):

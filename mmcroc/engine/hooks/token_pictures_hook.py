@@ -59,7 +59,7 @@ class TokenPicturesHook(PicturesHook):
             raise TypeError(
                 'TokenPicturesHook serves models with a teacher.backbone of '
                 'mmcroc.VisionTransformer, such as mmcroc.CrOC, which '
-                f'{type(self.model).__name__} has not; remove default_hooks.token_pictures.'
+                f'{type(self.model).__name__} has not; set default_hooks.token_pictures=None.'
             )
 
     def load_images(self, runner):
