@@ -9,8 +9,9 @@ _base_ = [
     '_base_/schedules/sgd_steps.py',
     '_base_/default_runtime_iters.py',
 ]
-# One cluster: segments are the regions.
-model = dict(head=dict(num_groups=[], grid=(1, 1), kmeans_iterations=1))
+# One cluster: segments are the regions, at most 2 x 48 of an image; places to spare change nothing
+# here, and a fixed number spares the GPU a wait in each step. An image with more stops the run.
+model = dict(head=dict(num_groups=[], grid=(1, 1), kmeans_iterations=1, max_segments=256))
 train_dataloader = dict(sampler=dict(type='mmcroc.EndlessEpochSampler'))
 train_cfg = dict(max_iters=350000)
 param_scheduler = [

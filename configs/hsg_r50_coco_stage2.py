@@ -24,10 +24,13 @@ train_dataloader = dict(
     sampler=dict(type='mmcroc.EndlessEpochSampler'),
     dataset=dict(pipeline=train_pipeline),
 )
+# 256 places for the segments of an image, as released: the balance counts the empty ones and batch
+# norms see them, so the number is part of the loss; an image with more segments stops the run
+# (None: as many as the batch needs).
 model = dict(head=dict(num_neighbours=2, neighbour_graph='view', max_segments=256))
 optim_wrapper = dict(
     optimizer=dict(lr=0.008),
-    # Biases of these have their rate too, not the doubled one.
+    # Times the doubled rate of biases: 20 for those of the transformers.
     paramwise_cfg=dict(
         custom_keys={'head.levels': dict(lr_mult=10.0), 'neck.position': dict(lr_mult=10.0)}
     ),

@@ -166,7 +166,7 @@ def embed_and_segment(
     inputs = model_inputs(model, image, model.stride, longer_side)
     tokens = model.extract_feat(inputs)[0]
     if isinstance(model, HSG):
-        maps = _hierarchy(model, tokens, image, oversegmentation)
+        maps = _hierarchy(model, tokens, inputs.shape[-2:], image, oversegmentation)
     else:
         maps = cluster_tokens(tokens, num_clusters or NUM_CLUSTERS)
     return tokens[0], maps[0]
@@ -200,10 +200,10 @@ def cluster_tokens(tokens: Tensor, num_clusters: int) -> Tensor:
     return labels.unflatten(1, tokens.shape[-2:])[:, None]
 
 
-def _hierarchy(model, embedding, image, oversegmentation):
+def _hierarchy(model, embedding, input_size, image, oversegmentation):
     """(1, 1 + levels, h, w); checks the regions."""
     if oversegmentation is None:
-        return model.hierarchy_of(embedding)
+        return model.hierarchy_of(embedding, input_size)
     source = 'oversegmentation'
     if isinstance(oversegmentation, str | os.PathLike):
         source = f'oversegmentation {oversegmentation}'
@@ -217,9 +217,7 @@ def _hierarchy(model, embedding, image, oversegmentation):
     if regions.min() < -1 or regions.max() >= REGION_IDS:
         raise ValueError(f'{source} has ids {regions.min()} to {regions.max()}: not in -1…2^17-1')
     regions = torch.from_numpy(regions.astype(np.int64))[None].to(embedding.device)
-    maps = model.hierarchy_of(embedding, regions)
-    model.head.segment_limit.wait()
-    return maps
+    return model.hierarchy_of(embedding, input_size, regions)
 
 
 def as_image(image: str | os.PathLike | np.ndarray) -> np.ndarray:

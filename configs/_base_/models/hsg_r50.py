@@ -9,6 +9,7 @@ model = dict(
         dilations=(1, 1, 1, 1),
         multi_grid=(1, 4, 8),
         out_indices=(3,),
+        zero_init_residual=False,  # every batch norm starts at 1; MMSegmentation's default: last 0
         norm_cfg=dict(type='BN', requires_grad=True),
     ),
     neck=dict(

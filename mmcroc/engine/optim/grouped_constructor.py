@@ -15,7 +15,7 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     One more entry of ``paramwise_cfg``: ``every_bias=dict(lr_mult=2.0, decay_mult=0.0)`` holds for
     every parameter named bias, those of norms and attentions too, which ``bias_lr_mult`` leaves
-    out. A learning rate from ``custom_keys`` goes before it.
+    out. Its factors multiply those that other entries, such as ``custom_keys``, give a bias.
     """
 
     def add_params(self, params, module, prefix='', is_dcn_module=None):
@@ -38,6 +38,7 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         biases = {id(p) for name, p in module.named_parameters() if name.endswith('bias')}
         for group in params:
             if any(id(parameter) in biases for parameter in group['params']):
-                group.setdefault('lr', self.base_lr * settings.get('lr_mult', 1.0))
+                group['lr'] = group.get('lr', self.base_lr) * settings.get('lr_mult', 1.0)
                 if self.base_wd is not None:
-                    group['weight_decay'] = self.base_wd * settings.get('decay_mult', 1.0)
+                    decay = group.get('weight_decay', self.base_wd)
+                    group['weight_decay'] = decay * settings.get('decay_mult', 1.0)

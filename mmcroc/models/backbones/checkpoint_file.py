@@ -16,6 +16,7 @@ from mmcroc.models.layouts.released_hsg import (
 from mmcroc.optional import require
 
 from .checkpoint_config import config_of_text, config_text
+from .trained_positions import with_trained_positions
 
 #: First bytes of things that are downloaded in the place of weights.
 IMPOSTORS = {
@@ -36,7 +37,8 @@ def read_checkpoint(path: str) -> tuple[dict, dict]:
     Pickles are read by ``torch.load(weights_only=True)``; what they may contain is listed in
     :func:`mmcroc.compat.allow_checkpoint_contents`.
 
-    HSG's released checkpoints come as those of ``mmcroc.HSG``, with a config.
+    HSG's released checkpoints come as those of ``mmcroc.HSG``, with a config; its own older ones
+    get what they lack (:func:`with_trained_positions`).
 
     Args:
         path: A local file, ``.safetensors`` or a pickle of torch.
@@ -55,7 +57,8 @@ def read_checkpoint(path: str) -> tuple[dict, dict]:
             state = convert_released_hsg(checkpoint)
             model = released_hsg_config(state)
             return dict(state_dict=state, meta=dict(layout=LAYOUT)), dict(model=model)
-        return checkpoint, config_of_text(config_text(checkpoint))
+        text = config_text(checkpoint)
+        return with_trained_positions(checkpoint, text, path), config_of_text(text)
     except (ValueError, SyntaxError) as error:
         raise ValueError(f'{path}: {error}') from error
 

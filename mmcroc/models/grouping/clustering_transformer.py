@@ -1,5 +1,6 @@
 """The transformer that groups a set of nodes into a few clusters (HSG)."""
 
+import copy
 from typing import NamedTuple
 
 import torch
@@ -57,6 +58,11 @@ class _FeedForward(nn.Module):
         return self.linear2(self.dropout(self.linear1(x).relu()))
 
 
+def _copies(layer: nn.Module, number: int) -> nn.ModuleList:
+    """A stack of layers that start with the same values."""
+    return nn.ModuleList(copy.deepcopy(layer) for _ in range(number))
+
+
 class _EncoderLayer(nn.Module):
     """Self-attention and feed-forward, the norm after each sum."""
 
@@ -103,6 +109,10 @@ class ClusteringTransformer(BaseModule):
     in place of layer normalisation. The probability of a group is the softmax over groups of
     ``centroidᵀ · encoded node / √C``. Groups are ordered by their greatest logit.
 
+    Weights start as in the release: all matrices of encoder, decoder and of the MLP that makes the
+    decoder's start Xavier-uniform, each drawn by itself; the layers of a stack are copies in all
+    else (their biases); queries normal(0, 1); the branches after the decoder torch's default.
+
     Args:
         channels: C, of nodes and positions.
         num_groups: K.
@@ -138,8 +148,8 @@ class ClusteringTransformer(BaseModule):
         norm_cfg = norm_cfg or dict(type='BN1d')
         hidden = feedforward_channels or 2 * channels
         layer = channels, num_heads, hidden, dropout, norm_cfg
-        self.encoder = nn.ModuleList(_EncoderLayer(*layer) for _ in range(num_encoder_layers))
-        self.decoder = nn.ModuleList(_DecoderLayer(*layer) for _ in range(num_decoder_layers))
+        self.encoder = _copies(_EncoderLayer(*layer), num_encoder_layers)
+        self.decoder = _copies(_DecoderLayer(*layer), num_decoder_layers)
         self.decoder_norm = build_norm_layer(norm_cfg, channels)[1]
         self.start = nn.Sequential(
             nn.Linear(2 * channels, hidden, bias=False),
@@ -158,9 +168,10 @@ class ClusteringTransformer(BaseModule):
         )
         if is_last:  # unused parameters would stop data-parallel training
             self.feature = None
-        for parameter in [*self.encoder.parameters(), *self.decoder.parameters()]:
-            if parameter.dim() > 1:
-                nn.init.xavier_uniform_(parameter)
+        for part in (self.encoder, self.decoder, self.start):
+            for parameter in part.parameters():
+                if parameter.dim() > 1:
+                    nn.init.xavier_uniform_(parameter)
 
     def forward(self, nodes: Tensor, position: Tensor, mask: Tensor | None = None) -> Grouping:
         """Group the nodes.

@@ -23,7 +23,7 @@ from mmcroc.models.deferred_limit import DeferredLimit
 from mmcroc.models.grouping import Grouping
 from mmcroc.registry import MODELS
 
-from .segment_contrast import SegmentContrast, centroid_contrast, mean_over_ranks
+from .segment_contrast import SegmentContrast, centroid_contrast, divisor
 
 NEIGHBOUR_GRAPHS = ('view', 'image')
 NUM_VIEWS = 2
@@ -35,22 +35,28 @@ class HSGHead(BaseModule):
 
     The weighted terms: appearance 1, ``grouping_weight`` for the contrast over each level's
     groups, ``goodness_weight`` for modularity and balance of each level, ``centroid_weight`` for
-    the contrast among each level's centroids. Every term is a mean over all ranks' pixels (images,
-    centroids), so a step does not depend on how its batch is split over ranks.
+    the contrast among each level's centroids. Pixels and centroids are contrasted with the
+    prototypes and centroids of all ranks. Every term is a mean over pixels (images, centroids):
+    by default, as released, over each rank's own, and gradients are averaged over ranks; a rank
+    whose pixels are mostly ignored then weighs as much as any other.
 
     Args:
         num_groups: Groups of each level, fine to coarse; ``[]`` leaves the appearance term only.
         transformer: :class:`ClusteringTransformer` of every level, without ``num_groups``.
         grid: Rows and columns of the k-means' start. (1, 1): segments are the regions themselves.
         kmeans_iterations: Iterations of the k-means.
-        max_segments: Places for an image's segments (both views'); the step with an image of
-            more stops the run. None: as the batch needs, which takes a host synchronisation.
+        max_segments: Places for an image's segments (both views'); an image of more stops the run,
+            on a GPU by the next checkpoint at the latest. Part of the loss: empty places count in
+            the balance and enter the transformers' batch norms. None: as many as the batch needs,
+            which takes a host synchronisation per step.
         concentration: κ of all contrasts.
         grouping_weight: See above.
         goodness_weight: See above.
         centroid_weight: See above.
         num_neighbours: k of the neighbour graph.
         neighbour_graph: ``'view'``: k neighbours in each view; ``'image'``: k in both together.
+        sync_statistics: Take the means over all ranks' pixels (images, centroids), so that a step
+            does not depend on how its batch is split over ranks.
         init_cfg: As MMEngine's.
     """
 
@@ -60,13 +66,14 @@ class HSGHead(BaseModule):
         transformer: dict | None = None,
         grid: tuple[int, int] = (4, 4),
         kmeans_iterations: int = 15,
-        max_segments: int | None = 256,
+        max_segments: int | None = None,
         concentration: float = 16.0,
         grouping_weight: float = 0.1,
         goodness_weight: float = 1.0,
         centroid_weight: float = 1.0,
         num_neighbours: int = 2,
         neighbour_graph: str = 'view',
+        sync_statistics: bool = False,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
@@ -102,6 +109,7 @@ class HSGHead(BaseModule):
         self.centroid_weight = centroid_weight
         self.num_neighbours = num_neighbours
         self.neighbour_graph = neighbour_graph
+        self.sync_statistics = sync_statistics
         self.segment_limit = DeferredLimit(
             max_segments,
             'HSGHead: an image has {value} segments, but max_segments={limit}: raise '
@@ -109,6 +117,11 @@ class HSGHead(BaseModule):
             'fewer regions (tools/prepare_oversegmentation.py --max-regions).',
             grid=self.grid,
         )
+
+    def _save_to_state_dict(self, *args, **kwargs):
+        """As torch's, of weights that no step with too many segments has gone into unnoticed."""
+        self.segment_limit.wait()
+        super()._save_to_state_dict(*args, **kwargs)
 
     def segment(self, embedding: Tensor, regions: Tensor, num_views: int = NUM_VIEWS) -> Segments:
         """Cluster the pixels of every view and cut the clusters along regions.
@@ -205,7 +218,9 @@ class HSGHead(BaseModule):
     def _loss(self, embedding, oversegmentation, position):
         segments, pixels = self._segment_pixels(embedding, oversegmentation, NUM_VIEWS)
         prototypes = segment_prototypes(pixels, segments)
-        contrast = SegmentContrast(pixels, prototypes, segments, self.concentration)
+        contrast = SegmentContrast(
+            pixels, prototypes, segments, self.concentration, self.sync_statistics
+        )
 
         region = segments.region + REGION_IDS * contrast.image[:, None]
         results = dict(
@@ -213,11 +228,6 @@ class HSGHead(BaseModule):
             appearance_accuracy=contrast.top_accuracy(region),
             num_segments=segments.counts.float().mean(),
         )
-        if self.max_segments is not None:
-            # On a GPU the limit speaks up a step or so late. No checkpoint can be written between:
-            # that takes finite losses.
-            cut = segments.counts.amax() > self.max_segments
-            results['loss_appearance'] = torch.where(cut, torch.inf, results['loss_appearance'])
         if not self.levels:
             return results
 
@@ -228,7 +238,7 @@ class HSGHead(BaseModule):
             segments.view if self.neighbour_graph == 'view' else None,
         )
         exists = segments.mask.any(1)
-        share = exists.to(pixels) / mean_over_ranks(exists.sum())
+        share = exists.to(pixels) / divisor(exists.sum(), self.sync_statistics)
         groupings = self._group_segments(prototypes, segments, pixels, position, NUM_VIEWS)
         for level, (probabilities, centroids, _) in enumerate(groupings, start=1):
             num_groups = probabilities.shape[1]
@@ -241,6 +251,6 @@ class HSGHead(BaseModule):
             ):
                 results[f'loss_{name}_{level}'] = self.goodness_weight * (values * share).sum()
             results[f'loss_centroid_{level}'] = self.centroid_weight * centroid_contrast(
-                centroids, exists, self.concentration
+                centroids, exists, self.concentration, self.sync_statistics
             )
         return results

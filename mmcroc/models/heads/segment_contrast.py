@@ -23,9 +23,10 @@ class SegmentContrast:
         prototypes: (N, M, C), this rank's.
         segments: This rank's.
         concentration: κ.
+        sync_statistics: Whether losses are means over all ranks' pixels, or this rank's.
     """
 
-    def __init__(self, pixels, prototypes, segments, concentration):
+    def __init__(self, pixels, prototypes, segments, concentration, sync_statistics=False):
         images, width = segments.mask.shape
         self.concentration = concentration
         self.pixels = pixels.flatten(0, 1)
@@ -36,7 +37,7 @@ class SegmentContrast:
         self.image = torch.arange(images, device=pixels.device) + get_rank() * images
         own = segments.pixel_segment + width * self.image[:, None]
         self.own = torch.where(segments.pixel_segment < 0, -1, own).flatten()
-        self.count = mean_over_ranks((self.own >= 0).sum())
+        self.count = divisor((self.own >= 0).sum(), sync_statistics)
 
     def __call__(self, labels: Tensor) -> Tensor:
         """SegSort+ loss with labels (N, M) of this rank's segments, unique over images."""
@@ -62,13 +63,16 @@ class SegmentContrast:
         )
 
 
-def centroid_contrast(centroids: Tensor, exists: Tensor, concentration: float) -> Tensor:
+def centroid_contrast(
+    centroids: Tensor, exists: Tensor, concentration: float, sync_statistics: bool = False
+) -> Tensor:
     """SegSort+ loss of all centroids against themselves, each its own label: it parts them.
 
     Args:
         centroids: (N, K, C) of this rank's images.
         exists: (N,), images that have any segment.
         concentration: κ.
+        sync_statistics: Whether the loss is the mean over all ranks' centroids, or this rank's.
 
     Returns:
         Scalar.
@@ -85,13 +89,18 @@ def centroid_contrast(centroids: Tensor, exists: Tensor, concentration: float) -
         everyone,
         all_gather_stack(mask.long()).flatten() > 0,
         concentration,
-        mean_over_ranks(mask.sum()),
+        divisor(mask.sum(), sync_statistics),
     )
 
 
-def mean_over_ranks(count: Tensor) -> Tensor:
-    """DDP averages gradients over ranks: a rank's sum has to be divided by the mean count.
+def divisor(count: Tensor, sync_statistics: bool) -> Tensor:
+    """What makes a mean of a rank's sum: at least 1, where nothing counts a sum of 0 stays 0.
 
-    At least one over all ranks: where nothing counts anywhere, a sum of 0 stays 0.
+    Args:
+        count: Scalar, how many summands this rank has.
+        sync_statistics: For the mean over all ranks' summands: DistributedDataParallel averages
+            gradients over ranks, so that a rank's sum has to be divided by the mean count.
     """
+    if not sync_statistics:
+        return count.clamp_min(1)
     return all_reduce_sum(count).clamp_min(1) / get_world_size()

@@ -18,6 +18,9 @@ LEVELS = dict(fine=0, coarse=1)
 NUM_HEADS = 4
 #: Rows and columns of the position tables.
 NUM_POSITIONS = 50
+#: Of them, how many the released trainings with transformers have touched, and the pixels that
+#: these span: all of these run at 448 px and stride 16.
+TRAINED_POSITIONS, TRAINED_PIXELS = 28, 448
 NETWORK = KeyMap(
     LAYOUT,
     'mmcroc.HSG',
@@ -91,7 +94,8 @@ def convert_released_hsg(checkpoint: Mapping) -> dict[str, Tensor]:
     """The embedding model as the state dict of an ``mmcroc.HSG``.
 
     The features of the coarsest level are left out: nothing follows that would take them. Stage 1
-    has no positions; they are drawn, as ours start with and stage 1 leaves them.
+    has no positions; they are drawn, as ours start with and stage 1 leaves them. How many position
+    entries were trained is not in the file: 28, as in all released trainings with transformers.
 
     Args:
         checkpoint: As released.
@@ -110,11 +114,14 @@ def convert_released_hsg(checkpoint: Mapping) -> dict[str, Tensor]:
     state = {
         names[key]: value for key, value in released.items() if not names[key].startswith(unused)
     }
+    trained = torch.tensor([[TRAINED_POSITIONS, TRAINED_PIXELS]] * 2)
     if not any(key.startswith('pos_embed.') for key in released) and 'conv_out.3.bias' in released:
+        trained.zero_()
         generator = torch.Generator().manual_seed(0)
         shape = NUM_POSITIONS, len(released['conv_out.3.bias']) // 2
         for table in ('row', 'column'):
             state[f'neck.position.{table}.weight'] = torch.rand(shape, generator=generator)
+    state['neck.position.trained'] = trained
     return state
 
 

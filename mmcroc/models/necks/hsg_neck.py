@@ -1,7 +1,6 @@
 """HSG's pixel embedding."""
 
 import torch
-import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -12,9 +11,22 @@ from mmcroc.registry import MODELS
 class LearnedPosition2d(nn.Module):
     """A learned embedding per column and per row, concatenated in this order.
 
+    Training reads an entry per row (column) of the map: entry i belongs to the pixels under row i
+    of the training network. ``trained``, a buffer, remembers how many entries that were and how
+    many pixels they spanned. Any other map of an image, such as one of half the stride, reads the
+    tables where the centres of its own rows lie among those of training,
+
+        (i + ½) · (pixels of its row / pixels of an entry) - ½,
+
+    linearly between two entries and never beyond the trained ones: those are random.
+
     Args:
         channels: Of the result; half from columns, half from rows.
         num_positions: Entries of each table. Larger maps get them interpolated.
+
+    Attributes:
+        trained: (2, 2), int64: of rows, then of columns, the entries that training has read and
+            the pixels that they spanned; 0 before any training.
     """
 
     def __init__(self, channels: int, num_positions: int = 50):
@@ -25,10 +37,26 @@ class LearnedPosition2d(nn.Module):
         self.column = nn.Embedding(num_positions, channels // 2)
         for table in (self.row, self.column):
             nn.init.uniform_(table.weight)
+        self.register_buffer('trained', torch.zeros(2, 2, dtype=torch.long))
 
-    def forward(self, height: int, width: int) -> Tensor:
-        """Positions of a map: (channels, height, width)."""
-        rows, columns = self._fit(self.row.weight, height), self._fit(self.column.weight, width)
+    def forward(
+        self, height: int, width: int, image_size: tuple[int, int] | None = None
+    ) -> Tensor:
+        """Positions of a map.
+
+        Args:
+            height: Rows of the map.
+            width: Columns of the map.
+            image_size: Height and width, in pixels, of the image that the map is of. Default: the
+                map is of training's stride, each row reads its entry.
+
+        Returns:
+            (channels, height, width).
+        """
+        rows, columns = (
+            self._read(axis, table.weight, size, image_size and image_size[axis])
+            for axis, (table, size) in enumerate(((self.row, height), (self.column, width)))
+        )
         return torch.cat(
             [
                 columns.T[:, None].expand(-1, height, -1),
@@ -36,16 +64,41 @@ class LearnedPosition2d(nn.Module):
             ]
         )
 
-    @staticmethod
-    def _fit(table, size):
-        if size <= len(table):
-            return table[:size]
-        return F.interpolate(table.T[None], size, mode='linear', align_corners=True)[0].T
+    def remember(self, map_size: tuple[int, int], image_size: tuple[int, int]):
+        """Note in ``trained`` what a step of training reads; nothing waits for the device.
+
+        Args:
+            map_size: Rows and columns of the map.
+            image_size: Height and width of the training images, in pixels.
+        """
+        for axis, table in enumerate((self.row.weight, self.column.weight)):
+            if table.requires_grad:
+                self.trained[axis, 0].clamp_(min=min(map_size[axis], len(table)))
+                self.trained[axis, 1].clamp_(min=image_size[axis])
+
+    def _read(self, axis: int, table: Tensor, size: int, pixels: int | None) -> Tensor:
+        """Rows of a table (entries, C) for a map's axis: (size, C)."""
+        used = min(size, len(table))
+        scale = torch.full((), used / size, device=table.device)
+        last = torch.full((), used - 1.0, device=table.device)
+        if pixels:
+            entries, spanned = self.trained[axis].to(scale)
+            known = entries > 0
+            scale = torch.where(known, entries * pixels / (spanned.clamp(min=1) * size), scale)
+            last = torch.where(known, entries - 1, last)
+        place = (torch.arange(size, device=table.device) + 0.5) * scale - 0.5
+        place = place.clamp(min=0).minimum(last)
+        below = place.floor()
+        return torch.lerp(
+            table[below.long()], table[place.ceil().long()], (place - below).to(table)[:, None]
+        )
 
 
 @MODELS.register_module()
 class HSGNeck(BaseModule):
     """From a backbone's last map to pixel embeddings: two 1x1 convolutions, and positions.
+
+    The convolutions start as torch's own do, uniform within ±1/√fan_in, as in the release.
 
     Args:
         in_channels: Of the backbone's map.
@@ -73,6 +126,7 @@ class HSGNeck(BaseModule):
             ),
             nn.Conv2d(hidden_channels, out_channels, 1),
         )
+        self.projection[0].conv.reset_parameters()  # ConvModule's start is 2.4 times as large
         self.position = LearnedPosition2d(out_channels, num_positions)
 
     def forward(self, features: tuple[Tensor]) -> Tensor:

@@ -84,7 +84,10 @@ class HSG(BaseSelfSupervisor):
             Losses and what to watch.
         """
         (embedding,) = self.extract_feat(inputs)
-        position = self.neck.position(*embedding.shape[-2:])
+        size = embedding.shape[-2:]
+        position = self.neck.position(*size)
+        if self.training:
+            self.neck.position.remember(size, inputs.shape[-2:])
         return self.head.loss(embedding, oversegmentation, position)
 
     def predict(
@@ -120,17 +123,31 @@ class HSG(BaseSelfSupervisor):
             (B, 1 + levels, h, w), int64, at the embedding's size: each pixel's segment, then its
             group of each level, fine to coarse; numbered within the image, -1 where ignored.
         """
-        return self.hierarchy_of(self.extract_feat(inputs)[0], oversegmentation)
+        embedding = self.extract_feat(inputs)[0]
+        return self.hierarchy_of(embedding, inputs.shape[-2:], oversegmentation)
 
     @torch.no_grad()
-    def hierarchy_of(self, embedding: Tensor, oversegmentation: Tensor | None = None) -> Tensor:
-        """:meth:`hierarchy` of images whose embedding (B, C, h, w) is there already."""
+    def hierarchy_of(
+        self,
+        embedding: Tensor,
+        image_size: tuple[int, int],
+        oversegmentation: Tensor | None = None,
+    ) -> Tensor:
+        """:meth:`hierarchy` of images whose embedding is there already.
+
+        Args:
+            embedding: (B, C, h, w), of any stride; position tables are read where its pixels lie
+                among those of training, see :class:`LearnedPosition2d`.
+            image_size: Height and width of the images, in pixels.
+            oversegmentation: As :meth:`hierarchy`.
+        """
         embedding = at_least_float32(embedding)
         height, width = embedding.shape[-2:]
         if oversegmentation is None:
             oversegmentation = torch.zeros_like(embedding[:, 0], dtype=torch.long)
-        position = self.neck.position(height, width)
+        position = self.neck.position(height, width, image_size)
         segments, levels = self.head.hierarchy(embedding, oversegmentation, position)
+        self.head.segment_limit.wait()
         place = segments.pixel_segment.clamp_min(0)
         groups = [level.probabilities.argmax(1).gather(1, place) for level in levels]
         maps = torch.stack([place, *groups], dim=1)
