@@ -37,7 +37,7 @@ def settings(model, paramwise_cfg):
     return found, len(groups)
 
 
-def test_every_bias_has_its_own_rate_and_decay_unless_its_module_has(model):
+def test_the_factors_of_biases_and_of_their_modules_multiply(model):
     found, groups = settings(
         model,
         dict(
@@ -50,7 +50,7 @@ def test_every_bias_has_its_own_rate_and_decay_unless_its_module_has(model):
     for name in ('conv.weight', 'norm.weight', 'attention.in_proj_weight'):
         assert found[name] == (1.0, 0.5), name
     assert found['levels.weight'] == (10.0, 0.5)
-    assert found['levels.bias'] == (10.0, 0.0)
+    assert found['levels.bias'] == (20.0, 0.0)
     assert groups == 4
 
 

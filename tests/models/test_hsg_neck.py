@@ -1,5 +1,7 @@
 """HSG's neck."""
 
+import math
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -25,11 +27,86 @@ def test_position_tables_start_uniform():
         assert 0 <= table.min() < 0.01 and 0.99 < table.max() <= 1
 
 
-def test_maps_beyond_the_tables_get_them_interpolated_end_to_end():
+def looped(table, size, pixels_of_a_row, pixels_of_an_entry, trained):
+    """Where the centre of each row lies among the entries, read linearly between two of them."""
+    rows = []
+    for i in range(size):
+        place = (i + 0.5) * pixels_of_a_row / pixels_of_an_entry - 0.5
+        place = min(max(place, 0), trained - 1)
+        below = math.floor(place)
+        above = min(below + 1, trained - 1)
+        rows.append(table[below] + (place - below) * (table[above] - table[below]))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize(
+    ('side', 'stride', 'trained'),
+    [
+        (448, 8, 448),
+        (512, 8, 448),
+        (224, 8, 224),
+        (512, 8, 224),
+        (448, 16, 448),
+        (512, 16, 224),
+        (512, 32, 448),
+        (112, 4, 224),
+    ],
+)
+def test_maps_of_other_strides_read_the_entries_that_training_touched(side, stride, trained):
+    position = LearnedPosition2d(6)
+    entries = trained // 16
+    position.remember((entries, entries), (trained, trained))
+    with torch.no_grad():
+        for table in (position.row.weight, position.column.weight):
+            table[entries:] = math.nan
+    size = side // stride
+    found = position(size, size, (side, side))
+    column, row = (
+        looped(table.weight, size, stride, 16, entries) for table in (position.column, position.row)
+    )
+    assert_close(found[:3, 5], column.T)
+    assert_close(found[3:, :, 5], row.T)
+
+
+def test_an_oblong_map_reads_each_axis_for_itself():
+    position = LearnedPosition2d(4)
+    position.remember((6, 9), (96, 144))
+    found = position(4, 30, (32, 240))
+    assert_close(found[2:, :, 0].T, looped(position.row.weight, 4, 8, 16, 6))
+    assert_close(found[:2, 0].T, looped(position.column.weight, 30, 8, 16, 9))
+
+
+def test_the_map_of_training_reads_its_entries_exactly():
+    position = LearnedPosition2d(6)
+    position.remember((28, 28), (448, 448))
+    assert torch.equal(position(28, 28, (448, 448)), position(28, 28))
+    assert torch.equal(position(9, 28, (144, 448)), position(9, 28))
+
+
+def test_positions_that_were_never_trained_are_read_one_by_one():
+    position = LearnedPosition2d(6)
+    assert torch.equal(position(40, 30, (320, 240)), position(40, 30))
+
+
+def test_several_sizes_of_views_count_with_the_largest():
+    position = LearnedPosition2d(6, num_positions=20)
+    for rows, columns in ((14, 7), (7, 14), (10, 10)):
+        position.remember((rows, columns), (16 * rows, 16 * columns))
+    assert position.trained.tolist() == [[14, 224], [14, 224]]
+    position.remember((28, 3), (448, 48))
+    assert position.trained.tolist() == [[20, 448], [14, 224]]
+
+
+def test_frozen_tables_are_not_trained():
+    position = LearnedPosition2d(6).requires_grad_(False)
+    position.remember((28, 28), (448, 448))
+    assert not position.trained.any()
+
+
+def test_maps_beyond_the_tables_read_them_stretched_by_the_centres():
     position = LearnedPosition2d(4, num_positions=5)
-    found = position(9, 5)
-    assert_close(found[2:, ::2, 0].T, position.row.weight)
-    assert_close(found[2:, 1, 0], position.row.weight[:2].mean(0))
+    found = position(10, 5)
+    assert_close(found[2:, :, 0].T, looped(position.row.weight, 10, 1, 2, 5))
     assert torch.equal(found[:2, 0].T, position.column.weight)
 
 

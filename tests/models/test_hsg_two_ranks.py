@@ -1,4 +1,4 @@
-"""HSG on two ranks with half the batch each is HSG on one rank."""
+"""HSG on two ranks, half the batch each: as on one rank, or with each rank's means."""
 
 import pytest
 import torch
@@ -7,7 +7,8 @@ from torch import distributed as dist
 from torch import multiprocessing, nn
 
 from mmcroc.functional.distributed import differentiable_all_gather
-from mmcroc.models import HSG
+from mmcroc.functional.segments import nearest_resize
+from mmcroc.models import HSG, HSGHead
 from mmcroc.registry import MODELS
 
 CHANNELS, SIDE = 8, 12
@@ -32,7 +33,7 @@ class TwoConvolutions(BaseModule):
         return (self.layers(images),)
 
 
-def build(name):
+def build(name, sync_statistics=True):
     torch.manual_seed(0)
     in_eval = name == 'batch norms in eval'
     norm_cfg = dict(type='BN1d' if in_eval else 'LN')
@@ -44,7 +45,7 @@ def build(name):
             type='mmcroc.HSGNeck', in_channels=6, out_channels=CHANNELS,
             norm_cfg=dict(type='BN') if in_eval else dict(type='GN', num_groups=2),
         ),
-        head=dict(head, **SETTINGS[name]),
+        head=dict(head, sync_statistics=sync_statistics, **SETTINGS[name]),
         data_preprocessor=BaseDataPreprocessor(),
     ).double()  # fmt: skip
     return model.eval() if in_eval else model
@@ -82,6 +83,14 @@ def train(name, rank=0, ranks=1):
     return history, model.state_dict()
 
 
+def first_losses(name, sync_statistics, rank):
+    """Losses of this rank in the first step."""
+    share = slice(4 * rank, 4 * rank + 4)
+    images, regions = (x[share] for x in batch(0))
+    losses = build(name, sync_statistics)(images, mode='loss', oversegmentation=regions)
+    return {key: value.detach() for key, value in losses.items() if key.startswith('loss')}
+
+
 def weighted(gathered):
     """Something whose gradient differs in every entry."""
     weights = torch.arange(1.0, gathered.numel() + 1, dtype=torch.float64).view(gathered.shape)
@@ -100,7 +109,8 @@ def rank_main(rank, folder):
     torch.set_num_threads(1)
     dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
     outcome = {name: train(name, rank, 2) for name in SETTINGS}
-    torch.save((outcome, gather_gradient(rank)), f'{folder}/{rank}.pt')
+    means = {name: [first_losses(name, sync, rank) for sync in (True, False)] for name in SETTINGS}
+    torch.save((outcome, gather_gradient(rank), means), f'{folder}/{rank}.pt')
     dist.destroy_process_group()
 
 
@@ -143,10 +153,27 @@ def test_shares_are_ragged_and_one_rank_alone_would_get_other_losses(outcomes):
     assert abs(sum(parts) - sum(together)) > 1e-2
 
 
+@pytest.mark.parametrize('name', SETTINGS)
+def test_by_default_means_are_each_ranks_own(outcomes, name):
+    """Sums over this rank's pixels (images) by their own number, not by the mean over ranks."""
+    assert HSGHead().sync_statistics is False
+    regions = nearest_resize(batch(0)[1], SIDE // 2, SIDE // 2)
+    pixels = [(half >= 0).sum() for half in regions.split(4)]
+    images = [(half.unflatten(0, (2, 2)) >= 0).flatten(1).any(1).sum() for half in regions.split(4)]
+    assert pixels[0] != pixels[1] and images[0] != images[1]
+    for rank, (*_, means) in enumerate(outcomes):
+        over_ranks, own = means[name]
+        for key, value in own.items():
+            counts = pixels if key.startswith(('loss_appearance', 'loss_grouping')) else images
+            want = over_ranks[key] * (sum(counts) / 2) / counts[rank]
+            torch.testing.assert_close(value, want, rtol=1e-9, atol=1e-11, msg=key)
+            assert abs(value - over_ranks[key]) > 1e-6, key
+
+
 def test_the_gathers_gradient_is_the_sum_over_all_ranks(outcomes):
     parts = [(torch.arange(6.0).view(2, 3).double() - 4 * r).requires_grad_() for r in (0, 1)]
     whole = torch.cat(parts)
     (3 * weighted(whole)).backward()
-    for part, (_, (gathered, gradient)) in zip(parts, outcomes, strict=True):
+    for part, (_, (gathered, gradient), _) in zip(parts, outcomes, strict=True):
         assert torch.equal(gathered, whole.detach())
         torch.testing.assert_close(gradient, part.grad)

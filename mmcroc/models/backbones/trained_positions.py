@@ -35,9 +35,9 @@ def with_trained_positions(checkpoint: dict, text: str, path: str) -> dict:
         trained = torch.zeros(2, 2, dtype=torch.long)
         print_log(
             f'{path} does not say which position entries were trained ({TRAINED}), and no config '
-            "in it tells: each pixel of a map reads its own entry, at a stride other than training's"
-            ' another one than it was trained with, and groups of segments may be wrong. One '
-            'iteration of training that starts from it notes them.',
+            'in it tells: each pixel of a map reads its own entry. At another stride than '
+            "training's that is not the entry it was trained with: groups of segments may be "
+            'wrong. One iteration of training that starts from the file notes them.',
             logger='current',
             level=logging.WARNING,
         )

@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn

@@ -39,9 +39,7 @@ class LearnedPosition2d(nn.Module):
             nn.init.uniform_(table.weight)
         self.register_buffer('trained', torch.zeros(2, 2, dtype=torch.long))
 
-    def forward(
-        self, height: int, width: int, image_size: tuple[int, int] | None = None
-    ) -> Tensor:
+    def forward(self, height: int, width: int, image_size: tuple[int, int] | None = None) -> Tensor:
         """Positions of a map.
 
         Args:
