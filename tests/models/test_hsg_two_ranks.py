@@ -91,6 +91,17 @@ def first_losses(name, sync_statistics, rank):
     return {key: value.detach() for key, value in losses.items() if key.startswith('loss')}
 
 
+def error_of_too_many_segments(rank):
+    """What a rank says when the other has an image with more segments than places."""
+    images, regions = batch(2)
+    model = build('all losses')
+    model.head.segment_limit.limit = model.head.max_segments = 10
+    try:
+        model(images[:4], mode='loss', oversegmentation=regions[:4] * rank)
+    except ValueError as error:
+        return str(error)
+
+
 def weighted(gathered):
     """Something whose gradient differs in every entry."""
     weights = torch.arange(1.0, gathered.numel() + 1, dtype=torch.float64).view(gathered.shape)
@@ -110,7 +121,8 @@ def rank_main(rank, folder):
     dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
     outcome = {name: train(name, rank, 2) for name in SETTINGS}
     means = {name: [first_losses(name, sync, rank) for sync in (True, False)] for name in SETTINGS}
-    torch.save((outcome, gather_gradient(rank), means), f'{folder}/{rank}.pt')
+    errors = error_of_too_many_segments(rank)
+    torch.save((outcome, gather_gradient(rank), means, errors), f'{folder}/{rank}.pt')
     dist.destroy_process_group()
 
 
@@ -161,7 +173,7 @@ def test_by_default_means_are_each_ranks_own(outcomes, name):
     pixels = [(half >= 0).sum() for half in regions.split(4)]
     images = [(half.unflatten(0, (2, 2)) >= 0).flatten(1).any(1).sum() for half in regions.split(4)]
     assert pixels[0] != pixels[1] and images[0] != images[1]
-    for rank, (*_, means) in enumerate(outcomes):
+    for rank, (_, _, means, _) in enumerate(outcomes):
         over_ranks, own = means[name]
         for key, value in own.items():
             counts = pixels if key.startswith(('loss_appearance', 'loss_grouping')) else images
@@ -170,10 +182,15 @@ def test_by_default_means_are_each_ranks_own(outcomes, name):
             assert abs(value - over_ranks[key]) > 1e-6, key
 
 
+def test_all_ranks_stop_when_an_image_of_one_has_too_many_segments(outcomes):
+    first, second = (outcome[3] for outcome in outcomes)
+    assert first == second and 'segments, but max_segments=10' in first
+
+
 def test_the_gathers_gradient_is_the_sum_over_all_ranks(outcomes):
     parts = [(torch.arange(6.0).view(2, 3).double() - 4 * r).requires_grad_() for r in (0, 1)]
     whole = torch.cat(parts)
     (3 * weighted(whole)).backward()
-    for part, (_, (gathered, gradient), _) in zip(parts, outcomes, strict=True):
+    for part, (_, (gathered, gradient), *_) in zip(parts, outcomes, strict=True):
         assert torch.equal(gathered, whole.detach())
         torch.testing.assert_close(gradient, part.grad)

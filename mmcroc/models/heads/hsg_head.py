@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmcroc.functional.distributed import all_reduce_max
 from mmcroc.functional.hierarchy import coarser_assignment, group_means
 from mmcroc.functional.modularity import balance_loss, modularity_loss, neighbour_graph
 from mmcroc.functional.precision import at_least_float32, full_float32
@@ -137,9 +138,7 @@ class HSGHead(BaseModule):
         clusters = cluster_pixels(
             embedding.detach(), regions >= 0, self.grid, self.kmeans_iterations
         )
-        segments = cut_along_regions(clusters, regions, num_views, self.max_segments)
-        self.segment_limit.check(segments.counts.amax())
-        return segments
+        return cut_along_regions(clusters, regions, num_views, self.max_segments)
 
     def group(self, nodes: Tensor, position: Tensor, mask: Tensor) -> list[Grouping]:
         """Groups of the nodes at every level.
@@ -179,6 +178,8 @@ class HSGHead(BaseModule):
         """
         with full_float32(embedding.device):
             segments, pixels = self._segment_pixels(embedding, regions, num_views)
+            self.segment_limit.check(segments.counts.amax())
+            self.segment_limit.wait()
             nodes = segment_prototypes(pixels, segments)
             return segments, self._group_segments(nodes, segments, pixels, position, num_views)
 
@@ -216,6 +217,8 @@ class HSGHead(BaseModule):
 
     def _loss(self, embedding, oversegmentation, position):
         segments, pixels = self._segment_pixels(embedding, oversegmentation, NUM_VIEWS)
+        # Of all ranks, so that all of them stop.
+        self.segment_limit.check(all_reduce_max(segments.counts.amax()))
         prototypes = segment_prototypes(pixels, segments)
         contrast = SegmentContrast(
             pixels, prototypes, segments, self.concentration, self.sync_statistics

@@ -147,7 +147,6 @@ class HSG(BaseSelfSupervisor):
             oversegmentation = torch.zeros_like(embedding[:, 0], dtype=torch.long)
         position = self.neck.position(height, width, image_size)
         segments, levels = self.head.hierarchy(embedding, oversegmentation, position)
-        self.head.segment_limit.wait()
         place = segments.pixel_segment.clamp_min(0)
         groups = [level.probabilities.argmax(1).gather(1, place) for level in levels]
         maps = torch.stack([place, *groups], dim=1)
