@@ -58,7 +58,9 @@ def test_the_bare_backbone_is_had_by_a_suffix(tmp_path):
     model, path = save_hsg(tmp_path)
     backbone = MODELS.build(dict(type='mmcroc.PretrainedBackbone', model=f'{path}:backbone'))
     assert (backbone.out_channels, backbone.stride) == (128, 8)
-    torch.testing.assert_close(backbone(IMAGES)[0][..., ::2, ::2], model.backbone(IMAGES)[-1])
+    torch.testing.assert_close(
+        backbone(IMAGES)[0][..., ::2, ::2], model.backbone(IMAGES)[-1], rtol=1e-5, atol=1e-4
+    )
 
 
 def test_weights_that_do_not_fit_and_files_that_are_no_checkpoints_are_refused(tmp_path):

@@ -1,15 +1,13 @@
 """The position entries that training touched travel in HSG's checkpoints, and inference keeps to
 them."""
 
-import logging
-
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 
 from mmcroc.apis import init_model, load_backbone, segment_image
+from mmcroc.models.backbones import trained_positions
 from mmcroc.models.backbones.checkpoint_file import read_checkpoint
 from mmcroc.registry import MODELS
 from tests.datasets.images import smooth_image
@@ -46,10 +44,10 @@ def with_views(size=64):
 def test_training_notes_the_entries_and_inference_does_not(tmp_path):
     model, _ = save_hsg(tmp_path)
     assert model.neck.position.trained.tolist() == TRAINED
-    inputs = torch.randn(1, 3, 160, 160)
+    inputs = torch.randn(4, 3, 160, 160)
     model.hierarchy(inputs)
     model.train().hierarchy(inputs)
-    model.eval().loss(inputs.repeat(2, 1, 1, 1), None, torch.zeros(2, 160, 160).long())
+    model.eval().loss(inputs, None, torch.zeros(4, 160, 160).long())
     assert model.neck.position.trained.tolist() == TRAINED
 
 
@@ -77,13 +75,13 @@ def test_trained_entries_do_change_the_groups(tmp_path):
 
 
 def test_a_model_at_stride_8_sees_the_positions_of_stride_16(tmp_path):
-    """On views of training's size each entry lies between two pixels of the finer map."""
+    """A quarter of an entry to either side of its centre are the centres of two finer pixels."""
     model, path = save_hsg(tmp_path)
     finer = init_model(None, str(path)).neck.position(8, 8, (64, 64))
-    pairs = (finer[:, ::2, ::2] + finer[:, 1::2, 1::2]) / 2
-    inside = slice(1, -1)
-    want = model.neck.position(4, 4)
-    torch.testing.assert_close(pairs[:, inside, inside], want[:, inside, inside])
+    table = model.neck.position.column.weight.T
+    torch.testing.assert_close(finer[:8, 0, 2::2], 0.25 * table[:, :3] + 0.75 * table[:, 1:4])
+    torch.testing.assert_close(finer[:8, 0, 1:-1:2], 0.75 * table[:, :3] + 0.25 * table[:, 1:4])
+    torch.testing.assert_close(finer[:8, 0, [0, -1]], table[:, [0, 3]])
 
 
 def test_an_older_checkpoint_gets_them_from_its_config(tmp_path):
@@ -97,15 +95,15 @@ def test_an_older_checkpoint_gets_them_from_its_config(tmp_path):
 
 @pytest.mark.parametrize('cfg', [None, dict(hsg_config(), train_dataloader=None)])
 def test_an_older_checkpoint_whose_config_does_not_tell_gets_none_and_says_so(
-    tmp_path, caplog, monkeypatch, cfg
+    tmp_path, monkeypatch, cfg
 ):
     _, path = save_hsg(tmp_path)
     rewrite(path, drop=[KEY], cfg=cfg)
-    monkeypatch.setattr(MMLogger.get_current_instance(), 'propagate', True)
-    with caplog.at_level(logging.WARNING):
-        state = read_checkpoint(str(path))[0]['state_dict']
+    told = []
+    monkeypatch.setattr(trained_positions, 'print_log', lambda text, **kwargs: told.append(text))
+    state = read_checkpoint(str(path))[0]['state_dict']
     assert not state[KEY].any()
-    assert 'does not say which position entries were trained' in caplog.text
+    assert len(told) == 1 and 'does not say which position entries were trained' in told[0]
     assert load_backbone(str(path)).neck.position.trained.sum() == 0
     maps_of(path)
 
