@@ -217,8 +217,8 @@ class HSGHead(BaseModule):
 
     def _loss(self, embedding, oversegmentation, position):
         segments, pixels = self._segment_pixels(embedding, oversegmentation, NUM_VIEWS)
-        # Of all ranks, so that all of them stop.
-        self.segment_limit.check(all_reduce_max(segments.counts.amax()))
+        if self.max_segments is not None:  # of any rank: all of them stop
+            self.segment_limit.check(all_reduce_max(segments.counts.amax()))
         prototypes = segment_prototypes(pixels, segments)
         contrast = SegmentContrast(
             pixels, prototypes, segments, self.concentration, self.sync_statistics

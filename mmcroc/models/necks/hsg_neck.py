@@ -22,7 +22,7 @@ class LearnedPosition2d(nn.Module):
 
     Args:
         channels: Of the result; half from columns, half from rows.
-        num_positions: Entries of each table. Larger maps get them interpolated.
+        num_positions: Entries of each table. Larger maps of training stretch them.
 
     Attributes:
         trained: (2, 2), int64: of rows, then of columns, the entries that training has read and
@@ -76,6 +76,8 @@ class LearnedPosition2d(nn.Module):
 
     def _read(self, axis: int, table: Tensor, size: int, pixels: int | None) -> Tensor:
         """Rows of a table (entries, C) for a map's axis: (size, C)."""
+        if not pixels and size <= len(table):
+            return table[:size]
         used = min(size, len(table))
         scale = torch.full((), used / size, device=table.device)
         last = torch.full((), used - 1.0, device=table.device)
