@@ -51,10 +51,9 @@ class LearnedPosition2d(nn.Module):
         Returns:
             (channels, height, width).
         """
-        rows, columns = (
-            self._read(axis, table.weight, size, image_size and image_size[axis])
-            for axis, (table, size) in enumerate(((self.row, height), (self.column, width)))
-        )
+        image_height, image_width = image_size or (None, None)
+        rows = self._read(0, self.row.weight, height, image_height)
+        columns = self._read(1, self.column.weight, width, image_width)
         return torch.cat(
             [
                 columns.T[:, None].expand(-1, height, -1),
