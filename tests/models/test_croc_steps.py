@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.runner import Runner
 
@@ -176,6 +177,21 @@ def test_an_optimiser_of_a_part_of_the_student_is_refused():
     a_loss(model).backward()
     with pytest.raises(ValueError, match=r'CrOC: a SGD holds \d+ of its \d+ trainable parameters'):
         optimizer.step()
+
+
+def test_a_training_whose_iterations_nobody_counts_is_refused_at_its_second_step():
+    hub = MessageHub.get_instance('uncounted')
+    hub.update_info_dict(dict(loop_stage='train', iter=3, max_iters=10, epoch=1, max_epochs=5))
+    model = build_croc()
+    optimizer = torch.optim.SGD(model.learning_parameters(), lr=0.1)
+    try:
+        a_loss(model).backward()
+        optimizer.step()
+        a_loss(model).backward()
+        with pytest.raises(RuntimeError, match='a second optimiser step in iteration 3'):
+            optimizer.step()
+    finally:
+        hub.pop_info('loop_stage')
 
 
 def test_an_optimiser_of_something_else_is_left_alone():

@@ -178,13 +178,14 @@ class CrOC(BaseSelfSupervisor):
             raise RuntimeError(
                 "CrOC: the teacher's momentum needs to know how far training has come; train by "
                 "MMEngine's Runner with default_hooks.runtime_info=dict(type='RuntimeInfoHook') "
-                "or 'mmcroc.DeferredRuntimeInfoHook'"
+                "or 'mmcroc.DeferredRuntimeInfoHook', and build a Runner only when those before "
+                'it have trained'
             )
         if progress.iteration == self._last_step:
             raise RuntimeError(
                 f'CrOC: a second optimiser step in iteration {progress.iteration}: either nothing '
                 'tells the iterations (default_hooks.runtime_info), or another Runner was built '
-                'since this one; build each before its training'
+                'before this one had trained'
             )
         epochs = max(self.freeze_last_layer_epochs, int(self.head.temperature_changes))
         if progress.max_epochs <= epochs:
