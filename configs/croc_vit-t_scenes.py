@@ -29,6 +29,7 @@ model = dict(
         warmup_epochs=12,
     ),
     target_generator=dict(num_start_clusters=8, max_clusters=8),
+    teacher_momentum=0.98,
 )
 
 blur = dict(type='mmcroc.GaussianBlur', radius_range=(0.1, 0.6))  # for 64 px, not 224
@@ -70,8 +71,4 @@ param_scheduler = [
         by_epoch=True,
         convert_to_iter_based=True,
     ),
-]
-custom_hooks = [
-    dict(type='mmcroc.SetEpochHook'),
-    dict(type='mmcroc.MomentumTeacherHook', momentum=0.98, end_momentum=1.0),
 ]

@@ -110,6 +110,9 @@ def recorded_config(path, work_dir, **overrides):
             num_start_clusters=rec.start_clusters,
             max_clusters=rec.max_clusters,
         ),
+        teacher_momentum=rec.momentum[0],
+        end_teacher_momentum=rec.momentum[1],
+        freeze_last_layer_epochs=rec.freeze_last_layer_epochs,
     )
     schedule = dict(end=rec.epochs, by_epoch=True, convert_to_iter_based=True)
     cfg = dict(
@@ -132,8 +135,6 @@ def recorded_config(path, work_dir, **overrides):
             ),
             paramwise_cfg=dict(flat_decay_mult=0.0, norm_decay_mult=0.0, bias_decay_mult=0.0),
             max_tensor_norm=rec.clip_grad_per_tensor,
-            frozen_keys=['prototypes'],
-            frozen_epochs=rec.freeze_last_layer_epochs,
         ),
         param_scheduler=[
             dict(
@@ -151,14 +152,6 @@ def recorded_config(path, work_dir, **overrides):
             logger=dict(type='LoggerHook', interval=1),
             checkpoint=None,
         ),
-        custom_hooks=[
-            dict(type='mmcroc.SetEpochHook'),
-            dict(
-                type='mmcroc.MomentumTeacherHook',
-                momentum=rec.momentum[0],
-                end_momentum=rec.momentum[1],
-            ),
-        ],
         randomness=dict(seed=0),
         log_level='WARNING',
         experiment_name=f'recorded_{abs(hash(str(work_dir)))}',

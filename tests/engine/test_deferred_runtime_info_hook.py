@@ -8,6 +8,9 @@ from mmcroc.engine.hooks.deferred_runtime_info_hook import (
     DeferredRuntimeInfoHook,
     NonFiniteLossError,
 )
+from mmcroc.functional.token_spread import effective_rank, mean_cosine
+from mmcroc.models import CrOC
+from mmcroc.models.selfsup.optimizer_steps import training_progress
 from tests.released_training import recorded_config, recorded_runner
 
 
@@ -39,6 +42,24 @@ def test_every_value_reaches_the_log_even_if_it_waits(fixtures_dir, tmp_path, mo
     got, counts = runner.message_hub.get_scalar('train/loss_image').data
     assert got == pytest.approx(want) and counts.tolist() == [1] * 8
     assert sum(flushes) == 8 and max(flushes) == 2
+
+
+def test_the_spread_of_the_teachers_tokens_is_computed_and_logged_when_the_logger_prints(
+    fixtures_dir, tmp_path, monkeypatch
+):
+    asked, diagnostics = [], CrOC.diagnostics
+
+    def counting(self):
+        asked.append(training_progress().iteration + 1)
+        return diagnostics(self)
+
+    monkeypatch.setattr(CrOC, 'diagnostics', counting)
+    runner = run(fixtures_dir / 'croc_training.npz', tmp_path, interval=4)
+    assert asked == [4, 8]
+    tokens = runner.model._teacher_tokens.flatten(0, -2)
+    for name, function in (('effective_rank', effective_rank), ('mean_cosine', mean_cosine)):
+        values, _ = runner.message_hub.get_scalar(f'train/teacher_{name}').data
+        assert len(values) == 2 and values[-1] == pytest.approx(function(tokens).item())
 
 
 class Break(Hook):

@@ -1,4 +1,4 @@
-"""The optimiser wrapper's three habits, each against a plain step."""
+"""The optimiser wrapper's two habits, each against a plain step."""
 
 import pytest
 import torch
@@ -21,9 +21,7 @@ def loss_of(model, scale=1.0):
 
 def wrap(model, **kwargs):
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
-    wrapper = SelfDistillOptimWrapper(optimizer, **kwargs)
-    wrapper.initialize_count_status(model, 0, 100)
-    return wrapper
+    return SelfDistillOptimWrapper(optimizer, **kwargs)
 
 
 def test_each_tensor_is_clipped_by_its_own_norm():
@@ -41,21 +39,6 @@ def test_each_tensor_is_clipped_by_its_own_norm():
         torch.testing.assert_close(p.grad, want[name])
     torch.testing.assert_close(wrapper.log_vars['grad_norm'], norms.norm())
     torch.testing.assert_close(wrapper.log_vars['grad_norm_max_tensor'], norms.max())
-
-
-def test_frozen_layers_get_neither_update_nor_decay_nor_moments_in_the_first_epoch():
-    model = small_model()
-    before = model['prototypes'].weight.clone()
-    wrapper = wrap(model, frozen_keys=['prototypes'], frozen_epochs=1)
-    wrapper.set_epoch(0)
-    wrapper.update_params(loss_of(model))
-    assert torch.equal(model['prototypes'].weight, before)
-    assert model['prototypes'].weight not in wrapper.optimizer.state
-    assert model['trunk'].weight in wrapper.optimizer.state
-    wrapper.set_epoch(1)
-    wrapper.update_params(loss_of(model))
-    assert not torch.equal(model['prototypes'].weight, before)
-    assert wrapper.optimizer.state[model['prototypes'].weight]['step'] == 1
 
 
 def test_float16_with_loss_scaling_follows_float32():
@@ -88,7 +71,6 @@ def test_autocast_is_off_on_a_cpu_by_default_and_bfloat16_if_asked_for():
     [
         ('amp_dtype', dict(amp_dtype='half')),
         ('max_tensor_norm', dict(clip_grad=dict(max_norm=3))),
-        ('frozen_keys', dict(frozen_keys=['protoypes'])),
     ],
 )
 def test_wrong_settings_are_refused_by_name(field, settings):

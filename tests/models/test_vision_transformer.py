@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmpretrain.models import VisionTransformer as MMPretrainVisionTransformer
 
-from mmcroc.models import VisionTransformer
+from mmcroc.models import OnlineClustering, VisionTransformer
 
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=2, feedforward_channels=48)
 
@@ -49,6 +49,40 @@ def test_the_tap_gives_the_last_blocks_feature_by_head(backbone, feature):
     assert torch.equal(found.cls_token, raw[:, 0]) and torch.equal(found.tokens, raw[:, 1:])
 
 
+@pytest.mark.parametrize('feature', ['q', 'k', 'v'])
+def test_under_bfloat16_the_tapped_feature_is_float32_and_not_rounded(backbone, feature):
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        found = backbone.forward_tapped(images, feature).attention
+    assert found.dtype == torch.float32
+    rounded = found == found.bfloat16().float()
+    assert rounded.float().mean() < 0.05
+
+
+def test_under_bfloat16_sharp_keys_cluster_more_as_in_float32_than_rounded_ones(backbone):
+    """Keys that are much alike but for a small part, which decides on the clusters."""
+    batch = 16
+    with torch.no_grad():
+        backbone.layers[-1].attn.qkv.bias.normal_(generator=torch.Generator().manual_seed(2))
+    images = torch.randn(2 * batch, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    rows, columns = torch.meshgrid(torch.arange(4.0), torch.arange(4.0), indexing='ij')
+    positions = torch.stack([columns, rows], dim=-1).view(1, 1, 16, 2).expand(2, batch, -1, -1)
+    seeds = torch.tensor([0, 9, 17, 31]).expand(batch, 2, 4)
+    clustering = OnlineClustering(num_start_clusters=4, max_clusters=4, position_weight=0.0)
+
+    def partition(found):
+        return clustering(found, positions, seeds).plans.argmax(dim=-1)
+
+    with torch.no_grad():
+        plain = backbone.forward_tapped(images, 'k')
+        with torch.autocast('cpu', torch.bfloat16):
+            found = backbone.forward_tapped(images, 'k')
+    rounded = found._replace(attention=found.attention.bfloat16().float())
+    want = partition(plain)
+    agreement = [(partition(keys) == want).float().mean().item() for keys in (found, rounded)]
+    assert agreement[0] > agreement[1] + 0.02, agreement
+
+
 def test_tapping_leaves_no_hook_behind_and_copies_are_independent(backbone):
     images = torch.randn(1, 3, 32, 32)
     twin = copy.deepcopy(backbone)
@@ -58,7 +92,7 @@ def test_tapping_leaves_no_hook_behind_and_copies_are_independent(backbone):
     before = backbone.forward_tapped(images, 'k').attention
     other = twin.forward_tapped(images, 'k').attention
     assert not torch.allclose(before, other)
-    assert not backbone.layers[-1].attn.qkv._forward_hooks
+    assert not backbone.layers[-1].attn.qkv._forward_pre_hooks
 
 
 def test_the_start_is_the_released_one():

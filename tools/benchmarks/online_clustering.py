@@ -2,9 +2,10 @@
 
     python tools/benchmarks/online_clustering.py [--device cuda] [--batch 32]
 
-Prints a table: the teacher's forward, the batched clustering, and the same clustering called once
-per image and head in a loop (what it replaces), all in this run. On a GPU it also counts how
-often the batched clustering makes the host wait.
+Prints a table: the teacher's forward, with and without the keys that are computed in float32 beside
+it, the batched clustering, and the same clustering called once per image and head in a loop (what
+it replaces), all in this run. On a GPU it also counts how often the batched clustering makes the
+host wait.
 """
 
 import argparse
@@ -73,10 +74,10 @@ def main():
     settings = dict(num_start_clusters=args.clusters, max_clusters=args.clusters)
 
     @torch.no_grad()
-    def forward():
+    def forward(feature='k'):
         enabled = device.type == 'cuda'
         with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
-            return backbone.forward_tapped(images, 'k')
+            return backbone.forward_tapped(images, feature)
 
     keys = forward().attention.unflatten(0, (2, -1))
     cls_keys, keys = keys[..., 0, :], keys[..., 1:, :]
@@ -100,6 +101,7 @@ def main():
 
     times = {
         f'{args.arch} forward, {2 * args.batch} views': seconds(forward, args.repeats, device),
+        'the same without float32 keys': seconds(lambda: forward(None), args.repeats, device),
         'clustering, batched': seconds(batched, args.repeats, device),
         'clustering, loop over images and heads': seconds(looped, 1, device),
     }

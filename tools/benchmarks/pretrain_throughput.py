@@ -10,11 +10,12 @@ import argparse
 import resource
 import tempfile
 import time
-from itertools import cycle, islice
+from itertools import count, cycle, islice
 
 import torch
 from data_pipeline import make_photos
 from mmengine.config import Config, DictAction
+from mmengine.logging import MessageHub
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -97,7 +98,13 @@ def main():
         images, warmup = loader.batch_size, 3
         batch = next(iter(loader))
 
+        # What a Runner's hook tells: CrOC takes no step without it.
+        hub, iteration = MessageHub.get_current_instance(), count()
+        told = dict(loop_stage='train', max_iters=10**9, epoch=1, max_epochs=10**3)
+        hub.update_info_dict(told)
+
         def step(data):
+            hub.update_info('iter', next(iteration))
             model.train_step(data, wrapper)
 
         timing = dict(warmup=warmup, iters=args.iters, images=images, device=device)

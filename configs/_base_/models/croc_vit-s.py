@@ -35,4 +35,6 @@ model = dict(
         sinkhorn_reg=20.0,
         sinkhorn_iterations=5,
     ),
+    teacher_momentum=0.996,  # rising to 1
+    freeze_last_layer_epochs=1,
 )

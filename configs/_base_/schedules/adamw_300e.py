@@ -7,8 +7,6 @@ optim_wrapper = dict(
     # No decay for biases and other 1-d parameters; [CLS] and position embedding do decay.
     paramwise_cfg=dict(bias_decay_mult=0.0, norm_decay_mult=0.0, flat_decay_mult=0.0),
     max_tensor_norm=3.0,
-    frozen_keys=['prototypes'],
-    frozen_epochs=1,
     amp_dtype='auto',
 )
 auto_scale_lr = dict(enable=False, base_batch_size=256)
@@ -28,9 +26,4 @@ param_scheduler = [
         by_epoch=True,
         convert_to_iter_based=True,
     ),
-]
-
-custom_hooks = [
-    dict(type='mmcroc.SetEpochHook'),
-    dict(type='mmcroc.MomentumTeacherHook', momentum=0.996, end_momentum=1.0),
 ]

@@ -6,10 +6,8 @@ from .deferred_runtime_info_hook import DeferredRuntimeInfoHook
 from .exact_resume_hook import ExactResumeHook
 from .fit_probes_hook import FitProbesHook
 from .hierarchy_pictures_hook import HierarchyPicturesHook
-from .momentum_teacher_hook import MomentumTeacherHook
 from .num_classes_check_hook import NumClassesCheckHook
 from .optim_step_scheduler_hook import OptimStepSchedulerHook
-from .set_epoch_hook import SetEpochHook
 from .throughput_timer_hook import ThroughputTimerHook
 from .token_pictures_hook import TokenPicturesHook
 from .unreadable_images_hook import UnreadableImagesHook
@@ -21,10 +19,8 @@ __all__ = [
     'ExactResumeHook',
     'FitProbesHook',
     'HierarchyPicturesHook',
-    'MomentumTeacherHook',
     'NumClassesCheckHook',
     'OptimStepSchedulerHook',
-    'SetEpochHook',
     'ThroughputTimerHook',
     'TokenPicturesHook',
     'UnreadableImagesHook',

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from mmengine.hooks import LoggerHook, RuntimeInfoHook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import find_latest_checkpoint
 
 from mmcroc.registry import HOOKS
@@ -20,8 +21,9 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
     MMEngine copies every logged value to the host in every iteration, and each copy waits for the
     GPU. Here they are kept on the device until the logger prints (or an epoch ends, or a
     checkpoint is written), then moved in one copy; no value is lost. On a CPU, where waiting
-    costs nothing, that is every iteration. Also logs the weight decay, and what the optimiser
-    wrapper measured (``log_vars``).
+    costs nothing, that is every iteration. Also logs the weight decay, what the optimiser wrapper
+    measured (``log_vars``), and, only when the logger prints, what a model's ``diagnostics()``
+    computes.
 
     A NaN or infinite loss stops the run, naming the first iteration that had one, its values and
     the last checkpoint, which is always from before it.
@@ -40,9 +42,13 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         values = dict(outputs or {}, **getattr(runner.optim_wrapper, 'log_vars', {}))
+        prints = self._logger_prints(runner, batch_idx)
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if prints and hasattr(model, 'diagnostics'):
+            values.update(model.diagnostics())
         values = {k: v.detach() if torch.is_tensor(v) else v for k, v in values.items()}
         self.pending.append((runner.iter, values))
-        if not self.waits(values.values()) or self._logger_prints(runner, batch_idx):
+        if not self.waits(values.values()) or prints:
             self.flush(runner)
 
     def after_train_epoch(self, runner):

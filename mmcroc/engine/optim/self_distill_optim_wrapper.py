@@ -14,18 +14,14 @@ DTYPES = ('auto', 'float32', 'bfloat16', 'float16')
 
 @OPTIM_WRAPPERS.register_module()
 class SelfDistillOptimWrapper(OptimWrapper):
-    """MMEngine's wrapper, plain and AMP in one, with three habits of self-distillation.
+    """MMEngine's wrapper, plain and AMP in one, with two habits of self-distillation.
 
-    Gradients are clipped per parameter tensor, not over the global norm; the last layers get no
-    update during the first epochs (their gradients become None: a zero would still start Adam's
-    moments and apply weight decay); and ``log_vars`` holds the gradient norms before clipping, on
-    the device.
+    Gradients are clipped per parameter tensor, not over the global norm; and ``log_vars`` holds
+    the gradient norms before clipping, on the device.
 
     Args:
         optimizer: The optimiser.
         max_tensor_norm: Greatest L2 norm of a parameter tensor's gradient; None for no limit.
-        frozen_keys: Parameters whose name contains one of these are frozen at first.
-        frozen_epochs: For how many epochs.
         amp_dtype: ``'auto'``: bfloat16 where the device computes in it, float16 with loss scaling
             on older GPUs, float32 on a CPU. Or ``'float32'``, ``'bfloat16'``, ``'float16'``.
         loss_scale: Settings of ``torch.amp.GradScaler`` for float16; ``'dynamic'`` for its own.
@@ -36,8 +32,6 @@ class SelfDistillOptimWrapper(OptimWrapper):
         self,
         optimizer,
         max_tensor_norm: float | None = None,
-        frozen_keys: tuple[str, ...] = (),
-        frozen_epochs: int = 1,
         amp_dtype: str = 'auto',
         loss_scale: str | dict = 'dynamic',
         **kwargs,
@@ -51,10 +45,6 @@ class SelfDistillOptimWrapper(OptimWrapper):
             raise ValueError(f'optim_wrapper.amp_dtype={amp_dtype!r} is none of {DTYPES}')
         super().__init__(optimizer, **kwargs)
         self.max_tensor_norm = max_tensor_norm
-        self.frozen_keys = tuple(frozen_keys)
-        self.frozen_epochs = frozen_epochs
-        self.frozen_params = []
-        self.epoch = 0
         self.log_vars = {}
         self.device_type = torch.device(get_device()).type
         self.amp_dtype = _amp_dtype(amp_dtype, self.device_type)
@@ -64,27 +54,6 @@ class SelfDistillOptimWrapper(OptimWrapper):
             self.device_type, enabled=self.amp_dtype is torch.float16, **scaling
         )
 
-    def set_epoch(self, epoch: int):
-        """Tell the epoch, counted from 0."""
-        self.epoch = epoch
-
-    def optim_steps(self, iterations: int) -> int:
-        """Optimiser steps in a number of iterations, a last incomplete accumulation included."""
-        return -(-iterations // self._accumulative_counts)
-
-    def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int):
-        super().initialize_count_status(model, init_counts, max_counts)
-        self.frozen_params = [
-            parameter
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad and any(key in name for key in self.frozen_keys)
-        ]
-        if self.frozen_keys and not self.frozen_params:
-            raise ValueError(
-                f'optim_wrapper.frozen_keys={self.frozen_keys} matches no parameter of '
-                f'{type(model).__name__}'
-            )
-
     def backward(self, loss: torch.Tensor, **kwargs):
         self.loss_scaler.scale(loss).backward(**kwargs)
         self._inner_count += 1
@@ -92,9 +61,6 @@ class SelfDistillOptimWrapper(OptimWrapper):
     def step(self, **kwargs):
         self.loss_scaler.unscale_(self.optimizer)
         self._clip_grad()
-        if self.epoch < self.frozen_epochs:
-            for parameter in self.frozen_params:
-                parameter.grad = None
         self.loss_scaler.step(self.optimizer, **kwargs)
         self.loss_scaler.update()
 

@@ -11,7 +11,8 @@ class WarmupCosineParamScheduler(_ParamScheduler):
     """Linear warm-up, then a cosine, see :func:`mmcroc.functional.schedules.warmup_cosine`.
 
     MMEngine's ``LinearLR`` and ``CosineAnnealingLR`` are recursive and place their ends otherwise.
-    A parameter group whose value is 0 to begin with (no weight decay) stays at 0.
+    A parameter group whose value is 0 to begin with (no weight decay) stays at 0. Under gradient
+    accumulation it counts optimiser steps, with any wrapper and any ``ParamSchedulerHook``.
 
     Args:
         optimizer: Optimiser or wrapper.
@@ -40,8 +41,8 @@ class WarmupCosineParamScheduler(_ParamScheduler):
     ):
         """Build with lengths in epochs converted to optimiser steps.
 
-        Under gradient accumulation an optimiser step takes several iterations; the steps are
-        counted by :class:`OptimStepSchedulerHook`.
+        Under gradient accumulation an optimiser step takes several iterations, the last one what
+        is left of them.
         """
         if not by_epoch:
             raise ValueError('by_epoch must be True to convert lengths from epochs to steps')
@@ -51,15 +52,20 @@ class WarmupCosineParamScheduler(_ParamScheduler):
                 'drop_last leaves none: lower train_dataloader.batch_size'
             )
         optimizer = kwargs.get('optimizer', args[0] if args else None)
-        steps = getattr(optimizer, 'optim_steps', lambda iterations: iterations)
+        iterations_per_step = getattr(optimizer, '_accumulative_counts', 1)
         return cls(
             *args,
-            end=steps(int(end * epoch_length)),
-            warmup=steps(int(warmup * epoch_length)),
+            end=-(-int(end * epoch_length) // iterations_per_step),
+            warmup=-(-int(warmup * epoch_length) // iterations_per_step),
             begin=begin,
             by_epoch=False,
             **kwargs,
         )
+
+    def step(self):
+        """Go on by one optimiser step; an iteration that only accumulated is none."""
+        if not isinstance(self.optimizer, OptimWrapper) or self.optimizer.should_update():
+            super().step()
 
     def _get_value(self):
         return [

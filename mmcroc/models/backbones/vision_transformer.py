@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
+import torch.nn.functional as F
 from mmpretrain.models import VisionTransformer as MMPretrainVisionTransformer
 from torch import Tensor, nn
 
+from mmcroc.functional.precision import at_least_float32, full_float32
 from mmcroc.registry import MODELS
 
 ATTENTION_FEATURES = ('q', 'k', 'v')
@@ -16,8 +18,8 @@ class TappedTokens(NamedTuple):
     Attributes:
         cls_token: (B, C) final normed [CLS].
         tokens: (B, n, C) final normed patch tokens, row by row.
-        attention: (B, h, 1 + n, d) the wanted one of the last attention's q, k, v, [CLS] first;
-            None if none was wanted.
+        attention: (B, h, 1 + n, d) the wanted one of the last attention's q, k, v, [CLS] first,
+            in float32 whatever autocast says; None if none was wanted.
     """
 
     cls_token: Tensor
@@ -82,17 +84,15 @@ class VisionTransformer(MMPretrainVisionTransformer):
             return TappedTokens(*self._final_tokens(images), None)
         # A hook for this forward only: nothing is left behind for deep copies or other ranks.
         tapped = []
-        handle = self.layers[-1].attn.qkv.register_forward_hook(
-            lambda module, inputs, output: tapped.append(output)
-        )
+        qkv = self.layers[-1].attn.qkv
+        handle = qkv.register_forward_pre_hook(lambda module, inputs: tapped.append(inputs[0]))
         try:
             cls_token, tokens = self._final_tokens(images)
         finally:
             handle.remove()
+        wanted = _third_in_float32(qkv, tapped[0], ATTENTION_FEATURES.index(feature))
         heads = self.layers[-1].attn.num_heads
-        qkv = tapped[0].unflatten(-1, (3, heads, -1))  # (B, 1 + n, 3, h, d)
-        wanted = qkv[:, :, ATTENTION_FEATURES.index(feature)].transpose(1, 2)
-        return TappedTokens(cls_token, tokens, wanted)
+        return TappedTokens(cls_token, tokens, wanted.unflatten(-1, (heads, -1)).transpose(1, 2))
 
     def grid_size(self, images: Tensor) -> tuple[int, int]:
         """Rows and columns of patches of a batch of images."""
@@ -101,3 +101,17 @@ class VisionTransformer(MMPretrainVisionTransformer):
     def _final_tokens(self, images: Tensor) -> tuple[Tensor, Tensor]:
         raw = self(images)[-1]
         return raw[:, 0], raw[:, self.num_extra_tokens :]
+
+
+def _third_in_float32(qkv: nn.Linear, tokens: Tensor, third: int) -> Tensor:
+    """One third of a joint projection of (B, 1 + n, C) normed tokens, (B, 1 + n, C).
+
+    The projection that attention uses is rounded to 8 bits under bfloat16, which changes the
+    clusters of keys. Its input is not: a residual stream that began in float32 stays in it. So the
+    wanted third is computed again.
+    """
+    weight = qkv.weight.chunk(3)[third]
+    bias = None if qkv.bias is None else qkv.bias.chunk(3)[third]
+    with full_float32(tokens.device):
+        tokens, weight = at_least_float32(tokens), at_least_float32(weight)
+        return F.linear(tokens, weight, None if bias is None else at_least_float32(bias))

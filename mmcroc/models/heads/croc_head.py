@@ -60,6 +60,11 @@ class CrOCHead(BaseModule):
         """Choose the teacher's temperature of an epoch, counted from 0."""
         self.teacher_temperature = float(self.temperatures[min(epoch, len(self.temperatures) - 1)])
 
+    @property
+    def temperature_changes(self) -> bool:
+        """Whether the teacher's temperature depends on the epoch."""
+        return len(set(self.temperatures)) > 1
+
     def loss(
         self,
         student: tuple[Tensor, Tensor | None],

@@ -1,0 +1,113 @@
+"""What a model does around its optimiser's steps, whoever runs the training.
+
+The step belongs to the runner, its hooks and the optimiser wrapper, all of which a user may
+replace. torch tells of every optimiser's step by itself, so a model that acts there needs none of
+them: not under distributed data parallel (which does not call a model's ``train_step``), not under
+gradient accumulation, nor where loss scaling leaves a step out.
+"""
+
+import functools
+import weakref
+from typing import NamedTuple, Protocol
+
+from mmengine.logging import MessageHub
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+
+
+class StepsWithOptimizer(Protocol):
+    """A model that acts around the steps of the optimiser that trains it."""
+
+    def learning_parameters(self) -> list[nn.Parameter]:
+        """Parameters that the optimiser must hold."""
+
+    def before_optimizer_step(self):
+        """Act on gradients, or refuse the step."""
+
+    def after_optimizer_step(self):
+        """Act on the parameters that the step has changed."""
+
+
+class TrainingProgress(NamedTuple):
+    """How far training has come.
+
+    Attributes:
+        iteration: Iterations done.
+        max_iters: Iterations of the whole training.
+        epoch: Epochs done.
+        max_epochs: Epochs of the whole training, 1 if it is counted in iterations.
+    """
+
+    iteration: int
+    max_iters: int
+    epoch: int
+    max_epochs: int
+
+
+def training_progress() -> TrainingProgress | None:
+    """Progress that the running training's ``RuntimeInfoHook`` has told; None without one."""
+    hub = MessageHub.get_current_instance()
+    if hub.get_info('loop_stage') != 'train':
+        return None
+    told = [hub.get_info(name) for name in ('iter', 'max_iters', 'epoch', 'max_epochs')]
+    return None if None in told else TrainingProgress(*told)
+
+
+#: Models that have computed a loss since their last step.
+_waiting: weakref.WeakSet = weakref.WeakSet()
+
+
+def act_around_next_step(model: StepsWithOptimizer):
+    """Have a model called before and after the next step of the optimiser that trains it.
+
+    A model asks for it with every training loss. Nothing is stored in the model: it can be copied
+    and pickled, and a copy acts for itself.
+
+    Args:
+        model: The model; asking again before the step changes nothing.
+    """
+    _hear_of_all_steps()
+    _waiting.add(model)
+
+
+@functools.cache
+def _hear_of_all_steps():
+    register_optimizer_step_pre_hook(_before_step)
+    register_optimizer_step_post_hook(_after_step)
+
+
+def _before_step(optimizer: Optimizer, args, kwargs):
+    for model in _trained_by(optimizer):
+        model.before_optimizer_step()
+
+
+def _after_step(optimizer: Optimizer, args, kwargs):
+    for model in _trained_by(optimizer):
+        model.after_optimizer_step()
+        _waiting.discard(model)
+
+
+def _trained_by(optimizer: Optimizer) -> list[StepsWithOptimizer]:
+    """Waiting models whose parameters an optimiser holds.
+
+    Raises:
+        ValueError: It holds a part of a model's parameters.
+    """
+    held = {id(p) for group in optimizer.param_groups for p in group['params']}
+    found = []
+    for model in _waiting:
+        inside = [id(p) in held for p in model.learning_parameters()]
+        if any(inside) and not all(inside):
+            raise ValueError(
+                f'{type(model).__name__}: a {type(optimizer).__name__} holds {sum(inside)} of its '
+                f'{len(inside)} trainable parameters, so it is not known when all of them have '
+                'stepped; train with one optimiser that holds all (set requires_grad=False on what '
+                'is not to learn; ZeroRedundancyOptimizer and sharded models are not supported)'
+            )
+        if any(inside):
+            found.append(model)
+    return found
