@@ -3,12 +3,14 @@
 import copy
 
 import torch
+from mmengine.logging import print_log
 from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
 from mmcroc.functional.distributed import differentiable_all_reduce_mean
 from mmcroc.functional.online_clustering import cluster_representations
 from mmcroc.functional.view_geometry import patch_positions
+from mmcroc.models.backbones.weight_fit import below, require_fit
 from mmcroc.models.dense_tokens import dense_tokens, hand_out_tokens
 from mmcroc.registry import MODELS
 
@@ -21,6 +23,10 @@ class CrOC(BaseSelfSupervisor):
     ``teacher.backbone`` and ``teacher.neck`` follow it by :class:`MomentumTeacherHook` and are
     what gets evaluated and exported. Without a target generator the cluster level is left out,
     which is DINO on two global views.
+
+    Weights that it starts from fit both backbones whole, or are refused
+    (:func:`mmcroc.models.backbones.weight_fit.require_fit`); heads may be absent. A teacher that is
+    not among them starts as the student's copy.
 
     Args:
         backbone: :class:`mmcroc.models.VisionTransformer`.
@@ -65,10 +71,25 @@ class CrOC(BaseSelfSupervisor):
             dict(backbone=copy.deepcopy(self.backbone), neck=copy.deepcopy(self.neck))
         )
         self.teacher.requires_grad_(False)
+        self._register_load_state_dict_pre_hook(self._complete_teacher)
+        require_fit(self, 'backbone', 'teacher.backbone')
 
     def init_weights(self):
+        self._has_loaded = False
         super().init_weights()
-        self.copy_student_to_teacher()
+        if not self._has_loaded:  # else by init_cfg, the teacher too
+            self.copy_student_to_teacher()
+
+    def _complete_teacher(self, state, prefix, *_):
+        """Before weights are loaded: what they lack of the teacher becomes the student's copy."""
+        self._has_loaded = True
+        for part, teacher in self.teacher.items():
+            student_prefix, teacher_prefix = f'{prefix}{part}.', f'{prefix}teacher.{part}.'
+            if not below(teacher_prefix, state):
+                teacher.load_state_dict(getattr(self, part).state_dict())
+                given = below(student_prefix, state)
+                state.update({f'{teacher_prefix}{name}': value for name, value in given.items()})
+                print_log(f"CrOC: teacher.{part} starts as the student's copy", logger='current')
 
     @torch.no_grad()
     def copy_student_to_teacher(self):
