@@ -32,7 +32,16 @@ DEFAULTS = dict(layer_scale_init_value=0.0, pre_norm=False, qkv_bias=True, layer
 
 
 class UnfitWeightsError(ValueError):
-    """Weights that do not fit a module; says which names do not, and what to set or to run."""
+    """Weights that do not fit a module.
+
+    Args:
+        problem: What does not fit, a sentence.
+        cure: What to set or to run so that training starts from them, a sentence; '' if unknown.
+    """
+
+    def __init__(self, problem: str, cure: str):
+        super().__init__(f'{problem} {cure}'.rstrip())
+        self.problem = problem
 
 
 class Misfit(NamedTuple):
@@ -107,7 +116,7 @@ def _check_part(module, state, prefix, *_):
         found.append(f'{len(unexpected)} others have no place in it{_some(unexpected)}')
     place = f'{kind} ({prefix[:-1]})' if prefix else kind
     raise UnfitWeightsError(
-        f'these weights do not fit the {place}: {"; ".join(found)}.{_cure(module, given, "")}'
+        f'these weights do not fit the {place}: {"; ".join(found)}.', _cure(module, given, '')
     )
 
 
@@ -118,7 +127,8 @@ def _check_model(parts, model, state, prefix, *_):
         if not below(f'{part}.', given):
             raise UnfitWeightsError(
                 f'these weights hold nothing of {type(model).__name__}.{part}'
-                f'{_some(list(given))}.{_cure(model.get_submodule(part), given, part)}'
+                f'{_some(list(given))}.',
+                _cure(model.get_submodule(part), given, part),
             )
     inside = tuple(f'{part}.' for part in parts)
     missing, unexpected, mismatched = (
@@ -144,14 +154,14 @@ def _cure(module, state, part):
     registers = [name for name in state if name.rpartition('.')[2] in REGISTERS]
     if registers:
         return (
-            f" MMPretrain's VisionTransformer cannot hold register tokens ({registers[0]}): start "
+            f"MMPretrain's VisionTransformer cannot hold register tokens ({registers[0]}): start "
             'from weights without them'
         )
     prefixes = _prefixes_of(module, state)
     if not prefixes:
         layout = _layout_of(state)
         return layout and (
-            f' They are {layout}: convert the file, tools/model_converters/to_mmpretrain.py FILE '
+            f'They are {layout}: convert the file, tools/model_converters/to_mmpretrain.py FILE '
             "OUT.pth, and take load_from='OUT.pth', or init_cfg=dict(type='Pretrained', "
             "checkpoint='OUT.pth', prefix='backbone.')"
         )
@@ -165,7 +175,7 @@ def _cure(module, state, part):
         cures.append(f'give init_cfg {prefix}')
     if settings:
         cures.append(f'give the backbone {settings}')
-    return cures and f' To use them, {"; and ".join(cures)}' or ''
+    return f'To use them, {"; and ".join(cures)}' if cures else ''
 
 
 def _prefixes_of(module, state):
