@@ -89,9 +89,10 @@ def merge_args(cfg, args):
     leave_out_unset_hooks(cfg)
     backbone = cfg.model.get('backbone') or {}
     if backbone.get('type', '').endswith('PretrainedBackbone') and backbone.get('model') is None:
+        named = cfg.test_evaluator if isinstance(cfg.test_evaluator, dict) else {}
         raise SystemExit(
             f'{args.config} trains a head before it scores: python tools/evaluate.py '
-            f'{args.checkpoint} --protocol {cfg.test_evaluator.get("protocol", "PROTOCOL")} --data '
+            f'{args.checkpoint} --protocol {named.get("protocol", "PROTOCOL")} --data '
             'DATA --work-dir FOLDER does both (of a checkpoint of that training, name the backbone '
             'it was trained on: --cfg-options model.backbone.model=MODEL)'
         )

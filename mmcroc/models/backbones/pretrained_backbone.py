@@ -122,8 +122,8 @@ class PretrainedBackbone(BaseModule):
     """A frozen backbone by its name, for ``FeatureSegmentor`` and ``EncoderDecoder``.
 
     Args:
-        model: As :func:`load_backbone`. None, as in evaluation configs, is refused: what is scored is
-            named.
+        model: As :func:`load_backbone`. None, as in evaluation configs, is refused: what is scored
+            is named.
         seed: Of random weights.
 
     Raises:

@@ -126,8 +126,7 @@ def _check_model(parts, model, state, prefix, *_):
     for part in parts:
         if not below(f'{part}.', given):
             raise UnfitWeightsError(
-                f'these weights hold nothing of {type(model).__name__}.{part}'
-                f'{_some(list(given))}.',
+                f'these weights hold nothing of {type(model).__name__}.{part}{_some(list(given))}.',
                 _cure(model.get_submodule(part), given, part),
             )
     inside = tuple(f'{part}.' for part in parts)

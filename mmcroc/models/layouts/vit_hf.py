@@ -1,8 +1,9 @@
 """Vision Transformers: the names of Hugging Face's ``ViTModel`` and ``Dinov2Model``.
 
-``ViTModel``'s are mapped to MMPretrain's, ``Dinov2Model``'s to Meta's, whose layouts (with registers,
-with SwiGLU) are known. The names are those in published files, which every version of transformers reads; in memory
-version 5 has shorter ones. Queries, keys and values are three layers there, one in all others.
+``ViTModel``'s are mapped to MMPretrain's, ``Dinov2Model``'s to Meta's, whose layouts (with
+registers, with SwiGLU) are known. The names are those in published files, which every version of
+transformers reads; in memory version 5 has shorter ones. Queries, keys and values are three layers
+there, one in all others.
 """
 
 from collections.abc import Mapping

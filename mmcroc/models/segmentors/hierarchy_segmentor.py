@@ -28,9 +28,10 @@ class HierarchySegmentor(BaseSegmentor):
     of :func:`mmcroc.apis.segment_image`, at the image's own size.
 
     Args:
-        model: What is scored; None, as in evaluation configs, is refused. An HSG checkpoint (segments and each level's groups); any other model that
+        model: An HSG checkpoint (segments and each level's groups); any other model that
             :func:`mmcroc.apis.load_backbone` knows (spherical k-means over its tokens); or
-            ``'regions:FOLDER'``: the PNG maps of a folder, by the names of the images.
+            ``'regions:FOLDER'``: the PNG maps of a folder, by the names of the images. None, as in
+            evaluation configs, is refused: what is scored is named.
         num_clusters: K of the k-means, 8 by default; not for HSG.
         longer_side: Images are resized to this for the model, pixels.
         oversegmentation: For HSG: a folder of PNG region maps, by the names of the images, to cut
