@@ -20,7 +20,7 @@ from mmcroc.models.layouts.released_hsg import LAYOUT as RELEASED_HSG
 from mmcroc.models.layouts.released_hsg import is_released_hsg
 from mmcroc.models.layouts.weight_layouts import detect_layout
 
-from .checkpoint_networks import NOT_FEATURES, backbone_weights, without_heads
+from .checkpoint_networks import NOT_FEATURES, backbone_weights, below, without_heads
 
 SHOWN = 3
 #: What batch norms count; MMEngine does not miss it either.
@@ -88,13 +88,6 @@ def require_fit(model: nn.Module, *parts: str):
         # Registered last: the part's own hooks have interpolated positions before.
         model.get_submodule(part)._register_load_state_dict_pre_hook(_check_part, with_module=True)
     model._register_load_state_dict_pre_hook(partial(_check_model, parts), with_module=True)
-
-
-def below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights whose names begin with a prefix, without it."""
-    return {
-        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
-    }
 
 
 def _check_part(module, state, prefix, *_):

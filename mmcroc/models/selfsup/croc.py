@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from mmcroc.functional.distributed import differentiable_all_reduce_mean
 from mmcroc.functional.online_clustering import cluster_representations
 from mmcroc.functional.view_geometry import patch_positions
-from mmcroc.models.backbones.weight_fit import below, require_fit
+from mmcroc.models.backbones.checkpoint_networks import below
+from mmcroc.models.backbones.weight_fit import require_fit
 from mmcroc.models.dense_tokens import dense_tokens, hand_out_tokens
 from mmcroc.registry import MODELS
 
