@@ -100,13 +100,13 @@ def _check_part(module, state, prefix, *_):
     own, kind = module.state_dict(), type(module).__name__
     found = []
     if missing:
-        found.append(f'{len(missing)} of its {len(own)} tensors are missing{_some(missing)}')
+        found.append(f'{len(missing)} of its {len(own)} tensors missing{_some(missing)}')
     if mismatched:
         name = mismatched[0]
         shapes = f'{name} is {tuple(given[name].shape)}, not {tuple(own[name].shape)}'
-        found.append(f'{len(mismatched)} have another shape ({shapes})')
+        found.append(f'{len(mismatched)} of another shape ({shapes})')
     if unexpected:
-        found.append(f'{len(unexpected)} others have no place in it{_some(unexpected)}')
+        found.append(f'{len(unexpected)} without a place in it{_some(unexpected)}')
     place = f'{kind} ({prefix[:-1]})' if prefix else kind
     raise UnfitWeightsError(
         f'these weights do not fit the {place}: {"; ".join(found)}.', _cure(module, given, '')
