@@ -25,6 +25,7 @@ from mmengine.runner import Runner
 from prettytable import PrettyTable
 
 import mmcroc
+from mmcroc.engine.default_hooks import leave_out_unset_hooks
 from mmcroc.engine.launch import prepare_cpu_ranks
 from mmcroc.evaluation.reporting import mean_and_spread
 from mmcroc.models.backbones import PretrainedBackbone
@@ -113,6 +114,7 @@ def read_config(args, model, protocol):
     cfg.work_dir = str(args.work_dir / protocol / re.sub(r'[^\w.-]+', '_', model))
     cfg.experiment_name = f'{protocol}_{args.data}_{re.sub(r"[^A-Za-z0-9]+", "_", model)}'
     cfg.merge_from_dict(args.cfg_options)
+    leave_out_unset_hooks(cfg)
     if not cfg.get('train_dataloader'):  # options meant for another protocol
         cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
     return cfg

@@ -5,12 +5,14 @@ import os
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 
 import mmcroc  # noqa: F401  before any config is read: it teaches MMEngine `mmseg::` and `mmcroc::`
 from mmcroc.engine.checkpoint_loading import run_nothing_of_checkpoints
 from mmcroc.engine.default_hooks import leave_out_unset_hooks
 from mmcroc.engine.launch import prepare_cpu_ranks
+from mmcroc.models.backbones.weight_fit import UnfitWeightsError, require_fit
 
 
 def parse_args():
@@ -85,6 +87,15 @@ def merge_args(cfg, args):
         cfg.model = cfg.tta_model
     cfg.merge_from_dict(args.cfg_options)
     leave_out_unset_hooks(cfg)
+    backbone = cfg.model.get('backbone') or {}
+    if backbone.get('type', '').endswith('PretrainedBackbone') and backbone.get('model') is None:
+        named = cfg.test_evaluator if isinstance(cfg.test_evaluator, dict) else {}
+        raise SystemExit(
+            f'{args.config} trains a head before it scores: python tools/evaluate.py '
+            f'{args.checkpoint} --protocol {named.get("protocol", "PROTOCOL")} --data '
+            'DATA --work-dir FOLDER does both (of a checkpoint of that training, name the backbone '
+            'it was trained on: --cfg-options model.backbone.model=MODEL)'
+        )
     if cfg.test_dataloader.get('num_workers') == 0:
         cfg.test_dataloader.persistent_workers = False
     # Nothing but the test: training and validation data need not be there.
@@ -94,12 +105,29 @@ def merge_args(cfg, args):
     return cfg
 
 
+def require_whole_checkpoint(model):
+    """Let a model refuse a checkpoint that does not fill everything that it predicts by."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    require_fit(model, *(name for name, child in model.named_children() if child.state_dict()))
+
+
 def main():
     args = parse_args()
     cfg = merge_args(Config.fromfile(args.config), args)
     prepare_cpu_ranks(cfg)
     run_nothing_of_checkpoints()
-    Runner.from_cfg(cfg).test()
+    runner = Runner.from_cfg(cfg)
+    if cfg.get('load_from'):
+        require_whole_checkpoint(runner.model)
+    try:
+        runner.test()
+    except UnfitWeightsError as error:
+        raise SystemExit(
+            f'{args.checkpoint} is no checkpoint of the model of {args.config}: {error.problem} A '
+            'backbone is scored by python tools/evaluate.py MODEL --protocol PROTOCOL --data DATA '
+            '--work-dir FOLDER'
+        ) from error
 
 
 if __name__ == '__main__':

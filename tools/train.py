@@ -13,6 +13,7 @@ import mmcroc  # noqa: F401  before any config is read: it teaches MMEngine `mms
 from mmcroc.engine.checkpoint_loading import run_nothing_of_checkpoints
 from mmcroc.engine.default_hooks import leave_out_unset_hooks
 from mmcroc.engine.launch import prepare_cpu_ranks
+from mmcroc.models.backbones.weight_fit import UnfitWeightsError
 
 
 def parse_args():
@@ -119,7 +120,10 @@ def main():
     prepare_cpu_ranks(cfg)
     run_nothing_of_checkpoints()
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    runner.train()
+    try:
+        runner.train()
+    except UnfitWeightsError as error:
+        raise SystemExit(str(error)) from error
     if is_main_process():
         print_summary(runner)
 

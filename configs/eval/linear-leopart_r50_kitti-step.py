@@ -2,6 +2,5 @@
 _base_ = 'linear-leopart_vit-s_kitti-step.py'
 
 model = dict(
-    backbone=dict(model='random:resnet50'),
     decode_head=dict(in_channels=2048, channels=2048),
 )

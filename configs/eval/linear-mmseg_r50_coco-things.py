@@ -3,6 +3,5 @@ _base_ = 'linear-mmseg_vit-s_coco-things.py'
 
 model = dict(
     data_preprocessor=dict(test_cfg=dict(size_divisor=32)),
-    backbone=dict(model='random:resnet50'),
     decode_head=dict(in_channels=2048, channels=2048),
 )

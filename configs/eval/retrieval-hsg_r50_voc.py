@@ -4,5 +4,4 @@ _base_ = 'retrieval-hsg_vit-s_voc.py'
 
 model = dict(
     data_preprocessor=dict(test_cfg=dict(size_divisor=32)),
-    backbone=dict(model='random:resnet50'),
 )

@@ -31,13 +31,15 @@ def convert_checkpoint(
 
     - CrOC's full checkpoint becomes one of ``mmcroc.CrOC``: student, teacher, heads and centres.
     - HSG's becomes one of ``mmcroc.HSG``.
-    - Anything else that :func:`mmcroc.apis.load_backbone` reads from a file becomes a backbone
-      under ``backbone.``; what is beside it, heads or the other network, is left behind.
+    - Anything else that :func:`mmcroc.apis.load_backbone` reads from a file, and ViTs and DINOv2 in
+      folders of Hugging Face's, become a backbone under ``backbone.``; what is beside it, heads or
+      the other network, is left behind.
 
     Before it is written the model of its config is built and has taken every weight.
 
     Args:
-        source: A local file.
+        source: A local file, or a folder as Hugging Face's transformers writes it (``hf:FOLDER``
+            too).
         out: Where to write; appears when it is whole.
         network: ``'student'`` or ``'teacher'``: of CrOC and others, this one's backbone alone.
         num_heads: Attention heads of a ViT, where they cannot be told from its width.

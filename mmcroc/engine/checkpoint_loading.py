@@ -7,10 +7,14 @@ from mmengine.runner import CheckpointLoader
 
 from mmcroc.models.backbones.checkpoint_file import read_file
 from mmcroc.models.backbones.download import download
+from mmcroc.models.layouts.weight_layouts import HF_PATCHES, detect_layout
 
 
 def run_nothing_of_checkpoints():
     """Let MMEngine read files and http(s) URLs as :func:`mmcroc.apis.load_backbone` does.
+
+    Hugging Face's folders and their files (``hf:FOLDER`` too) come as MMPretrain's checkpoints of
+    the same backbone: weights under ``backbone.``.
 
     A checkpoint is a pickle, and a pickle may run anything. MMEngine's own readers do as it says
     (OneDL's, where reading it as weights alone fails). This replaces them for this process, so
@@ -25,10 +29,14 @@ def load_from_local(filename, map_location=None):
     """Read a file; see :func:`mmcroc.models.backbones.checkpoint_file.read_file`.
 
     Args:
-        filename (str): May begin with ``~``.
+        filename (str): May begin with ``~``; or a folder of Hugging Face's, after ``hf:`` or not.
         map_location: Not heeded: who loads tensors copies them to where they belong.
     """
-    checkpoint = read_file(str(Path(filename).expanduser()))
+    checkpoint = read_file(str(Path(filename.removeprefix('hf:')).expanduser()))
+    if HF_PATCHES in checkpoint:
+        # Heads leave no trace in the weights: any number gives the same.
+        _, state = detect_layout(checkpoint).build(checkpoint, heads=1)
+        return dict(state_dict={f'backbone.{key}': value for key, value in state.items()})
     if isinstance(checkpoint.get('meta'), dict):
         # A config by MMEngine's former name. Its Runner would run this text to compare the numbers
         # of GPUs.

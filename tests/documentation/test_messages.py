@@ -14,7 +14,7 @@ OTHERS = (
     'operator torchvision', 'A module that', 'libGL', 'mmengine does not',
     'mmsegmentation is not', '… is not in the', 'Duplicate key', '… in child config',
     'default_collate()', 'DataLoader worker', 'CUDA out of', 'Weights only', 'The server socket',
-    '``AmpOptim',
+    '``AmpOptim', '… is not in the pretrained',
 )  # fmt: skip
 
 

@@ -83,6 +83,15 @@ def test_its_head_names_protocol_images_and_model(stem):
     assert 'validation' in head and ('ViT-S' in head or 'ResNet-50' in head)
 
 
+@pytest.mark.parametrize('stem', EVERY)
+def test_no_weights_are_scored_that_were_not_named(stem):
+    cfg = Config.fromfile(CONFIGS / 'eval' / f'{stem}.py')
+    init_default_scope('mmseg')
+    setting = 'model.model' if stem in COVERINGS else 'model.backbone.model'
+    with pytest.raises(ValueError, match=rf'tools/evaluate\.py MODEL .*--cfg-options {setting}='):
+        MODELS.build(cfg.model)
+
+
 @pytest.fixture(scope='module')
 def resnet():
     return PretrainedBackbone('random:resnet50')
@@ -94,7 +103,7 @@ def test_resnet_configs_fit_their_backbone_and_change_nothing_else(stem, resnet)
         Config.fromfile(CONFIGS / 'eval' / f'{name}.py').to_dict()
         for name in (stem, stem.replace('r50', 'vit-s'))
     )
-    assert cfg['model']['backbone'] == dict(vit['model']['backbone'], model='random:resnet50')
+    assert cfg['model']['backbone'] == vit['model']['backbone']
     if 'decode_head' in cfg['model']:
         assert cfg['model']['decode_head'].pop('in_channels') == resnet.out_channels
         assert cfg['model']['decode_head'].pop('channels') == resnet.out_channels

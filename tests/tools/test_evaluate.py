@@ -6,8 +6,13 @@ import runpy
 import sys
 
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from PIL import Image
 
+from mmcroc.registry import MODELS
 from tests.evaluation.mini_data import make_voc
 from tests.paths import CONFIGS, TOOLS
 from tests.tools.test_train import call
@@ -79,6 +84,65 @@ def test_two_processes_test_on_a_cpu(voc, tmp_path):
     assert done.returncode == 0, done.stderr
     assert 'Distributed training: True' in done.stdout
     assert 'clustering-leopart: 2352 tokens of 3 images' in done.stdout  # not of 4
+
+
+@pytest.mark.parametrize('protocol', ['clustering-leopart', 'linear-leopart'])
+def test_training_without_weights_is_refused_with_the_command_that_was_meant(
+    voc, tmp_path, protocol
+):
+    """Once they trained a head on, or scored, random weights."""
+    config = CONFIGS / 'eval' / f'{protocol}_vit-s_voc.py'
+    done = call(sys.executable, TOOLS / 'train.py', config, '--work-dir', tmp_path)
+    assert done.returncode != 0
+    assert 'tools/evaluate.py MODEL' in done.stderr and 'model.backbone.model=MODEL' in done.stderr
+
+
+def run_test(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, 'argv', ['test.py', *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(TOOLS / 'test.py'), run_name='__main__')
+    return stop.value.code
+
+
+LINEAR = CONFIGS / 'eval' / 'linear-leopart_vit-s_voc.py'
+
+
+def test_a_pretrained_file_is_no_checkpoint_of_a_linear_probe(monkeypatch):
+    said = run_test(monkeypatch, LINEAR, 'dino.pth')
+    assert 'tools/evaluate.py dino.pth --protocol linear-leopart' in said
+
+
+@pytest.mark.parametrize('kept', [('backbone.',), ('decode_head.',), ()])
+def test_a_checkpoint_that_does_not_fill_the_model_is_refused(voc, tmp_path, monkeypatch, kept):
+    """Once it was loaded as far as it fitted, and the rest scored as initialised."""
+    options = ['model.backbone.model=random:resnet18', 'model.decode_head.in_channels=512',
+               'model.decode_head.channels=512', 'test_dataloader.num_workers=0']  # fmt: skip
+    init_default_scope('mmseg')
+    cfg = Config.fromfile(LINEAR)
+    cfg.merge_from_dict({option.split('=')[0]: option.split('=')[1] for option in options[:1]})
+    cfg.model.decode_head.update(in_channels=512, channels=512)
+    state = MODELS.build(cfg.model).state_dict()
+    part = {key: value for key, value in state.items() if key.startswith(kept)} if kept else {}
+    torch.save(dict(state_dict=part or {'cls_token': torch.zeros(1)}), tmp_path / 'part.pth')
+    said = run_test(
+        monkeypatch, LINEAR, tmp_path / 'part.pth', '--data-root', voc, '--work-dir',
+        tmp_path / 'work', '--cfg-options', *options,
+    )  # fmt: skip
+    assert 'part.pth is no checkpoint of the model of' in said
+    assert 'tools/evaluate.py MODEL --protocol' in said
+
+
+def test_any_default_hook_is_turned_off_on_the_command_line(monkeypatch, tmp_path):
+    """Once None of a hook that is not MMEngine's was an AssertionError without a word."""
+    arguments = ['rgb', '--protocol', 'linear-leopart', '--data', 'voc', '--work-dir', tmp_path,
+                 '--cfg-options', 'default_hooks.fit_probes=None']  # fmt: skip
+    monkeypatch.setattr(sys, 'argv', ['evaluate.py', *map(str, arguments)])
+    tool = runpy.run_path(str(TOOLS / 'evaluate.py'))
+    cfg = tool['read_config'](tool['parse_args'](), 'rgb', 'linear-leopart')
+    runner = Runner(
+        torch.nn.Linear(1, 1), str(tmp_path), default_hooks=cfg.default_hooks, experiment_name='off'
+    )
+    assert not any(type(hook).__name__ == 'FitProbesHook' for hook in runner.hooks)
 
 
 def test_features_cannot_be_shown(monkeypatch):

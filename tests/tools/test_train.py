@@ -6,8 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from mmcroc.models import VisionTransformer
 from tests.paths import CONFIGS, ROOT, TOOLS
 
 SHORT = [
@@ -83,6 +85,27 @@ def test_two_processes_train_on_a_cpu(tmp_path):
     assert (tmp_path / 'epoch_2.pth').exists()
     assert 'Distributed training: True' in done.stdout
     assert not (tmp_path / 'pictures').exists(), 'default_hooks.NAME=None turns a hook off'
+
+
+def test_weights_of_another_architecture_are_refused_in_a_sentence_with_the_settings(tmp_path):
+    """Once they were loaded as far as they fitted, and training went on."""
+    other = dict(embed_dims=96, num_layers=3, num_heads=3, feedforward_channels=384)
+    backbone = VisionTransformer(arch=other, img_size=64, patch_size=16)
+    state = {f'backbone.{key}': value for key, value in backbone.state_dict().items()}
+    torch.save(dict(state_dict=state), tmp_path / 'other.pth')
+    done = train(
+        'croc_vit-t_scenes.py',
+        '--no-validate',
+        '--work-dir',
+        tmp_path / 'work',
+        '--cfg-options',
+        *SHORT,
+        f'load_from={tmp_path / "other.pth"}',
+    )
+    assert done.returncode != 0 and 'Traceback' not in done.stderr
+    said = done.stderr.strip().splitlines()[-1]
+    assert said.startswith('these weights do not fit the VisionTransformer (backbone)')
+    assert said.endswith('give the backbone patch_size=16')
 
 
 @pytest.fixture

@@ -2,11 +2,12 @@
 
 CrOC's full checkpoints (student, teacher, heads) become mmcroc.CrOC's, HSG's (embedding_model)
 mmcroc.HSG's: training goes on from them with load_from. Others, DINO's, iBOT's, DINOv2's, DINOv3's,
-MAE's, ViTs and ResNets of timm and torchvision, become a backbone. What a file holds is told by its
-keys; nothing in it is run.
+MAE's, ViTs and ResNets of timm and torchvision, folders of Hugging Face's (ViT, DINOv2), become a
+backbone. What a file holds is told by its keys; nothing in it is run.
 
     python tools/model_converters/to_mmpretrain.py croc_vits_coco.pth checkpoints/croc_vits_coco.pth
     python tools/model_converters/to_mmpretrain.py dino_full.pth student.pth --network student
+    python tools/model_converters/to_mmpretrain.py dinov2-small/ checkpoints/dinov2-small.pth
 """
 
 import argparse
@@ -20,7 +21,10 @@ def parse_args(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('source', type=Path, help='.pth, .pt, .bin, .ckpt or .safetensors')
+    parser.add_argument(
+        'source',
+        help=".pth, .pt, .bin, .ckpt or .safetensors; a folder of Hugging Face's",
+    )
     parser.add_argument('out', type=Path, help='the checkpoint to write, .pth')
     parser.add_argument(
         '--network',

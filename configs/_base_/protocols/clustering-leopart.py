@@ -16,7 +16,7 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
     ),
-    backbone=dict(type='mmcroc.PretrainedBackbone', model='random:deit-small/16'),
+    backbone=dict(type='mmcroc.PretrainedBackbone', model=None),  # to be named
 )
 val_evaluator = dict(
     type='mmcroc.ClusteringIoU',

@@ -38,7 +38,7 @@ model = dict(
         # Whole images are padded to patches; the padding is cut off again.
         test_cfg=dict(size_divisor=16),
     ),
-    backbone=dict(type='mmcroc.PretrainedBackbone', model='random:deit-small/16'),
+    backbone=dict(type='mmcroc.PretrainedBackbone', model=None),  # to be named
     decode_head=dict(
         type='mmseg.FCNHead',
         num_convs=0,

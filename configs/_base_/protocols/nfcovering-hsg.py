@@ -8,7 +8,7 @@ model = dict(
     type='mmcroc.HierarchySegmentor',
     # Images reach it as they are.
     data_preprocessor=dict(type='BaseDataPreprocessor'),
-    model='random:resnet50',
+    model=None,  # to be named
     num_clusters=None,
     longer_side=512,
     oversegmentation=None,

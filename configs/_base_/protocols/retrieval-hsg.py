@@ -29,7 +29,7 @@ model = dict(
         # Input is padded further to whole patches; the metric cuts that off again.
         test_cfg=dict(size_divisor=16),
     ),
-    backbone=dict(type='mmcroc.PretrainedBackbone', model='random:deit-small/16'),
+    backbone=dict(type='mmcroc.PretrainedBackbone', model=None),  # to be named
 )
 val_evaluator = dict(
     type='mmcroc.SegmentRetrievalIoU',

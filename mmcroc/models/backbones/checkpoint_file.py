@@ -1,5 +1,6 @@
 """Checkpoint files, read without running anything they bring."""
 
+import json
 import re
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,6 +14,7 @@ from mmcroc.models.layouts.released_hsg import (
     is_released_hsg,
     released_hsg_config,
 )
+from mmcroc.models.layouts.weight_layouts import HF_PATCHES, detect_layout
 from mmcroc.optional import require
 
 from .checkpoint_config import config_of_text, config_text
@@ -26,6 +28,8 @@ IMPOSTORS = {
 }
 #: In what torch says of damaged pickles.
 CUT_OFF = 'EOF|end of file|Ran out of input|truncated'
+#: Weights in a folder as ``save_pretrained`` of Hugging Face's transformers writes it.
+HF_FILES = ('model.safetensors', 'pytorch_model.bin')
 ALLOWED = (
     'tensors, plain containers, numpy arrays, argparse.Namespace and log histories of MMEngine'
 )
@@ -37,11 +41,13 @@ def read_checkpoint(path: str) -> tuple[dict, dict]:
     Pickles are read by ``torch.load(weights_only=True)``; what they may contain is listed in
     :func:`mmcroc.compat.allow_checkpoint_contents`.
 
-    HSG's released checkpoints come as those of ``mmcroc.HSG``, with a config; its own older ones
-    get what they lack (:func:`with_trained_positions`).
+    HSG's released checkpoints come as those of ``mmcroc.HSG``, with a config, and its own older
+    ones with what they lack (:func:`with_trained_positions`); weights with Hugging Face's
+    ``config.json`` beside them as those of an MMPretrain model with this backbone.
 
     Args:
-        path: A local file, ``.safetensors`` or a pickle of torch.
+        path: A local file, ``.safetensors`` or a pickle of torch; or a folder as transformers
+            writes it, which may have ``hf:`` before it.
 
     Returns:
         What the file holds; the config in it (:func:`config_of_text`), ``{}`` if there is none.
@@ -57,6 +63,9 @@ def read_checkpoint(path: str) -> tuple[dict, dict]:
             state = convert_released_hsg(checkpoint)
             model = released_hsg_config(state)
             return dict(state_dict=state, meta=dict(layout=LAYOUT)), dict(model=model)
+        described = _file_of(path).with_name('config.json')
+        if HF_PATCHES in checkpoint and described.is_file():
+            return _of_huggingface(checkpoint, json.loads(described.read_text()))
         text = config_text(checkpoint)
         return with_trained_positions(checkpoint, text, path), config_of_text(text)
     except (ValueError, SyntaxError) as error:
@@ -65,13 +74,43 @@ def read_checkpoint(path: str) -> tuple[dict, dict]:
 
 def read_file(path: str) -> dict:
     """What a local file holds, as :func:`read_checkpoint` but as it stands; tensors on the CPU."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'no checkpoint at {path}')
+    path = str(_file_of(path))
     read = _read_safetensors if path.endswith('.safetensors') else _read_pickle
     checkpoint = read(path)
     if not isinstance(checkpoint, dict):
         raise ValueError(f'{path} is no checkpoint: it holds a {type(checkpoint).__name__}')
     return checkpoint
+
+
+def _file_of(path):
+    """The file of weights: itself, or that of a folder.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    path = Path(path.removeprefix('hf:'))
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise FileNotFoundError(f'no checkpoint at {path}')
+    for name in HF_FILES:
+        if (path / name).is_file():
+            return path / name
+    raise FileNotFoundError(
+        f'no checkpoint in the folder {path}: it holds no {" or ".join(HF_FILES)}'
+    )
+
+
+def _of_huggingface(state, described):
+    """A checkpoint of MMPretrain's and its config, of a file and the settings beside it."""
+    activation = described.get('hidden_act', 'gelu')
+    if activation != 'gelu' and not described.get('use_swiglu_ffn'):
+        raise ValueError(f"config.json says hidden_act={activation!r}: MMPretrain's ViT has gelu")
+    layout = detect_layout(state)
+    cfg, weights = layout.build(state, described.get('num_attention_heads'))
+    weights = {f'backbone.{key}': value for key, value in weights.items()}
+    model = dict(type='mmpretrain.ImageClassifier', backbone=cfg)
+    return dict(state_dict=weights, meta=dict(layout=layout.name)), dict(model=model)
 
 
 def _read_safetensors(path):

@@ -52,18 +52,18 @@ def backbone_weights(checkpoint: Mapping, part: str = '') -> Network:
         if name not in networks:
             raise ValueError(f'it holds no {name}, only a {next(iter(networks))}')
         state = _unwrapped(networks[name])
-        return Network(_below(BACKBONE, state) or state, name)
+        return Network(below(BACKBONE, state) or state, name)
     container = next((c for c in CONTAINERS if isinstance(checkpoint.get(c), Mapping)), None)
     state = _unwrapped(checkpoint[container] if container else checkpoint)
     if not state:
         raise ValueError(f'it holds no weights, only {", ".join(map(str, checkpoint))[:200]!r}')
-    teacher = _below(TEACHER, state)
+    teacher = below(TEACHER, state)
     if teacher:
         name = wanted or 'teacher'
-        return Network(teacher if name == 'teacher' else _below(BACKBONE, state), name)
+        return Network(teacher if name == 'teacher' else below(BACKBONE, state), name)
     if wanted:
         raise ValueError(f'it holds one network, no {wanted}')
-    return Network(_below(BACKBONE, state) or state, 'backbone')
+    return Network(below(BACKBONE, state) or state, 'backbone')
 
 
 def without_heads(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -71,7 +71,8 @@ def without_heads(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: value for key, value in state.items() if not key.startswith(NOT_FEATURES)}
 
 
-def _below(prefix, state):
+def below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights whose names begin with a prefix, without it."""
     return {
         key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
     }

@@ -14,6 +14,12 @@ from .checkpoint_networks import backbone_weights
 from .download import download
 
 RANDOM = 'deit-small/16'
+#: What is said where a config that scores weights names none.
+NO_MODEL = (
+    'no weights were named to be scored: python tools/evaluate.py MODEL --protocol PROTOCOL --data '
+    'DATA --work-dir FOLDER, or --cfg-options {setting}=MODEL; MODEL is a checkpoint, timm:NAME, '
+    'hf:NAME, rgb, or random where random weights are meant'
+)
 
 
 def load_backbone(model: str, seed: int = 0) -> nn.Module:
@@ -116,12 +122,18 @@ class PretrainedBackbone(BaseModule):
     """A frozen backbone by its name, for ``FeatureSegmentor`` and ``EncoderDecoder``.
 
     Args:
-        model: As :func:`load_backbone`.
+        model: As :func:`load_backbone`. None, as in evaluation configs, is refused: what is scored
+            is named.
         seed: Of random weights.
+
+    Raises:
+        ValueError: There is no such model, or none was named.
     """
 
-    def __init__(self, model: str = 'random', seed: int = 0):
+    def __init__(self, model: str | None = None, seed: int = 0):
         super().__init__()
+        if model is None:
+            raise ValueError(NO_MODEL.format(setting='model.backbone.model'))
         self.model = load_backbone(model, seed)
         self.model.requires_grad_(False)
         self.train(False)

@@ -46,7 +46,12 @@ class VisionTransformer(MMPretrainVisionTransformer):
 
     def init_weights(self):
         if self.init_cfg:
-            super().init_weights()
+            cfgs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg]
+            if any(cfg['type'] == 'Pretrained' for cfg in cfgs):
+                # Not the parent's, which draws the loaded positions anew if it is in a list.
+                super(MMPretrainVisionTransformer, self).init_weights()
+            else:
+                super().init_weights()
             return
         for module in self.modules():
             if isinstance(module, nn.Linear):

@@ -14,10 +14,15 @@ from .architectures import (
 from .dinov2 import dinov2_to_timm
 from .dinov3 import dinov3_to_timm
 from .resnet_timm import resnet_from_timm
+from .vit_hf import dinov2_from_hf, vit_from_hf
 from .vit_timm import vit_from_timm
 
 SHOWN = 5
 PATCHES = 'patch_embed.proj.weight'
+HF_PATCHES, HF_REGISTERS = (
+    'embeddings.patch_embeddings.projection.weight',
+    'embeddings.register_tokens',
+)
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,25 @@ LAYOUTS = (
         "ViT in timm's layout (DINO, iBOT, DINOv2, MAE)",
         (PATCHES, 'cls_token', 'pos_embed'),
         lambda state: vit_from_timm(dinov2_to_timm(state)),
+        vision_transformer_config,
+    ),
+    WeightLayout(
+        "Hugging Face's DINOv2 ViT with registers",
+        (HF_PATCHES, HF_REGISTERS, 'encoder.layer.0.norm1.weight'),
+        lambda state: dinov2_to_timm(dinov2_from_hf(state)),
+        timm_registers_config,
+        prefix='model.',
+    ),
+    WeightLayout(
+        "Hugging Face's DINOv2 ViT",
+        (HF_PATCHES, 'encoder.layer.0.norm1.weight'),
+        lambda state: vit_from_timm(dinov2_to_timm(dinov2_from_hf(state))),
+        vision_transformer_config,
+    ),
+    WeightLayout(
+        "Hugging Face's ViT",
+        (HF_PATCHES, 'encoder.layer.0.layernorm_before.weight'),
+        vit_from_hf,
         vision_transformer_config,
     ),
     WeightLayout(

@@ -8,6 +8,7 @@ from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
 
 from mmcroc.datasets.oversegmented import read_oversegmentation
+from mmcroc.models.backbones.pretrained_backbone import NO_MODEL
 from mmcroc.models.image_segmentation import (
     check_options,
     init_model,
@@ -29,7 +30,8 @@ class HierarchySegmentor(BaseSegmentor):
     Args:
         model: An HSG checkpoint (segments and each level's groups); any other model that
             :func:`mmcroc.apis.load_backbone` knows (spherical k-means over its tokens); or
-            ``'regions:FOLDER'``: the PNG maps of a folder, by the names of the images.
+            ``'regions:FOLDER'``: the PNG maps of a folder, by the names of the images. None, as in
+            evaluation configs, is refused: what is scored is named.
         num_clusters: K of the k-means, 8 by default; not for HSG.
         longer_side: Images are resized to this for the model, pixels.
         oversegmentation: For HSG: a folder of PNG region maps, by the names of the images, to cut
@@ -39,12 +41,12 @@ class HierarchySegmentor(BaseSegmentor):
 
     Raises:
         FileNotFoundError: No such folder or model.
-        ValueError: Options that this model does not take.
+        ValueError: Options that this model does not take; or no model was named.
     """
 
     def __init__(
         self,
-        model: str = 'random',
+        model: str | None = None,
         num_clusters: int | None = None,
         longer_side: int = 512,
         oversegmentation: str | None = None,
@@ -52,6 +54,8 @@ class HierarchySegmentor(BaseSegmentor):
         init_cfg: dict | None = None,
     ):
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        if model is None:
+            raise ValueError(NO_MODEL.format(setting='model.model'))
         self.longer_side, self.num_clusters = longer_side, num_clusters
         self.oversegmentation, self.regions = oversegmentation, None
         is_folder = model.startswith(REGIONS)

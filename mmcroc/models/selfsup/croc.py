@@ -3,6 +3,7 @@
 import copy
 
 import torch
+from mmengine.logging import print_log
 from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
@@ -11,6 +12,8 @@ from mmcroc.functional.online_clustering import cluster_representations
 from mmcroc.functional.schedules import warmup_cosine
 from mmcroc.functional.token_spread import effective_rank, mean_cosine
 from mmcroc.functional.view_geometry import patch_positions
+from mmcroc.models.backbones.checkpoint_networks import below
+from mmcroc.models.backbones.weight_fit import require_fit
 from mmcroc.models.dense_tokens import dense_tokens, hand_out_tokens
 from mmcroc.models.selfsup.optimizer_steps import act_around_next_step, training_progress
 from mmcroc.registry import MODELS
@@ -31,6 +34,10 @@ class CrOC(BaseSelfSupervisor):
     the epoch. During the first epochs the last layers' gradients are None in the step: a zero
     would still start Adam's moments and apply weight decay. How far training has come is read from
     what MMEngine's ``RuntimeInfoHook`` tells; a step without that is refused.
+
+    Weights that it starts from fit both backbones whole, or are refused
+    (:func:`mmcroc.models.backbones.weight_fit.require_fit`); heads may be absent. A teacher that is
+    not among them starts as the student's copy.
 
     Args:
         backbone: :class:`mmcroc.models.VisionTransformer`.
@@ -89,6 +96,8 @@ class CrOC(BaseSelfSupervisor):
             dict(backbone=copy.deepcopy(self.backbone), neck=copy.deepcopy(self.neck))
         )
         self.teacher.requires_grad_(False)
+        self._register_load_state_dict_pre_hook(self._complete_teacher)
+        require_fit(self, 'backbone', 'teacher.backbone')
         self._forget_training()
 
     def _forget_training(self):
@@ -100,8 +109,21 @@ class CrOC(BaseSelfSupervisor):
 
     def init_weights(self):
         self._forget_training()
+        self._has_loaded = False
         super().init_weights()
-        self.copy_student_to_teacher()
+        if not self._has_loaded:  # else by init_cfg, the teacher too
+            self.copy_student_to_teacher()
+
+    def _complete_teacher(self, state, prefix, *_):
+        """Before weights are loaded: what they lack of the teacher becomes the student's copy."""
+        self._has_loaded = True
+        for part, teacher in self.teacher.items():
+            student_prefix, teacher_prefix = f'{prefix}{part}.', f'{prefix}teacher.{part}.'
+            if not below(teacher_prefix, state):
+                teacher.load_state_dict(getattr(self, part).state_dict())
+                given = below(student_prefix, state)
+                state.update({f'{teacher_prefix}{name}': value for name, value in given.items()})
+                print_log(f"CrOC: teacher.{part} starts as the student's copy", logger='current')
 
     @torch.no_grad()
     def copy_student_to_teacher(self):

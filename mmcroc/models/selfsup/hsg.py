@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from mmcroc.functional.precision import at_least_float32
 from mmcroc.functional.segments import nearest_resize
+from mmcroc.models.backbones.weight_fit import require_fit
 from mmcroc.models.dense_tokens import hand_out_tokens
 from mmcroc.registry import MODELS
 
@@ -16,6 +17,9 @@ class HSG(BaseSelfSupervisor):
 
     Ke et al., *Unsupervised Hierarchical Semantic Segmentation with Multiview Cosegmentation and
     Clustering Transformers*, CVPR 2022.
+
+    Weights that it starts from fit the backbone whole, or are refused
+    (:func:`mmcroc.models.backbones.weight_fit.require_fit`); neck and head may be absent.
 
     Args:
         backbone: Gives a tuple of maps (B, C, h, w); the last is taken.
@@ -46,6 +50,7 @@ class HSG(BaseSelfSupervisor):
         if not self.head.levels:
             # Only the levels look at positions; DistributedDataParallel would wait for gradients.
             self.neck.position.requires_grad_(False)
+        require_fit(self, 'backbone')
 
     def forward(self, inputs, data_samples=None, mode='tensor', oversegmentation=None):
         """As MMPretrain's, with the regions besides.
