@@ -87,7 +87,7 @@ def read_config(args, model, protocol):
     if cfg.model.type.endswith('HierarchySegmentor'):
         cfg.model.model = model
     else:
-        cfg.model.backbone = dict(type='mmcroc.PretrainedBackbone', model=model)
+        cfg.model.backbone.model = model
     padded = 'test_cfg' in cfg.model.data_preprocessor
     if padded or 'decode_head' in cfg.model:
         backbone = PretrainedBackbone(model)

@@ -48,8 +48,6 @@ optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4),
 )
-# The best epoch, which is the figure of Leopart's code, beside the last.
-default_hooks = dict(checkpoint=dict(save_best='linear-leopart/mIoU', rule='greater'))
 custom_hooks = [dict(type='mmcroc.NumClassesCheckHook')]
 auto_scale_lr = dict(enable=False, base_batch_size=120)
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=25, val_interval=1)
