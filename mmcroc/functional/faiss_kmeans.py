@@ -137,9 +137,7 @@ def _sample(points, places, total, num_clusters, seed, distributed):
     return all_reduce_sum(sample) if distributed else sample
 
 
-def train_from(
-    sample: torch.Tensor, centroids: torch.Tensor, num_iterations: int
-) -> KMeansResult:
+def train_from(sample: torch.Tensor, centroids: torch.Tensor, num_iterations: int) -> KMeansResult:
     """Lloyd's iterations with faiss's splitting of empty clusters.
 
     Args:
@@ -151,19 +149,19 @@ def train_from(
         The last centroids; labels (S,) and objective as the last iteration found them, before it
         moved the centroids.
     """
-    for iteration in range(1, num_iterations + 1):
+    done = 0
+    while done < num_iterations:
+        done += 1
         previous = centroids
         labels, objective, sums, counts = _assign(sample, centroids)
         mean = (sums / counts.clamp(min=1)[:, None]).to(centroids)
         centroids = split_clusters(mean, counts.cpu(), len(sample))
         if torch.equal(centroids, previous):
             break
-    return KMeansResult(centroids, labels, objective, iteration)
+    return KMeansResult(centroids, labels, objective, done)
 
 
-def split_clusters(
-    centroids: torch.Tensor, counts: torch.Tensor, num_points: int
-) -> torch.Tensor:
+def split_clusters(centroids: torch.Tensor, counts: torch.Tensor, num_points: int) -> torch.Tensor:
     """Give every empty cluster half of another one (``split_clusters`` of faiss).
 
     Args:

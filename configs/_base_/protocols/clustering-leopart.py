@@ -1,9 +1,9 @@
-# Protocol clustering-leopart: no training. Validation images squashed to 448x448 (Pillow's bilinear,
-# antialiased); all tokens standardised, 50 principal components, faiss's k-means with K = classes
-# (trained on 256 K sampled tokens from random starts, 100 iterations, best of 5 starts by that
-# sample), maps and masks compared at 100x100, Hungarian matching over the whole set, mean IoU over
-# all classes, a class without pixels counting 0; mean and spread over five seeds. ResNets at stride
-# 16. What still differs from Leopart's code: docs/protocols.md.
+# Protocol clustering-leopart: no training. Validation images squashed to 448x448 (Pillow's
+# bilinear, antialiased); all tokens standardised, 50 principal components, faiss's k-means with
+# K = classes (random starts, trained on 256 K sampled tokens, 100 iterations, best of 5 starts by
+# that sample), maps and masks compared at 100x100, Hungarian matching over the whole set, mean IoU
+# over all classes, a class without pixels counting 0; mean and spread over five seeds. ResNets at
+# stride 16. What differs from Leopart's code: docs/protocols.md.
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='mmcroc.LoadMappedAnnotations'),
@@ -18,9 +18,7 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
     ),
-    backbone=dict(
-        type='mmcroc.PretrainedBackbone', model='random:deit-small/16', resnet_stride=16
-    ),
+    backbone=dict(type='mmcroc.PretrainedBackbone', model='random:deit-small/16', resnet_stride=16),
 )
 val_evaluator = dict(
     type='mmcroc.ClusteringIoU',

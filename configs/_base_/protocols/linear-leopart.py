@@ -24,9 +24,7 @@ model = dict(
         pad_val=0,
         seg_pad_val=255,
     ),
-    backbone=dict(
-        type='mmcroc.PretrainedBackbone', model='random:deit-small/16', resnet_stride=16
-    ),
+    backbone=dict(type='mmcroc.PretrainedBackbone', model='random:deit-small/16', resnet_stride=16),
     decode_head=dict(
         type='mmseg.FCNHead',
         num_convs=0,
