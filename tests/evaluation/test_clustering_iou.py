@@ -70,14 +70,16 @@ def test_many_clusters_map_to_few_classes():
     assert metrics['clustering-test/mIoU'] == 100
 
 
-def test_steps_are_those_of_scikit_learn():
+@pytest.mark.parametrize('algorithm', ['faiss', 'k-means++'])
+def test_steps_are_those_of_scikit_learn(algorithm):
     """Standardise, PCA, k-means, Hungarian: the same mean IoU with scikit-learn's."""
     samples = noisy_samples()
-    settings = dict(pca_dim=3, seeds=[0], storage_dtype='float32', algorithm='k-means++')
-    metrics, _ = evaluate(samples, **settings)
+    # So many starts that both find the best optimum, whatever they draw.
+    settings = dict(pca_dim=3, seeds=[0], storage_dtype='float32', num_restarts=40)
+    metrics, _ = evaluate(samples, algorithm=algorithm, **settings)
     tokens = np.concatenate([s['tokens']['data'].flatten(1).T.numpy() for s in samples])
     points = PCA(3).fit_transform(StandardScaler().fit_transform(tokens))
-    labels = KMeans(4, n_init=5, random_state=0).fit_predict(points)
+    labels = KMeans(4, n_init=40, random_state=0).fit_predict(points)
     counts = torch.zeros(4, 4, dtype=torch.long)
     for own, one in zip(np.split(labels, len(samples)), samples, strict=True):
         clusters = own.reshape(5, 7).repeat(8, 0).repeat(8, 1)
@@ -211,7 +213,16 @@ def test_models_without_tokens_are_told_what_to_use():
         evaluate(samples)
 
 
-@pytest.mark.parametrize('wrong', [dict(matching='greedy'), dict(absent='skip'), dict(seeds=[])])
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        dict(matching='greedy'),
+        dict(absent='skip'),
+        dict(seeds=[]),
+        dict(algorithm='lloyd'),
+        dict(max_init_points=100),
+    ],
+)
 def test_unknown_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         ClusteringIoU(**wrong)
