@@ -88,7 +88,7 @@ def read_config(args, model, protocol):
     if cfg.model.type.endswith('HierarchySegmentor'):
         cfg.model.model = model
     else:
-        cfg.model.backbone = dict(type='mmcroc.PretrainedBackbone', model=model)
+        cfg.model.backbone.model = model
     padded = 'test_cfg' in cfg.model.data_preprocessor
     if padded or 'decode_head' in cfg.model:
         backbone = PretrainedBackbone(model)
@@ -142,6 +142,10 @@ def evaluate(args, model, protocol):
     for name in ('optim_wrapper', 'param_scheduler', 'train_cfg'):
         if cfg.get(name):
             report['settings'][name] = cfg.to_dict()[name]
+    if 'best_score' in runner.message_hub.runtime_info:
+        path = runner.message_hub.get_info('best_ckpt')
+        best = float(runner.message_hub.get_info('best_score'))
+        report['best'] = dict(mIoU=best, epoch=int(re.search(r'(\d+)\.pth$', path)[1]))
     report['seconds'] = time.perf_counter() - began
     palette = (evaluator.dataset_meta or {}).get('palette')
     return dict(model=model, data=args.data, **report), getattr(metric, 'examples', None), palette
@@ -189,6 +193,10 @@ def miou_table(results):
         (result['model'], result['protocol']): mean_and_spread(result['mIoU_per_seed'])
         for result in results
     }
+    for result in results:
+        if 'best' in result:
+            best = '; best {mIoU:.2f}, epoch {epoch}'.format(**result['best'])
+            scores[result['model'], result['protocol']] += best
     out = PrettyTable([f'mIoU on {results[0]["data"]}', *protocols])
     out.align = 'l'
     for model in dict.fromkeys(result['model'] for result in results):

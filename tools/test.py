@@ -63,7 +63,9 @@ def merge_args(cfg, args):
     if (only_features or only_regions) and (args.out or args.show or args.show_dir or args.tta):
         raise SystemExit('--out, --show, --show-dir and --tta: this model predicts no classes')
     if only_features:
-        cfg.model.backbone = dict(type='mmcroc.PretrainedBackbone', model=args.checkpoint)
+        if not cfg.model.backbone.type.endswith('PretrainedBackbone'):
+            cfg.model.backbone = dict(type='mmcroc.PretrainedBackbone')
+        cfg.model.backbone.model = args.checkpoint
     elif only_regions:
         cfg.model.model = args.checkpoint
     else:

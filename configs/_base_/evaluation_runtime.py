@@ -4,7 +4,14 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=True),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='mmcroc.AtomicCheckpointHook', interval=5, max_keep_ckpts=1),
+    # A head's best epoch by its first metric is kept beside the last.
+    checkpoint=dict(
+        type='mmcroc.AtomicCheckpointHook',
+        interval=5,
+        max_keep_ckpts=1,
+        save_best='auto',
+        rule='greater',
+    ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     fit_probes=dict(type='mmcroc.FitProbesHook'),
 )

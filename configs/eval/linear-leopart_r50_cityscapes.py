@@ -1,4 +1,4 @@
-# linear-leopart, ResNet-50 (14x14 tokens), 500 validation images, 19 classes.
+# linear-leopart, ResNet-50 (28x28 tokens), 500 validation images, 19 classes.
 _base_ = 'linear-leopart_vit-s_cityscapes.py'
 
 model = dict(

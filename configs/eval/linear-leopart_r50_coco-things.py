@@ -1,4 +1,4 @@
-# linear-leopart, ResNet-50 (14x14 tokens), 5,000 validation images, 12 super-categories.
+# linear-leopart, ResNet-50 (28x28 tokens), 5,000 validation images, 12 super-categories.
 _base_ = 'linear-leopart_vit-s_coco-things.py'
 
 model = dict(

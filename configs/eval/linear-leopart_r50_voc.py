@@ -1,4 +1,4 @@
-# linear-leopart, ResNet-50 (14x14 tokens), 1,449 validation images, 21 classes with background.
+# linear-leopart, ResNet-50 (28x28 tokens), 1,449 validation images, 21 classes with background.
 _base_ = 'linear-leopart_vit-s_voc.py'
 
 model = dict(

@@ -6,6 +6,7 @@ import torch
 from mmengine.logging import MMLogger
 
 from mmcroc.functional.distributed import all_reduce_sum, get_rank, get_world_size
+from mmcroc.functional.faiss_kmeans import faiss_kmeans
 from mmcroc.functional.kmeans import kmeans
 from mmcroc.functional.matching import (
     confusion_matrix,
@@ -28,8 +29,6 @@ MATCHINGS = {
     'iou': lambda counts: match_many_to_one(counts, 'iou'),
     'identity': match_identity,
 }
-#: Tokens of image i are numbered from i times this: more than an image has.
-TOKENS_PER_IMAGE = 1 << 20
 #: Images whose maps are compared with their labels at once.
 IMAGES_AT_ONCE = 64
 
@@ -52,7 +51,11 @@ class ClusteringIoU(TokenMetric):
             the standardised tokens themselves.
         num_iterations (int): The most iterations of k-means.
         num_restarts (int): Starts of k-means; the least inertia wins.
-        max_init_points (int | None): k-means++ sees at most this many tokens.
+        algorithm (str): 'faiss': random starts, trained on a sample of 256 K tokens, as the
+            released evaluations (:mod:`mmcroc.functional.faiss_kmeans`); 'k-means++': spread
+            starts, trained on all tokens, a better clustering
+            (:func:`mmcroc.functional.kmeans.kmeans`).
+        max_init_points (int | None): The most tokens that 'k-means++' chooses its starts among.
         seeds (Sequence[int]): k-means is repeated with each of them.
         map_size (int | tuple[int, int] | None): Size of the compared maps, (height, width). None:
             that of the masks, as the pipeline gives them.
@@ -71,6 +74,7 @@ class ClusteringIoU(TokenMetric):
         pca_dim=50,
         num_iterations=100,
         num_restarts=5,
+        algorithm='faiss',
         max_init_points=None,
         seeds=(0, 1, 2, 3, 4),
         map_size=100,
@@ -82,6 +86,7 @@ class ClusteringIoU(TokenMetric):
     ):
         super().__init__(protocol, **kwargs)
         for name, value, known in (
+            ('algorithm', algorithm, ('faiss', 'k-means++')),
             ('matching', matching, tuple(MATCHINGS)),
             ('absent', absent, ('zero', 'nan')),
             ('storage_dtype', storage_dtype, ('float16', 'float32')),
@@ -90,11 +95,17 @@ class ClusteringIoU(TokenMetric):
                 raise ValueError(f'ClusteringIoU: {name} must be one of {known}, got {value!r}')
         if not seeds:
             raise ValueError('ClusteringIoU: seeds must name at least one seed')
+        if max_init_points is not None and algorithm == 'faiss':
+            raise ValueError(
+                "ClusteringIoU: max_init_points is a setting of algorithm='k-means++'; 'faiss' "
+                'trains on a sample anyway'
+            )
         self.settings = dict(
             num_clusters=num_clusters,
             pca_dim=pca_dim,
             num_iterations=num_iterations,
             num_restarts=num_restarts,
+            algorithm=algorithm,
             max_init_points=max_init_points,
             seeds=list(seeds),
             map_size=map_size,
@@ -103,11 +114,9 @@ class ClusteringIoU(TokenMetric):
         )
         self.num_clusters = num_clusters
         self.pca_dim = pca_dim
-        self.kmeans_settings = dict(
-            num_iterations=num_iterations,
-            num_restarts=num_restarts,
-            max_init_points=max_init_points,
-        )
+        self.kmeans_settings = dict(num_iterations=num_iterations, num_restarts=num_restarts)
+        self.algorithm = algorithm
+        self.max_init_points = max_init_points
         self.seeds = list(seeds)
         self.map_size = (map_size, map_size) if isinstance(map_size, int) else map_size
         self.matching = MATCHINGS[matching]
@@ -144,28 +153,17 @@ class ClusteringIoU(TokenMetric):
         while self.numbers and self.numbers[-1] >= size:
             for kept in (self.tokens, self.masks, self.grids, self.numbers):
                 kept.pop()
-        num_tokens = int(all_reduce_sum(torch.tensor(sum(len(t) for t in self.tokens))))
+        places, num_tokens = self._places(size)
         if num_tokens < num_clusters:
             raise ValueError(
                 f'{self.protocol}: {num_clusters} clusters from {num_tokens} tokens of {size} '
                 'images; lower num_clusters or evaluate on more images'
             )
         points = self._project(dim, num_tokens)
-        index = [
-            torch.arange(h * w) + number * TOKENS_PER_IMAGE
-            for number, (h, w) in zip(self.numbers, self.grids, strict=True)
-        ]
-        index = torch.cat([torch.empty(0, dtype=torch.long), *index]).to(points.device)
+        places = places.to(points.device)
         outcomes = []
         for seed in self.seeds:
-            labels = kmeans(
-                points,
-                num_clusters,
-                point_index=index,
-                distributed=True,
-                seed=seed,
-                **self.kmeans_settings,
-            ).labels
+            labels = self._cluster(points, places, num_clusters, seed)
             counts = all_reduce_sum(self._compare(labels, num_clusters))
             mapping = self.matching(counts)
             if not outcomes:
@@ -176,6 +174,26 @@ class ClusteringIoU(TokenMetric):
             outcomes.append((iou.cpu(), mean_iou(iou).cpu(), accuracy.cpu()))
         iou, miou, accuracy = (100 * torch.stack(values) for values in zip(*outcomes, strict=True))
         return self._report(iou, miou, accuracy, size, num_tokens, time.perf_counter() - began)
+
+    def _places(self, size):
+        """Each token's place 0, 1, ... among all images' tokens, and how many these are."""
+        lengths = torch.zeros(size, dtype=torch.long)
+        for number, tokens in zip(self.numbers, self.tokens, strict=True):
+            lengths[number] = len(tokens)
+        ends = all_reduce_sum(lengths).cumsum(0)
+        places = [
+            torch.arange(end - len(tokens), end)
+            for end, tokens in zip(ends[self.numbers].tolist(), self.tokens, strict=True)
+        ]
+        return torch.cat([torch.empty(0, dtype=torch.long), *places]), int(ends[-1])
+
+    def _cluster(self, points, places, num_clusters, seed):
+        """The cluster of each of this rank's tokens, (N,)."""
+        settings = dict(self.kmeans_settings, distributed=True, seed=seed)
+        if self.algorithm == 'faiss':
+            return faiss_kmeans(points, num_clusters, places=places, **settings).labels
+        settings.update(point_index=places, max_init_points=self.max_init_points)
+        return kmeans(points, num_clusters, **settings).labels
 
     def _project(self, dim, num_tokens):
         """This rank's tokens by principal components, (N, d) float32; the tokens are let go."""

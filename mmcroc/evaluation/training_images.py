@@ -12,18 +12,37 @@ from mmcroc.functional.distributed import get_rank, get_world_size
 LOG_EVERY = 20
 
 
+def with_pipeline(dataset, pipeline):
+    """A data set's config with another pipeline: a wrapper's innermost data sets get it.
+
+    Args:
+        dataset (dict): Of any data set; ``datasets`` or ``dataset`` are those that it wraps.
+        pipeline (list): Transforms.
+
+    Returns:
+        dict: The new config.
+    """
+    if 'datasets' in dataset:
+        inner = [with_pipeline(own, pipeline) for own in dataset['datasets']]
+        return dict(dataset, datasets=inner)
+    if 'dataset' in dataset:
+        return dict(dataset, dataset=with_pipeline(dataset['dataset'], pipeline))
+    return dict(dataset, pipeline=pipeline)
+
+
 class TrainingImages:
     """Goes through labelled training images with a model, each image once over all ranks.
 
     Args:
         dataloader (dict | Iterable): Of training images, in a fixed order and without
             augmentation. By default ranks share them without repetition.
-        pipeline (list | None): Takes the place of the data set's own.
+        pipeline (list | None): Takes the place of the data set's own; in a data set that wraps
+            others (``ConcatDataset``, ``RepeatDataset``, ...) of theirs.
     """
 
     def __init__(self, dataloader, pipeline=None):
         if pipeline is not None:
-            dataloader = dict(dataloader, dataset=dict(dataloader['dataset'], pipeline=pipeline))
+            dataloader = dict(dataloader, dataset=with_pipeline(dataloader['dataset'], pipeline))
         self.dataloader = dataloader
         self._loader = None
 

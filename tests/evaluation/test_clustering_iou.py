@@ -9,7 +9,13 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from mmcroc.evaluation import ClusteringIoU
-from mmcroc.functional.matching import intersection_over_union, match_hungarian, merge_clusters
+from mmcroc.functional.faiss_kmeans import faiss_kmeans
+from mmcroc.functional.matching import (
+    confusion_matrix,
+    intersection_over_union,
+    match_hungarian,
+    merge_clusters,
+)
 from mmcroc.registry import METRICS
 from tests.evaluation.samples import sample
 
@@ -70,13 +76,16 @@ def test_many_clusters_map_to_few_classes():
     assert metrics['clustering-test/mIoU'] == 100
 
 
-def test_steps_are_those_of_scikit_learn():
+@pytest.mark.parametrize('algorithm', ['faiss', 'k-means++'])
+def test_steps_are_those_of_scikit_learn(algorithm):
     """Standardise, PCA, k-means, Hungarian: the same mean IoU with scikit-learn's."""
     samples = noisy_samples()
-    metrics, _ = evaluate(samples, pca_dim=3, seeds=[0], storage_dtype='float32')
+    # So many starts that both find the best optimum, whatever they draw.
+    settings = dict(pca_dim=3, seeds=[0], storage_dtype='float32', num_restarts=40)
+    metrics, _ = evaluate(samples, algorithm=algorithm, **settings)
     tokens = np.concatenate([s['tokens']['data'].flatten(1).T.numpy() for s in samples])
     points = PCA(3).fit_transform(StandardScaler().fit_transform(tokens))
-    labels = KMeans(4, n_init=5, random_state=0).fit_predict(points)
+    labels = KMeans(4, n_init=40, random_state=0).fit_predict(points)
     counts = torch.zeros(4, 4, dtype=torch.long)
     for own, one in zip(np.split(labels, len(samples)), samples, strict=True):
         clusters = own.reshape(5, 7).repeat(8, 0).repeat(8, 1)
@@ -84,6 +93,21 @@ def test_steps_are_those_of_scikit_learn():
         np.add.at(counts.numpy(), (clusters[mask < 255], mask[mask < 255]), 1)
     iou = intersection_over_union(merge_clusters(counts, match_hungarian(counts)))
     assert metrics['clustering-test/mIoU'] == pytest.approx(100 * float(iou.mean()), abs=0.3)
+
+
+def test_by_default_each_seed_clusters_as_faiss_does_on_a_sample_of_the_tokens():
+    """1,400 tokens, of which training sees 1,024."""
+    samples = noisy_samples(40)
+    settings = dict(pca_dim=3, seeds=[3, 4], storage_dtype='float32', matching='identity')
+    _, metric = evaluate(samples, **settings)
+    tokens = np.concatenate([s['tokens']['data'].flatten(1).T.numpy() for s in samples])
+    points = PCA(3).fit_transform(StandardScaler().fit_transform(tokens))
+    masks = torch.stack([s['gt_sem_seg']['data'][0] for s in samples])
+    for seed, found in zip((3, 4), metric.report['iou_per_seed'], strict=True):
+        labels = faiss_kmeans(torch.from_numpy(points), 4, seed=seed).labels.view(40, 5, 7)
+        clusters = labels.repeat_interleave(8, 1).repeat_interleave(8, 2)
+        want = intersection_over_union(confusion_matrix(clusters, masks, 4, 4))
+        np.testing.assert_allclose(found, 100 * want, atol=0.2)  # signs of PCA, rounding
 
 
 def test_iou_is_that_of_mmsegmentation_on_the_same_maps():
@@ -210,7 +234,16 @@ def test_models_without_tokens_are_told_what_to_use():
         evaluate(samples)
 
 
-@pytest.mark.parametrize('wrong', [dict(matching='greedy'), dict(absent='skip'), dict(seeds=[])])
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        dict(matching='greedy'),
+        dict(absent='skip'),
+        dict(seeds=[]),
+        dict(algorithm='lloyd'),
+        dict(max_init_points=100),
+    ],
+)
 def test_unknown_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         ClusteringIoU(**wrong)

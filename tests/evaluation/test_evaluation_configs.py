@@ -1,10 +1,12 @@
 """Every evaluation config runs to its end on its data set's layout."""
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from PIL import Image
 
 from mmcroc.models.backbones import PretrainedBackbone
 from mmcroc.registry import DATASETS, MODELS
@@ -173,6 +175,48 @@ def test_published_settings():
         5, 100, 50, 100,
     )  # fmt: skip
     assert len(metric.seeds) == 5 and metric.matching == 'hungarian' and metric.absent == 'zero'
+    assert metric.algorithm == 'faiss'
+    over = Config.fromfile(CONFIGS / 'eval' / 'overclustering-leopart_vit-s_voc.py').test_evaluator
+    assert (over.num_clusters, over.matching, over.algorithm) == (500, 'precision', 'faiss')
+
+
+@pytest.mark.parametrize('data', ['voc', 'voc-animals'])
+def test_clustering_is_clustering_leopart_but_for_its_kmeans(data):
+    released, better = (
+        Config.fromfile(CONFIGS / 'eval' / f'{protocol}_vit-s_{data}.py').to_dict()
+        for protocol in ('clustering-leopart', 'clustering')
+    )
+    for name in ('val_evaluator', 'test_evaluator'):
+        released[name].update(protocol='clustering', algorithm='k-means++')
+    assert better == released
+
+
+@pytest.mark.parametrize('protocol', ['clustering-leopart', 'linear-leopart', 'linear-cached'])
+def test_leoparts_images_and_masks_are_squashed_as_by_pillow(protocol, drawn_roots, tmp_path):
+    """torchvision's Resize of Pillow's images: bilinear antialiased, nearest by pixel centres."""
+    cfg, _, _ = mini_config(f'{protocol}_vit-s_voc', drawn_roots, tmp_path)
+    init_default_scope('mmseg')
+    settings = cfg.test_dataloader.dataset
+    settings.pipeline[2].scale = (37, 37)  # smaller than the drawn images
+    sample = DATASETS.build(settings)[0]
+    root = drawn_roots['voc']
+    with Image.open(root / 'JPEGImages' / 'val_0.jpg') as image:
+        want = image.convert('RGB').resize((37, 37), Image.Resampling.BILINEAR)
+    found = sample['inputs'].flip(0).permute(1, 2, 0).numpy()
+    # Two JPEG decoders may differ by a grey level.
+    assert np.abs(found.astype(int) - np.asarray(want)).max() <= 3
+    with Image.open(root / 'SegmentationClass' / 'val_0.png') as mask:
+        want = mask.resize((37, 37), Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(sample['data_samples'].gt_sem_seg.data[0], np.asarray(want))
+
+
+@pytest.mark.parametrize('protocol', ['clustering-leopart', 'linear-leopart'])
+def test_leoparts_resnets_give_28x28_tokens(protocol, drawn_roots):
+    cfg = Config.fromfile(CONFIGS / 'eval' / f'{protocol}_r50_voc.py')
+    init_default_scope('mmseg')
+    model = MODELS.build(cfg.model).eval()
+    with torch.no_grad():
+        assert model.extract_feat(torch.zeros(1, 3, 448, 448))[-1].shape[2:] == (28, 28)
 
 
 def test_linear_cached_is_linear_leopart_but_for_its_draws():

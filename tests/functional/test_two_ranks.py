@@ -6,6 +6,7 @@ from torch import distributed as dist
 from torch import multiprocessing
 
 from mmcroc.functional.distributed import all_gather_stack, all_reduce_sum
+from mmcroc.functional.faiss_kmeans import faiss_kmeans
 from mmcroc.functional.kmeans import kmeans
 from mmcroc.functional.matching import confusion_matrix
 from mmcroc.functional.pca import RunningMoments, fit_pca
@@ -31,6 +32,7 @@ def evaluate(share, distributed):
     everything, points, labels = points, points[share], labels[share]
     settings = {'distributed': distributed, 'num_iterations': 50}
     seeded = kmeans(points, 20, point_index=index, num_restarts=2, **settings)
+    sampled = faiss_kmeans(points, 7, places=index, distributed=distributed, seed=2)
     spherical = kmeans(points, 6, metric='cosine', init='random', point_index=index, **settings)
     start = torch.cat([everything[:4], torch.tensor(FAR_START)])
     relocated = kmeans(points, 6, initial_centroids=start, **settings)
@@ -44,6 +46,8 @@ def evaluate(share, distributed):
     return {
         'k-means++ centroids': seeded.centroids,
         'k-means++ inertia': seeded.inertia,
+        'faiss centroids': sampled.centroids,
+        'faiss objective': sampled.inertia,
         'spherical centroids': spherical.centroids,
         'spherical inertia': spherical.inertia,
         'relocated centroids': relocated.centroids,
@@ -52,7 +56,12 @@ def evaluate(share, distributed):
         'PCA scale': pca.scale,
         'ridge weight': classifier.weight,
         'ridge bias': classifier.bias,
-    }, {'k-means++': seeded.labels, 'spherical': spherical.labels, 'relocated': relocated.labels}
+    }, {
+        'k-means++': seeded.labels,
+        'faiss': sampled.labels,
+        'spherical': spherical.labels,
+        'relocated': relocated.labels,
+    }
 
 
 def run_rank(rank, folder):

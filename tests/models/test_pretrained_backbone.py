@@ -133,3 +133,19 @@ def test_it_stays_frozen_and_knows_its_channels():
     backbone.train().init_weights()
     assert not backbone.training and not any(p.requires_grad for p in backbone.parameters())
     assert all(torch.equal(v, before[k]) for k, v in backbone.state_dict().items())
+
+
+@pytest.mark.parametrize('model', ['random:resnet50', 'random:resnet18', 'rgb', 'random:deit-tiny'])
+def test_resnets_can_keep_stride_16_and_nothing_else_changes(model):
+    plain, dilated = (
+        MODELS.build(dict(type='mmcroc.PretrainedBackbone', model=model, resnet_stride=stride))
+        for stride in (None, 16)
+    )
+    assert dilated.stride == 16 and dilated.out_channels == plain.out_channels
+    if 'resnet' not in model:
+        assert torch.equal(dilated(IMAGES)[0], plain(IMAGES)[0])
+
+
+def test_position_offset_of_a_model_that_resizes_by_itself_is_refused():
+    with pytest.raises(ValueError, match='takes a Vision Transformer of mmcroc, but rgb'):
+        MODELS.build(dict(type='mmcroc.PretrainedBackbone', model='rgb', position_offset=0.1))

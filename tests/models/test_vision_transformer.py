@@ -117,3 +117,30 @@ def test_the_start_is_the_released_one():
 def test_a_size_that_is_no_multiple_of_the_patch_is_refused_by_field(backbone):
     with pytest.raises(ValueError, match=r'30x32 px.*patch_size=8.*TwoViews'):
         backbone.forward_tapped(torch.zeros(1, 3, 30, 32))
+
+
+@pytest.mark.parametrize('sides', [(72, 56), (48, 48)])
+def test_positions_are_resized_by_dinos_scale_factor(sides, backbone):
+    """As DINO's interpolate_pos_encoding, written out: its code adds 0.1 to rows and columns."""
+    images = torch.randn(2, 3, *sides)
+    rows, columns = sides[0] // 8, sides[1] // 8
+    positions = backbone.pos_embed[:, 1:].reshape(1, 4, 4, 24).permute(0, 3, 1, 2)
+    factors = ((rows + 0.1) / 4, (columns + 0.1) / 4)
+    positions = torch.nn.functional.interpolate(positions, scale_factor=factors, mode='bicubic')
+    assert positions.shape[2:] == (rows, columns)
+    table = torch.cat([backbone.pos_embed[:, :1], positions.flatten(2).mT], 1)
+    large = VisionTransformer(arch=ARCH, img_size=sides, patch_size=8)
+    large.eval()
+    large.load_state_dict(backbone.state_dict() | {'pos_embed': table})
+    plain = backbone(images)[0]
+    backbone.position_offset = 0.1
+    torch.testing.assert_close(backbone(images)[0], large(images)[0])
+    assert not torch.allclose(backbone(images)[0], plain)
+    assert backbone.pos_embed.shape == (1, 17, 24) and backbone.patch_resolution == (4, 4)
+
+
+def test_position_offset_changes_nothing_at_the_trained_size(backbone):
+    images = torch.randn(2, 3, 32, 32)
+    plain = backbone(images)[0]
+    backbone.position_offset = 0.1
+    assert torch.equal(backbone(images)[0], plain)

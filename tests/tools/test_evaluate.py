@@ -56,6 +56,26 @@ def test_one_command_gives_a_table_of_models_and_protocols(voc, tmp_path):
     assert found['rgb', 'linear-leopart']['settings']['optim_wrapper']['optimizer']['type'] == 'SGD'
 
 
+def test_the_best_epoch_is_reported_beside_the_last(voc, tmp_path):
+    done = call(
+        sys.executable, TOOLS / 'evaluate.py', 'rgb', '--protocol', 'linear-leopart', '--data',
+        'voc', '--data-root', voc, '--work-dir', tmp_path, '--batch-size', 1, '--num-workers', 0,
+        '--cfg-options', 'train_cfg.max_epochs=4', 'optim_wrapper.optimizer.lr=40',
+        'auto_scale_lr.enable=False',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads((tmp_path / 'results.json').read_text())['results']
+    (path,) = (tmp_path / 'linear-leopart' / 'rgb').glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    history = [line['linear-leopart/mIoU'] for line in lines if 'linear-leopart/mIoU' in line]
+    assert len(history) == 4 and len(set(history)) > 1
+    assert result['metrics']['mIoU'] == pytest.approx(history[-1])
+    assert result['best']['mIoU'] == pytest.approx(max(history))
+    assert result['best']['epoch'] == 1 + history.index(max(history))
+    best = f'{history[-1]:.2f}; best {max(history):.2f}, epoch {result["best"]["epoch"]}'
+    assert best in done.stdout
+
+
 def test_retrieval_reads_training_images_from_the_same_root(voc, tmp_path):
     memory = tmp_path / 'memory'
     done = call(

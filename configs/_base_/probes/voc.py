@@ -29,6 +29,7 @@ val_evaluator = [
     dict(
         type='mmcroc.ClusteringIoU',
         protocol='clustering-probe',
+        algorithm='k-means++',
         num_restarts=2,
         seeds=[0, 1, 2],
         map_size=100,

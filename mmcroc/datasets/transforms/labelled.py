@@ -1,6 +1,7 @@
 """Transforms of labelled images."""
 
 import cv2
+import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 
@@ -12,6 +13,9 @@ from .geometry import sample_crop_box
 @TRANSFORMS.register_module()
 class RandomResizedCropWithLabels(BaseTransform):
     """Crop a random part and resize it; the image bilinear, label maps nearest.
+
+    Resized by Pillow, as torchvision's transforms of the released evaluations do: bilinear is
+    antialiased, nearest goes by pixel centres.
 
     Required and modified keys: ``img``, those of ``seg_fields``, ``img_shape``.
 
@@ -30,10 +34,11 @@ class RandomResizedCropWithLabels(BaseTransform):
         x, y, w, h = (
             round(value) for value in sample_crop_box(height, width, self.scale, self.ratio)
         )
-        fields = dict.fromkeys(results.get('seg_fields', ()), cv2.INTER_NEAREST)
-        for key, interpolation in {'img': cv2.INTER_LINEAR, **fields}.items():
+        size = (self.size, self.size)
+        fields = dict.fromkeys(results.get('seg_fields', ()), 'nearest')
+        for key, interpolation in {'img': 'bilinear', **fields}.items():
             crop = results[key][y : y + h, x : x + w]
-            results[key] = cv2.resize(crop, (self.size, self.size), interpolation=interpolation)
+            results[key] = mmcv.imresize(crop, size, False, interpolation, backend='pillow')
         results['img_shape'] = (self.size, self.size)
         return results
 

@@ -12,6 +12,8 @@ from .checkpoint_file import read_checkpoint
 from .checkpoint_name import SUFFIXES, split_checkpoint
 from .checkpoint_networks import backbone_weights
 from .download import download
+from .stride_16 import dilate_last_stage
+from .vision_transformer import VisionTransformer
 
 RANDOM = 'deit-small/16'
 #: What is said where a config that scores weights names none.
@@ -125,16 +127,41 @@ class PretrainedBackbone(BaseModule):
         model: As :func:`load_backbone`. None, as in evaluation configs, is refused: what is scored
             is named.
         seed: Of random weights.
+        resnet_stride: 16 lets ResNets of stride 32 give maps of stride 16, the last stage's stride
+            turned into dilation (:func:`.stride_16.dilate_last_stage`); None leaves all as they
+            are.
+        position_offset: As for :class:`VisionTransformer`: 0.1 resizes position embeddings as
+            DINO's code. 0 leaves it to the model's library.
 
     Raises:
-        ValueError: There is no such model, or none was named.
+        ValueError: There is no such model, or none was named; ``position_offset`` for a model that
+            is no :class:`VisionTransformer`; another ``resnet_stride``.
     """
 
-    def __init__(self, model: str | None = None, seed: int = 0):
+    def __init__(
+        self,
+        model: str | None = None,
+        seed: int = 0,
+        resnet_stride: int | None = None,
+        position_offset: float = 0.0,
+    ):
         super().__init__()
         if model is None:
             raise ValueError(NO_MODEL.format(setting='model.backbone.model'))
+        if resnet_stride not in (None, 16):
+            raise ValueError(f'resnet_stride must be 16 or None, got {resnet_stride!r}')
         self.model = load_backbone(model, seed)
+        if resnet_stride:
+            dilate_last_stage(self.model)
+        if position_offset:
+            if not isinstance(self.model, VisionTransformer):
+                raise ValueError(
+                    f'position_offset={position_offset} takes a Vision Transformer of mmcroc, but '
+                    f'{model} is a {type(self.model).__name__}, whose library resizes its '
+                    'positions: leave position_offset out, or convert the weights first '
+                    '(tools/model_converters/to_mmpretrain.py)'
+                )
+            self.model.position_offset = position_offset
         self.model.requires_grad_(False)
         self.train(False)
 

@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
-import torch.nn.functional as F
+import torch
 from mmpretrain.models import VisionTransformer as MMPretrainVisionTransformer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmcroc.functional.precision import at_least_float32, full_float32
 from mmcroc.registry import MODELS
@@ -37,11 +38,15 @@ class VisionTransformer(MMPretrainVisionTransformer):
     convolution keeps torch's default.
 
     Args:
+        position_offset: Position embeddings of an n x n grid are resized to a grid of h rows by
+            the scale factor (h + ``position_offset``) / n, likewise columns. DINO's code has 0.1
+            there; 0 resizes to the size itself, as MMPretrain.
         **kwargs: As the parent's; ``out_type`` is ``'raw'`` by default.
     """
 
-    def __init__(self, *, out_type: str = 'raw', **kwargs):
+    def __init__(self, *, out_type: str = 'raw', position_offset: float = 0.0, **kwargs):
         super().__init__(out_type=out_type, **kwargs)
+        self.position_offset = position_offset
         self.patch_size = self.patch_embed.projection.kernel_size[0]
 
     def init_weights(self):
@@ -65,6 +70,29 @@ class VisionTransformer(MMPretrainVisionTransformer):
             if embedding is not None:
                 nn.init.trunc_normal_(embedding, std=0.02)
         self._is_init = True
+
+    def forward(self, images: Tensor) -> tuple:
+        """As the parent's, with positions resized as ``position_offset`` says."""
+        grid, own = self.grid_size(images), tuple(self.patch_resolution)
+        if not self.position_offset or grid == own:
+            return super().forward(images)
+        positions = self.pos_embed
+        # The parent finds a table of the size it wants, and leaves it alone.
+        self._parameters['pos_embed'] = self._resize_positions(grid, own)
+        self.patch_resolution = grid
+        try:
+            return super().forward(images)
+        finally:
+            self._parameters['pos_embed'], self.patch_resolution = positions, own
+
+    def _resize_positions(self, grid, own):
+        extra, table = self.pos_embed.split([self.num_extra_tokens, own[0] * own[1]], dim=1)
+        factors = [
+            (size + self.position_offset) / before for size, before in zip(grid, own, strict=True)
+        ]
+        table = table.mT.unflatten(-1, own).float()
+        table = F.interpolate(table, scale_factor=factors, mode=self.interpolate_mode)
+        return torch.cat([extra, table.flatten(2).mT.to(extra)], 1)
 
     def forward_tapped(self, images: Tensor, feature: str | None = None) -> TappedTokens:
         """Forward once and keep the pieces that clustering needs.

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmcroc.registry import TRANSFORMS
 
@@ -27,6 +28,18 @@ def test_crops_keep_labels_where_their_pixels_are(seed):
     # Away from borders between labels, where bilinear mixes, they agree.
     agree = np.abs(cropped['img'][..., 0] - 10.0 * cropped['gt_seg_map']) < 1
     assert agree.mean() > 0.7
+
+
+def test_crops_are_resized_as_by_pillow():
+    """Bilinear with antialiasing; nearest by pixel centres."""
+    given = results()
+    whole = dict(type='mmcroc.RandomResizedCropWithLabels', scale=(1, 1), ratio=(1.2, 1.2))
+    found = TRANSFORMS.build(dict(whole, size=37))(dict(given))
+    image, labels = (Image.fromarray(given[key]) for key in ('img', 'gt_seg_map'))
+    want = np.asarray(image.resize((37, 37), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(found['img'], want)
+    want = np.asarray(labels.resize((37, 37), Image.Resampling.NEAREST))
+    np.testing.assert_array_equal(found['gt_seg_map'], want)
 
 
 def test_labels_alone_are_resized_without_new_values():
