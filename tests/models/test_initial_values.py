@@ -42,20 +42,20 @@ def self_distilling(request):
 
 def assert_uniform(values, bound, low=None):
     """Uniform on [low, bound), low = -bound by default."""
-    low = -bound if low is None else low
+    values, low = values.detach(), -bound if low is None else low
     n, width = values.numel(), bound - low
     assert low <= values.min() and values.max() <= bound
     # Of n uniform numbers the extremes miss the ends by about width / n.
     assert values.min() < low + 12 * width / n and values.max() > bound - 12 * width / n
     assert abs(values.mean() - (low + bound) / 2) < 5 * width / math.sqrt(12 * n)
-    assert values.std() == pytest.approx(width / math.sqrt(12), rel=4 / math.sqrt(n))
+    assert values.std().item() == pytest.approx(width / math.sqrt(12), rel=4 / math.sqrt(n))
 
 
 def assert_normal(values, std):
     """Normal with mean 0, not cut off: its moments of order 1, 2 and 4."""
-    n = values.numel()
+    values, n = values.detach(), values.numel()
     assert abs(values.mean()) < 5 * std / math.sqrt(n)
-    assert values.std() == pytest.approx(std, rel=5 / math.sqrt(n))
+    assert values.std().item() == pytest.approx(std, rel=5 / math.sqrt(n))
     assert (values / std).pow(4).mean().item() == pytest.approx(3, abs=50 / math.sqrt(n))
 
 
