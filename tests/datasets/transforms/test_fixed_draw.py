@@ -9,7 +9,8 @@ from mmcroc.registry import TRANSFORMS
 
 def drawn(draw, place):
     """Where a crop is taken from, and whether it is flipped."""
-    image = np.arange(100 * 100, dtype=np.float32).reshape(100, 100, 1).repeat(3, 2)
+    rows, columns = np.indices((100, 100), dtype=np.uint8)
+    image = np.stack([rows, columns, rows], -1)
     transforms = [
         dict(type='mmcroc.RandomResizedCropWithLabels', size=8, scale=(0.1, 0.5)),
         dict(type='mmseg.RandomFlip', prob=0.5),
