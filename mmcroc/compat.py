@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from pickle import UnpicklingError
 
-from .distributions import DISTRIBUTIONS, installed_distributions, is_tested
+from mmcroc.distributions import DISTRIBUTIONS, installed_distributions, is_tested
 
 NUMPY_DTYPES = ('float32', 'float64', 'int64', 'uint32')
 

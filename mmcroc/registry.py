@@ -17,14 +17,81 @@ def _child(name, parent, *locations):
     )
 
 
-MODELS = _child('model', 'MODELS', 'models')
-DATASETS = _child('dataset', 'DATASETS', 'datasets')
-TRANSFORMS = _child('transform', 'TRANSFORMS', 'datasets.transforms')
-DATA_SAMPLERS = _child('data sampler', 'DATA_SAMPLERS', 'datasets')
-HOOKS = _child('hook', 'HOOKS', 'engine')
-OPTIM_WRAPPERS = _child('optimizer wrapper', 'OPTIM_WRAPPERS', 'engine')
-OPTIM_WRAPPER_CONSTRUCTORS = _child(
-    'optimizer wrapper constructor', 'OPTIM_WRAPPER_CONSTRUCTORS', 'engine'
+MODELS = _child(
+    'model',
+    'MODELS',
+    'croc.algorithm',
+    'croc.head',
+    'croc.neck',
+    'croc.target_generator',
+    'data.preprocessor',
+    'evaluation.hierarchy_segmentor',
+    'features.colour_position',
+    'features.feature_segmentor',
+    'features.huggingface_backbone',
+    'features.pretrained_backbone',
+    'features.timm_backbone',
+    'features.vision_transformer',
+    'hsg.algorithm',
+    'hsg.grouping',
+    'hsg.head',
+    'hsg.neck',
+    'hsg.pixel_embedding',
+    'hsg.preprocessor',
 )
-PARAM_SCHEDULERS = _child('parameter scheduler', 'PARAM_SCHEDULERS', 'engine')
-METRICS = _child('metric', 'METRICS', 'evaluation')
+DATASETS = _child(
+    'dataset',
+    'DATASETS',
+    'data.cityscapes27',
+    'data.coco_supercategories',
+    'data.kitti_step',
+    'data.oversegmented',
+    'data.synthetic_scenes',
+    'data.true_regions',
+    'data.unlabelled',
+    'data.voc_animals',
+)
+TRANSFORMS = _child(
+    'transform',
+    'TRANSFORMS',
+    'croc.views',
+    'data.transforms.colour',
+    'data.transforms.fixed_draw',
+    'data.transforms.formatting',
+    'data.transforms.labelled',
+    'data.transforms.loading',
+    'data.transforms.regions',
+    'data.transforms.watershed',
+    'hsg.views',
+)
+DATA_SAMPLERS = _child('data sampler', 'DATA_SAMPLERS', 'data.samplers')
+HOOKS = _child(
+    'hook',
+    'HOOKS',
+    'training.before_after_hook',
+    'training.checkpoint_hook',
+    'training.deferred_runtime_info_hook',
+    'training.exact_resume_hook',
+    'training.fit_probes_hook',
+    'training.hierarchy_pictures_hook',
+    'training.num_classes_check_hook',
+    'training.optim_step_scheduler_hook',
+    'training.throughput_timer_hook',
+    'training.token_pictures_hook',
+    'training.unreadable_images_hook',
+)
+OPTIM_WRAPPERS = _child('optimizer wrapper', 'OPTIM_WRAPPERS', 'croc.optim_wrapper')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    'optimizer wrapper constructor', 'OPTIM_WRAPPER_CONSTRUCTORS', 'training.grouped_constructor'
+)
+PARAM_SCHEDULERS = _child('parameter scheduler', 'PARAM_SCHEDULERS', 'croc.schedules')
+METRICS = _child(
+    'metric',
+    'METRICS',
+    'evaluation.clustering_iou',
+    'evaluation.linear_head_iou',
+    'evaluation.linear_ridge_iou',
+    'evaluation.nf_covering',
+    'evaluation.segment_retrieval_iou',
+    'evaluation.segmentation_iou',
+)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.paths import FIXTURES
+from tests.support.paths import FIXTURES
 
 # With pytest -n, each worker and what it starts keeps to one core. (Before torch is imported.)
 if 'PYTEST_XDIST_WORKER' in os.environ:

@@ -8,9 +8,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmcroc.registry import DATASETS, MODELS
-from tests.evaluation.mini_data import make_voc
-from tests.outside import installed_package, run_python
-from tests.paths import CONFIGS
+from tests.support.mini_data import make_voc
+from tests.support.outside import installed_package, run_python
+from tests.support.paths import CONFIGS
 
 USERS_OWN = """
 _base_ = ['mmseg::_base_/models/fcn_r50-d8.py', {voc!r}]

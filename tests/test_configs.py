@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from mmcroc.registry import MODELS
-from tests.paths import CONFIGS
+from tests.support.paths import CONFIGS
 
 PRETRAINING = sorted(path.name for path in CONFIGS.glob('*.py'))
 HSG = [name for name in PRETRAINING if name.startswith('hsg')]

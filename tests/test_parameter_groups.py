@@ -12,7 +12,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from mmcroc.registry import MODELS
-from tests.paths import CONFIGS
+from tests.support.paths import CONFIGS
 
 #: Of CrOC and DINO: (lr, weight decay) by name. [CLS] and the position embedding do decay.
 SELF_DISTILLING = {

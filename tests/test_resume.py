@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
 
-from tests.paths import CONFIGS
+from tests.support.paths import CONFIGS
 
 
 @pytest.fixture

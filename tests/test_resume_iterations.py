@@ -5,8 +5,8 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
-from tests.paths import CONFIGS
-from tests.test_resume import Interrupt, images, train  # noqa: F401  images is a fixture
+from tests.support.paths import CONFIGS
+from tests.test_resume import Interrupt, train
 
 EVERY = {'default_hooks.checkpoint': dict(by_epoch=False, interval=1, max_keep_ckpts=-1)}
 
@@ -42,7 +42,7 @@ def small_hsg(folder, work_dir, **options):
 
 
 @pytest.mark.parametrize(('interrupted_after', 'workers'), [(1, 0), (2, 0), (3, 0), (2, 2)])
-def test_resuming_is_bit_for_bit(images, tmp_path, interrupted_after, workers):  # noqa: F811
+def test_resuming_is_bit_for_bit(images, tmp_path, interrupted_after, workers):
     """Before, in and after the batch that two epochs share (the third)."""
     options = {**EVERY, 'train_dataloader.num_workers': workers}
     _, seen = train(
@@ -67,7 +67,7 @@ class LearningRates(Hook):
         self.rates.append(runner.optim_wrapper.get_lr()['lr'][0])
 
 
-def test_accumulation_counts_optimiser_steps(images, tmp_path):  # noqa: F811
+def test_accumulation_counts_optimiser_steps(images, tmp_path):
     each, twice = LearningRates(), LearningRates()
     train(small_hsg(images, tmp_path / 'each'), each)
     options = {'optim_wrapper.accumulative_counts': 2, 'train_cfg.max_iters': 10}
@@ -76,7 +76,7 @@ def test_accumulation_counts_optimiser_steps(images, tmp_path):  # noqa: F811
     assert twice.rates == [rate for rate in each.rates for _ in range(2)]
 
 
-def test_the_sampler_of_epochs_is_refused(images, tmp_path):  # noqa: F811
+def test_the_sampler_of_epochs_is_refused(images, tmp_path):
     cfg = small_hsg(images, tmp_path / 'run')
     cfg.train_dataloader.sampler.type = 'mmcroc.EpochSampler'
     with pytest.raises(TypeError, match=r'IterBasedTrainLoop needs .*mmcroc\.EndlessEpochSampler'):

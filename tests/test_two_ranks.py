@@ -7,8 +7,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmengine.hooks import Hook
 
-from mmcroc.engine.launch import prepare_cpu_ranks
-from tests.released_training import recorded_config, recorded_runner
+from mmcroc.training.launch import prepare_cpu_ranks
+from tests.support.released_training import recorded_config, recorded_runner
 
 #: What does not depend on how a batch is split, whatever the definitions: each image's own.
 IMAGE_LEVEL = ('loss_image', 'entropy_image', 'kl_image', 'teacher_temperature')

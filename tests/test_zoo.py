@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.fileio import load
 from modelindex.load_model_index import load as load_model_index
 
-from tests.paths import CONFIGS, ROOT
+from tests.support.paths import CONFIGS, ROOT
 
 SOURCES = {'paper', "authors' released weights", 'own run'}
 METAFILES = [ROOT / name for name in load(ROOT / 'model-index.yml')['Import']]

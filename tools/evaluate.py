@@ -4,7 +4,7 @@
         --data voc --data-root data/VOCdevkit/VOC2012 --work-dir work_dirs/voc
 
 MODEL is a checkpoint, a timm model (timm:vit_small_patch16_224.dino), a name of MMPretrain's,
-'random' or 'rgb'; see mmcroc.apis.load_backbone. nfcovering-hsg also takes regions:FOLDER, the PNG
+'random' or 'rgb'; see mmcroc.features.load_backbone. nfcovering-hsg also takes regions:FOLDER, the PNG
 region maps of a folder. Results go to WORK_DIR/results.json, a picture of the first images'
 predicted classes to WORK_DIR/predictions.png.
 """
@@ -25,11 +25,11 @@ from mmengine.runner import Runner
 from prettytable import PrettyTable
 
 import mmcroc
-from mmcroc.engine.default_hooks import leave_out_unset_hooks
-from mmcroc.engine.launch import prepare_cpu_ranks
 from mmcroc.evaluation.reporting import mean_and_spread
-from mmcroc.models.backbones import PretrainedBackbone
-from mmcroc.visualization import prediction_sheet
+from mmcroc.features.pretrained_backbone import PretrainedBackbone
+from mmcroc.pictures.prediction_sheet import prediction_sheet
+from mmcroc.training.default_hooks import leave_out_unset_hooks
+from mmcroc.training.launch import prepare_cpu_ranks
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs' / 'eval'
 PACKAGES = (

@@ -21,7 +21,7 @@ import sys
 import time
 from pathlib import Path
 
-from mmcroc.apis import FORMATS, export_backbone
+from mmcroc.export.export import FORMATS, export_backbone
 
 
 def parse_args(argv=None):

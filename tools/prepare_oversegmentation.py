@@ -31,20 +31,15 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from mmcroc.datasets.image_reading import read_image
-from mmcroc.datasets.oversegmentation import (
-    colour_edges,
-    felzenszwalb_regions,
-    read_edges,
-    read_regions,
-    regions_of_ucm,
-    slic_regions,
-    ultrametric_contour_map,
-    write_regions,
-)
-from mmcroc.datasets.oversegmentation.extra import import_extra
-from mmcroc.datasets.unlabelled import scan_images
-from mmcroc.visualization import region_sheet
+from mmcroc.data.image_reading import read_image
+from mmcroc.data.oversegmentation.edges import colour_edges
+from mmcroc.data.oversegmentation.extra import import_extra
+from mmcroc.data.oversegmentation.region_files import read_edges, read_regions, write_regions
+from mmcroc.data.oversegmentation.regions_of_ucm import regions_of_ucm
+from mmcroc.data.oversegmentation.superpixels import felzenszwalb_regions, slic_regions
+from mmcroc.data.oversegmentation.ultrametric_contour_map import ultrametric_contour_map
+from mmcroc.data.unlabelled import scan_images
+from mmcroc.pictures.region_sheet import region_sheet
 
 SHEET = 'contact_sheet.png'
 #: Smallest region of owt-ucm, share of the mean area of --max-regions regions.

@@ -23,20 +23,19 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from mmcroc.apis import (
+from mmcroc.data.image_reading import UnreadableImageError
+from mmcroc.data.unlabelled import scan_images
+from mmcroc.inference.context_retrieval import (
     build_memory,
     describe_regions,
-    init_model,
-    level_names,
     memory_metadata,
     nearest_regions,
     read_context_memory,
     save_context_memory,
 )
-from mmcroc.datasets.image_reading import UnreadableImageError
-from mmcroc.datasets.unlabelled import scan_images
-from mmcroc.visualization import retrieval_sheet
-from mmcroc.visualization.label_map_files import save_whole
+from mmcroc.inference.segmentation import init_model, level_names
+from mmcroc.pictures.label_map_files import save_whole
+from mmcroc.pictures.retrieval_sheet import retrieval_sheet
 
 
 def parse_args(argv=None):

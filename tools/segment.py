@@ -24,11 +24,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mmcroc.apis import init_model, level_names, segment_image
-from mmcroc.datasets.image_reading import read_image
-from mmcroc.datasets.named_images import named_images
-from mmcroc.visualization import compact_labels, overlay_sheet, write_label_map
-from mmcroc.visualization.label_map_files import save_whole
+from mmcroc.data.image_reading import read_image
+from mmcroc.data.named_images import named_images
+from mmcroc.inference.segmentation import init_model, level_names, segment_image
+from mmcroc.pictures.label_map_files import compact_labels, save_whole, write_label_map
+from mmcroc.pictures.overlay import overlay_sheet
 
 SHEETS = 'sheets'
 

@@ -9,10 +9,10 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 
 import mmcroc  # noqa: F401  before any config is read: it teaches MMEngine `mmseg::` and `mmcroc::`
-from mmcroc.engine.checkpoint_loading import run_nothing_of_checkpoints
-from mmcroc.engine.default_hooks import leave_out_unset_hooks
-from mmcroc.engine.launch import prepare_cpu_ranks
-from mmcroc.models.backbones.weight_fit import UnfitWeightsError, require_fit
+from mmcroc.training.checkpoint_loading import run_nothing_of_checkpoints
+from mmcroc.training.default_hooks import leave_out_unset_hooks
+from mmcroc.training.launch import prepare_cpu_ranks
+from mmcroc.weights.weight_fit import UnfitWeightsError, require_fit
 
 
 def parse_args():
@@ -21,7 +21,7 @@ def parse_args():
     parser.add_argument(
         'checkpoint',
         help='checkpoint; where the model only hands out features or regions, any backbone that '
-        'mmcroc.apis.load_backbone knows (of regions, regions:FOLDER too)',
+        'mmcroc.features.load_backbone knows (of regions, regions:FOLDER too)',
     )
     parser.add_argument('--work-dir', help='where logs and metrics (as JSON) go')
     parser.add_argument(

@@ -10,10 +10,10 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
 import mmcroc  # noqa: F401  before any config is read: it teaches MMEngine `mmseg::` and `mmcroc::`
-from mmcroc.engine.checkpoint_loading import run_nothing_of_checkpoints
-from mmcroc.engine.default_hooks import leave_out_unset_hooks
-from mmcroc.engine.launch import prepare_cpu_ranks
-from mmcroc.models.backbones.weight_fit import UnfitWeightsError
+from mmcroc.training.checkpoint_loading import run_nothing_of_checkpoints
+from mmcroc.training.default_hooks import leave_out_unset_hooks
+from mmcroc.training.launch import prepare_cpu_ranks
+from mmcroc.weights.weight_fit import UnfitWeightsError
 
 
 def parse_args():

@@ -31,13 +31,13 @@ import torch
 from mmengine.config import DictAction
 from tqdm import tqdm
 
-from mmcroc.apis import available_kinds, build_painters, init_model, training_views
-from mmcroc.apis.pictures import KINDS
-from mmcroc.datasets.image_reading import read_image
-from mmcroc.datasets.named_images import named_images
-from mmcroc.visualization.label_map_files import save_whole
-from mmcroc.visualization.painters import Example, draw_views, photo_of
-from mmcroc.visualization.picture_grid import picture_grid
+from mmcroc.data.image_reading import read_image
+from mmcroc.data.named_images import named_images
+from mmcroc.inference.pictures import KINDS, available_kinds, build_painters, training_views
+from mmcroc.inference.segmentation import init_model
+from mmcroc.pictures.label_map_files import save_whole
+from mmcroc.pictures.painters import Example, draw_views, photo_of
+from mmcroc.pictures.picture_grid import picture_grid
 
 SHEET = 'sheet.png'
 

@@ -4,7 +4,7 @@ import re
 
 import griffe
 
-#: ":class:`~mmcroc.models.CrOC`" -> "`CrOC`"
+#: ":class:`~mmcroc.croc.CrOC`" -> "`CrOC`"
 ROLE = re.compile(r':(?:class|func|meth|mod|attr):`(?:~[\w.]*?)?([\w.]+)`')
 #: A table between lines of "====  ====".
 TABLE = re.compile(r'^( *)(=+(?: +=+)+\n(?:.*\n)+?\1=+(?: +=+)+)$', re.MULTILINE)

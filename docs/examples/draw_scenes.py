@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mmcroc.datasets import SyntheticScenes
+from mmcroc.data.synthetic_scenes import SyntheticScenes
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument('out', metavar='OUT', type=Path)

@@ -4,8 +4,8 @@ import torch
 from mmseg.registry import METRICS
 from torch.nn import functional as F
 
-from mmcroc.evaluation import TokenMetric
-from mmcroc.functional.distributed import all_reduce_sum
+from mmcroc.evaluation.token_metric import TokenMetric
+from mmcroc.numerics.distributed import all_reduce_sum
 
 
 @METRICS.register_module()

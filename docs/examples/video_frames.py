@@ -6,7 +6,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmpretrain.registry import DATASETS
 
-from mmcroc.datasets import SeededSamples
+from mmcroc.data.sample_seed import SeededSamples
 
 
 @DATASETS.register_module()

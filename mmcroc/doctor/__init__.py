@@ -4,7 +4,7 @@ Runs where the mm packages are missing or broken: nothing here imports any of th
 mmcroc, outside a check.
 """
 
-from .examination import examine
-from .finding import NOTE, OK, PROBLEM, Finding
+from mmcroc.doctor.examination import examine
+from mmcroc.doctor.finding import NOTE, OK, PROBLEM, Finding
 
 __all__ = ['NOTE', 'OK', 'PROBLEM', 'Finding', 'examine']

@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from mmcroc.doctor import NOTE, PROBLEM, examine
+from mmcroc.doctor.examination import examine
+from mmcroc.doctor.finding import NOTE, PROBLEM
 
 
 def main(argv=None):

@@ -4,11 +4,22 @@ import contextlib
 import io
 import warnings
 
-from .finding import PROBLEM, Finding
-from .machine import check_distributed, check_gpu, check_shared_memory, check_threads
-from .packages import check_extras, check_mm_packages, check_mmcv_ops, check_python, check_torch
-from .places import check_places
-from .self_test import check_config_inheritance, check_mmcroc, check_registry
+from mmcroc.doctor.finding import PROBLEM, Finding
+from mmcroc.doctor.machine import (
+    check_distributed,
+    check_gpu,
+    check_shared_memory,
+    check_threads,
+)
+from mmcroc.doctor.packages import (
+    check_extras,
+    check_mm_packages,
+    check_mmcv_ops,
+    check_python,
+    check_torch,
+)
+from mmcroc.doctor.places import check_places
+from mmcroc.doctor.self_test import check_config_inheritance, check_mmcroc, check_registry
 
 CHECKS = (
     check_python, check_torch, check_mm_packages, check_mmcv_ops, check_mmcroc, check_registry,

@@ -4,8 +4,8 @@ import os
 import shutil
 import subprocess
 
-from .finding import NOTE, OK, PROBLEM, Finding
-from .packages import import_error
+from mmcroc.doctor.finding import NOTE, OK, PROBLEM, Finding
+from mmcroc.doctor.packages import import_error
 
 GIB = 2**30
 #: Below this, data loader workers run into "Bus error".

@@ -6,8 +6,7 @@ import platform
 import sys
 
 from mmcroc import distributions
-
-from .finding import NOTE, OK, PROBLEM, Finding
+from mmcroc.doctor.finding import NOTE, OK, PROBLEM, Finding
 
 PYTHON = ((3, 10), (3, 13))  # lowest and highest tested
 LOWEST_TORCH = (2, 4)

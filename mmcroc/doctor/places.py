@@ -5,8 +5,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from .finding import NOTE, OK, PROBLEM, Finding
-from .packages import import_error
+from mmcroc.doctor.finding import NOTE, OK, PROBLEM, Finding
+from mmcroc.doctor.packages import import_error
 
 GIB = 2**30
 #: A ViT-S checkpoint with its optimiser takes about 1 GB, and three are kept.

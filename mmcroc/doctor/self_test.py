@@ -5,8 +5,8 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from .finding import OK, PROBLEM, Finding
-from .packages import import_error
+from mmcroc.doctor.finding import OK, PROBLEM, Finding
+from mmcroc.doctor.packages import import_error
 
 INHERITED = (
     'mmseg::_base_/models/fcn_r50-d8.py',

@@ -1,19 +1,5 @@
-"""Metrics: dense features in, a table out. Each number carries its protocol's name."""
+"""Protocols that measure frozen dense features, as metrics of MMEngine."""
 
-from .clustering_iou import ClusteringIoU
-from .linear_head_iou import LinearHeadIoU
-from .linear_ridge_iou import LinearRidgeIoU
-from .nf_covering import NFCovering
-from .segment_retrieval_iou import SegmentRetrievalIoU
-from .segmentation_iou import SegmentationIoU
-from .token_metric import TokenMetric
+import lazy_loader
 
-__all__ = [
-    'ClusteringIoU',
-    'LinearHeadIoU',
-    'LinearRidgeIoU',
-    'NFCovering',
-    'SegmentRetrievalIoU',
-    'SegmentationIoU',
-    'TokenMetric',
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

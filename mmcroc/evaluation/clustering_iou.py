@@ -5,10 +5,12 @@ import time
 import torch
 from mmengine.logging import MMLogger
 
-from mmcroc.functional.distributed import all_reduce_sum, get_rank, get_world_size
-from mmcroc.functional.faiss_kmeans import faiss_kmeans
-from mmcroc.functional.kmeans import kmeans
-from mmcroc.functional.matching import (
+from mmcroc.evaluation.reporting import iou_table
+from mmcroc.evaluation.token_metric import TokenMetric, resize_nearest
+from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size
+from mmcroc.numerics.faiss_kmeans import faiss_kmeans
+from mmcroc.numerics.kmeans import kmeans
+from mmcroc.numerics.matching import (
     confusion_matrix,
     intersection_over_union,
     match_hungarian,
@@ -17,11 +19,8 @@ from mmcroc.functional.matching import (
     mean_iou,
     merge_clusters,
 )
-from mmcroc.functional.pca import RunningMoments, fit_pca
+from mmcroc.numerics.pca import RunningMoments, fit_pca
 from mmcroc.registry import METRICS
-
-from .reporting import iou_table
-from .token_metric import TokenMetric, resize_nearest
 
 MATCHINGS = {
     'hungarian': match_hungarian,
@@ -52,9 +51,9 @@ class ClusteringIoU(TokenMetric):
         num_iterations (int): The most iterations of k-means.
         num_restarts (int): Starts of k-means; the least inertia wins.
         algorithm (str): 'faiss': random starts, trained on a sample of 256 K tokens, as the
-            released evaluations (:mod:`mmcroc.functional.faiss_kmeans`); 'k-means++': spread
+            released evaluations (:mod:`mmcroc.numerics.faiss_kmeans`); 'k-means++': spread
             starts, trained on all tokens, a better clustering
-            (:func:`mmcroc.functional.kmeans.kmeans`).
+            (:func:`mmcroc.numerics.kmeans.kmeans`).
         max_init_points (int | None): The most tokens that 'k-means++' chooses its starts among.
         seeds (Sequence[int]): k-means is repeated with each of them.
         map_size (int | tuple[int, int] | None): Size of the compared maps, (height, width). None:

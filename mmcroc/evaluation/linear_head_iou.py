@@ -5,12 +5,11 @@ import time
 import torch
 from mmengine.logging import MMLogger
 
-from mmcroc.functional.distributed import all_reduce_sum, get_rank, get_world_size
-from mmcroc.functional.linear_heads import KeptTokens, initial_heads, train_linear_heads
+from mmcroc.evaluation.linear_iou import LinearIoU
+from mmcroc.evaluation.training_images import Progress, TrainingImages
+from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size
+from mmcroc.numerics.linear_heads import KeptTokens, initial_heads, train_linear_heads
 from mmcroc.registry import METRICS
-
-from .linear_iou import LinearIoU
-from .training_images import Progress, TrainingImages
 
 
 @METRICS.register_module()

@@ -5,16 +5,15 @@ import time
 import torch
 from mmengine.logging import MMLogger
 
-from mmcroc.functional.distributed import get_rank, get_world_size
-
-from .pixel_iou import PixelIoU
-from .reporting import iou_table
+from mmcroc.evaluation.pixel_iou import PixelIoU
+from mmcroc.evaluation.reporting import iou_table
+from mmcroc.numerics.distributed import get_rank, get_world_size
 
 
 class LinearIoU(PixelIoU):
     """Base of the metrics that fit linear classifiers of frozen tokens, one or several.
 
-    ``fit(model)`` sets :attr:`heads`; :class:`mmcroc.engine.FitProbesHook` calls it with the run's
+    ``fit(model)`` sets :attr:`heads`; :class:`mmcroc.training.FitProbesHook` calls it with the run's
     model before every evaluation. Scores on the evaluated images are interpolated (bilinear) to
     the mask, which is the same as classifying interpolated tokens.
 

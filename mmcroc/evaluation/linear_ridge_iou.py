@@ -3,13 +3,12 @@
 import torch
 from torch.nn import functional as F
 
-from mmcroc.functional.distributed import all_reduce_sum
-from mmcroc.functional.linear_heads import LinearHeads
-from mmcroc.functional.ridge import RidgeAccumulator
+from mmcroc.evaluation.linear_iou import LinearIoU
+from mmcroc.evaluation.training_images import TrainingImages
+from mmcroc.numerics.distributed import all_reduce_sum
+from mmcroc.numerics.linear_heads import LinearHeads
+from mmcroc.numerics.ridge import RidgeAccumulator
 from mmcroc.registry import METRICS
-
-from .linear_iou import LinearIoU
-from .training_images import TrainingImages
 
 
 @METRICS.register_module()

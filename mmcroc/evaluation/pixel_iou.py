@@ -2,10 +2,9 @@
 
 import torch
 
-from mmcroc.functional.distributed import all_reduce_sum, get_world_size
-from mmcroc.functional.matching import confusion_matrix, intersection_over_union, mean_iou
-
-from .token_metric import TokenMetric
+from mmcroc.evaluation.token_metric import TokenMetric
+from mmcroc.numerics.distributed import all_reduce_sum, get_world_size
+from mmcroc.numerics.matching import confusion_matrix, intersection_over_union, mean_iou
 
 
 class PixelIoU(TokenMetric):

@@ -6,21 +6,25 @@ import torch
 from mmengine.logging import MMLogger
 from torch.nn import functional as F
 
-from mmcroc.functional.distributed import all_reduce_sum, get_rank
-from mmcroc.functional.precision import at_least_float32
-from mmcroc.functional.retrieval import majority_vote, nearest_labels
-from mmcroc.functional.segments import (
+from mmcroc.evaluation.pixel_iou import PixelIoU
+from mmcroc.evaluation.reporting import iou_table
+from mmcroc.evaluation.training_images import TrainingImages
+from mmcroc.hsg.segments import (
     cluster_pixels,
     cut_along_regions,
     nearest_resize,
     segment_prototypes,
 )
+from mmcroc.numerics.distributed import all_reduce_sum, get_rank
+from mmcroc.numerics.neighbours import majority_vote, nearest_labels
+from mmcroc.numerics.precision import at_least_float32
+from mmcroc.numerics.segment_memory import (
+    SegmentMemoryBuilder,
+    model_fingerprint,
+    save_memory,
+    share_memory,
+)
 from mmcroc.registry import METRICS
-
-from .pixel_iou import PixelIoU
-from .reporting import iou_table
-from .segment_memory import SegmentMemoryBuilder, model_fingerprint, save_memory, share_memory
-from .training_images import TrainingImages
 
 
 @METRICS.register_module()
@@ -31,7 +35,7 @@ class SegmentRetrievalIoU(PixelIoU):
     image, together with their location, by spherical k-means; padding is left out. A segment's
     prototype is the L2-normalised sum of its features. :meth:`fit` keeps the prototypes of the
     training images with the label of most of their pixels (a segment of which most are ignored is
-    dropped); :class:`mmcroc.engine.FitProbesHook` calls it with the run's model. A segment of an
+    dropped); :class:`mmcroc.training.FitProbesHook` calls it with the run's model. A segment of an
     evaluated image takes the majority label of its nearest ones by cosine, ties going to the lowest
     class; its pixels inherit it, and the map is resized (nearest) to the mask.
 

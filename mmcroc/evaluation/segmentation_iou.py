@@ -4,9 +4,8 @@ import torch
 from mmengine.logging import MMLogger
 from mmseg.evaluation import IoUMetric
 
+from mmcroc.evaluation.reporting import iou_table
 from mmcroc.registry import METRICS
-
-from .reporting import iou_table
 
 
 @METRICS.register_module()

@@ -4,11 +4,11 @@ import torch
 from mmengine.evaluator import BaseMetric
 from torch.nn import functional as F
 
-from mmcroc.functional.distributed import all_reduce_sum, get_rank, get_world_size
+from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size
 
 
 class TokenMetric(BaseMetric):
-    """Base of the metrics on dense tokens, such as :class:`mmcroc.models.FeatureSegmentor` gives.
+    """Base of the metrics on dense tokens, such as :class:`mmcroc.features.FeatureSegmentor` gives.
 
     Features are too many to be collected on one rank as MMEngine collects results. Every rank
     keeps what :meth:`add` makes of its own images; :meth:`score` unites the ranks by collective

@@ -6,7 +6,7 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-from mmcroc.functional.distributed import get_rank, get_world_size
+from mmcroc.numerics.distributed import get_rank, get_world_size
 
 #: Seconds between two lines of progress.
 LOG_EVERY = 20

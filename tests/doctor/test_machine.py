@@ -6,8 +6,10 @@ from collections import namedtuple
 import pytest
 import torch
 
-from mmcroc.doctor import NOTE, OK, PROBLEM, examine, machine, places, self_test
+from mmcroc.doctor import machine, places, self_test
 from mmcroc.doctor.__main__ import main
+from mmcroc.doctor.examination import examine
+from mmcroc.doctor.finding import NOTE, OK, PROBLEM
 
 Usage = namedtuple('Usage', 'total used free')
 
@@ -114,7 +116,8 @@ def test_a_check_that_fails_is_a_problem_and_the_others_still_run():
 
 
 def test_the_exit_status_tells_a_problem_from_a_note(monkeypatch, capsys):
-    from mmcroc.doctor import Finding, __main__
+    from mmcroc.doctor import __main__
+    from mmcroc.doctor.finding import Finding
 
     for statuses, code in (([OK, NOTE], 0), ([OK, PROBLEM], 1)):
         findings = [Finding(status, 'text', 'advice') for status in statuses]

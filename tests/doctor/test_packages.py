@@ -10,8 +10,9 @@ import types
 import pytest
 
 from mmcroc import distributions
-from mmcroc.doctor import NOTE, OK, PROBLEM, packages
-from tests.paths import ROOT
+from mmcroc.doctor import packages
+from mmcroc.doctor.finding import NOTE, OK, PROBLEM
+from tests.support.paths import ROOT
 
 ONEDL = {
     'onedl-mmengine': '0.10.12', 'onedl-mmcv': '2.3.6',

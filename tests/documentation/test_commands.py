@@ -8,10 +8,10 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from tests.documentation.commands import ALL, PAGES, options_of, take_apart
-from tests.documentation.register import CI, COMMANDS, RUN, Needs
-from tests.documentation.shell import Shell
-from tests.paths import CONFIGS, ROOT
+from tests.support.commands import ALL, PAGES, options_of, take_apart
+from tests.support.paths import CONFIGS, ROOT
+from tests.support.register import CI, COMMANDS, RUN, Needs
+from tests.support.shell import Shell
 
 UNIQUE = {command.text: command for command in ALL}
 EACH = pytest.mark.parametrize('command', UNIQUE.values(), ids=list(UNIQUE))

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.paths import ROOT
+from tests.support.paths import ROOT
 
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
 LINKS = [link for link in re.findall(r'\]\(([^)\s]+)\)', README) if '://' not in link]

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.paths import ROOT
+from tests.support.paths import ROOT
 
 PAGE = (ROOT / 'docs' / 'troubleshooting.md').read_text(encoding='utf-8')
 #: First words of messages that are other packages'.

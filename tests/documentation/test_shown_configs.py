@@ -6,8 +6,8 @@ import pytest
 from mmengine.config import Config
 
 import mmcroc  # noqa: F401  it teaches MMEngine `mmcroc::`
-from tests.documentation.commands import PAGES
-from tests.paths import ROOT
+from tests.support.commands import PAGES
+from tests.support.paths import ROOT
 
 BLOCK = re.compile(r'^```python\n(.*?)^```', re.MULTILINE | re.DOTALL)
 SHOWN = [

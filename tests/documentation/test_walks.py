@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmcroc.datasets import SyntheticScenes
-from tests.documentation.shell import Shell
-from tests.evaluation.mini_data import make_voc
+from mmcroc.data.synthetic_scenes import SyntheticScenes
+from tests.support.mini_data import make_voc
+from tests.support.shell import Shell
 
 FEW_SCENES = ('--num-images', 6, '--num-labelled', 2, '--size', 64)
 SHORT = ('train_dataloader.batch_size=2', 'train_dataloader.num_workers=0',

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluation.mini_data import draw_downloads, prepare
-from tests.paths import DATA
+from tests.support.mini_data import draw_downloads, prepare
+from tests.support.paths import DATA
 
 
 @pytest.fixture(scope='session')

@@ -8,16 +8,16 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from mmcroc.evaluation import ClusteringIoU
-from mmcroc.functional.faiss_kmeans import faiss_kmeans
-from mmcroc.functional.matching import (
+from mmcroc.evaluation.clustering_iou import ClusteringIoU
+from mmcroc.numerics.faiss_kmeans import faiss_kmeans
+from mmcroc.numerics.matching import (
     confusion_matrix,
     intersection_over_union,
     match_hungarian,
     merge_clusters,
 )
 from mmcroc.registry import METRICS
-from tests.evaluation.samples import sample
+from tests.support.samples import sample
 
 #: Three kinds of tokens, far apart.
 KINDS = torch.tensor([[9.0, 0, 0, 1], [0, 9, 0, 2], [0, 0, 9, 3]])

@@ -8,9 +8,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 
-from mmcroc.models.backbones import PretrainedBackbone
+from mmcroc.features.pretrained_backbone import PretrainedBackbone
 from mmcroc.registry import DATASETS, MODELS
-from tests.paths import CONFIGS
+from tests.support.paths import CONFIGS
 
 EVERY = sorted(path.stem for path in (CONFIGS / 'eval').glob('*.py'))
 COVERINGS = [stem for stem in EVERY if stem.startswith('nfcovering')]

@@ -8,7 +8,7 @@ import torch
 from torch import distributed as dist
 from torch import multiprocessing
 
-from tests.evaluation.samples import clustering, linear_heads, retrieval, ridge, scenes_runner
+from tests.support.samples import clustering, linear_heads, retrieval, ridge, scenes_runner
 
 
 def tables(work_dir, batch_size, **kwargs):

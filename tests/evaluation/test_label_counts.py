@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 from PIL import Image
 
 from mmcroc.registry import DATASETS
-from tests.paths import CONFIGS
+from tests.support.paths import CONFIGS
 
 LOADERS = ('LoadAnnotations', 'mmcroc.LoadMappedAnnotations')
 IGNORE = 255

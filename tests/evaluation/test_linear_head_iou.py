@@ -4,9 +4,9 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 
-from mmcroc.evaluation import LinearHeadIoU
+from mmcroc.evaluation.linear_head_iou import LinearHeadIoU
 from mmcroc.registry import DATASETS
-from tests.evaluation.samples import PIPELINE, linear_heads, sample, scenes_runner
+from tests.support.samples import PIPELINE, linear_heads, sample, scenes_runner
 
 
 def metric_of(runner):

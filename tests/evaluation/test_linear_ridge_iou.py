@@ -6,9 +6,9 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from mmcroc.evaluation import LinearRidgeIoU
-from tests.evaluation.samples import ridge, scenes_runner
+from mmcroc.evaluation.linear_ridge_iou import LinearRidgeIoU
 from tests.evaluation.test_clustering_iou import noisy_samples
+from tests.support.samples import ridge, scenes_runner
 
 
 class HandsOut(nn.Module):

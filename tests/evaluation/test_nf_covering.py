@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmcroc.evaluation import NFCovering
+from mmcroc.evaluation.nf_covering import NFCovering
 from mmcroc.registry import METRICS
 
 TRUTH = torch.tensor([[1, 1, 2, 2], [1, 1, 2, 2]])

@@ -8,9 +8,9 @@ from mmseg.structures import SegDataSample
 from torch import nn
 from torch.nn import functional as F
 
-from mmcroc.evaluation import SegmentRetrievalIoU
-from mmcroc.evaluation.segment_memory import SegmentMemoryBuilder
-from mmcroc.functional.matching import confusion_matrix, intersection_over_union
+from mmcroc.evaluation.segment_retrieval_iou import SegmentRetrievalIoU
+from mmcroc.numerics.matching import confusion_matrix, intersection_over_union
+from mmcroc.numerics.segment_memory import SegmentMemoryBuilder
 from mmcroc.registry import METRICS
 
 CLASSES = list('abc')

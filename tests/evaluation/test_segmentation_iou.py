@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmseg.evaluation import IoUMetric
 
-from mmcroc.evaluation import SegmentationIoU
+from mmcroc.evaluation.segmentation_iou import SegmentationIoU
 
 
 def maps(seed=0):

@@ -3,7 +3,7 @@
 import pytest
 
 from mmcroc.evaluation.training_images import with_pipeline
-from tests.evaluation.samples import PIPELINE, SCENES, linear_heads, retrieval, scenes_runner
+from tests.support.samples import PIPELINE, SCENES, linear_heads, retrieval, scenes_runner
 
 PLAIN = dict(SCENES, split='train', num_images=4, pipeline=PIPELINE)
 TWICE = dict(type='RepeatDataset', times=2, dataset=PLAIN)

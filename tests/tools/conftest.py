@@ -4,7 +4,7 @@ import runpy
 
 import pytest
 
-from tests.datasets.images import write_images
+from tests.support.images import write_images
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from mmcroc.registry import MODELS
-from tests.evaluation.mini_data import make_voc
-from tests.paths import CONFIGS, TOOLS
+from tests.support.mini_data import make_voc
+from tests.support.paths import CONFIGS, TOOLS
 from tests.tools.test_train import call
 
 FEW = ['test_evaluator.num_restarts=1', 'test_evaluator.seeds=[0,1]']

@@ -6,15 +6,15 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmcroc.apis import load_backbone
-from mmcroc.models.backbones.checkpoint_config import config_of_text
-from mmcroc.models.dense_tokens import dense_tokens
-from mmcroc.models.layouts.released_croc import convert_released_croc
+from mmcroc.features.dense_tokens import dense_tokens
+from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.registry import MODELS
-from tests.models.backbones.test_released_weights import DINOV2, dino_checkpoint, vit
-from tests.models.test_pretrained_backbone import evaluated
-from tests.paths import TOOLS
-from tests.released_checkpoints import released_hsg
+from mmcroc.weights.checkpoint_config import config_of_text
+from mmcroc.weights.released_croc import convert_released_croc
+from tests.features.test_pretrained_backbone import evaluated
+from tests.features.test_released_weights import DINOV2, dino_checkpoint, vit
+from tests.support.paths import TOOLS
+from tests.support.released_checkpoints import released_hsg
 
 SCRIPT = TOOLS / 'model_converters' / 'to_mmpretrain.py'
 IMAGES = torch.randn(2, 3, 32, 64, generator=torch.Generator().manual_seed(0))

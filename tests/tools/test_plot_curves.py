@@ -6,9 +6,9 @@ import sys
 import pytest
 from PIL import Image
 
-from tests.paths import TOOLS
+from tests.pictures.test_curves import probe, training, write_start
+from tests.support.paths import TOOLS
 from tests.tools.test_train import call
-from tests.visualization.test_curves import probe, training, write_start
 
 SCRIPT = TOOLS / 'analysis' / 'plot_curves.py'
 

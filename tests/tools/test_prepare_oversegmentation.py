@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.datasets.images import truncate
-from tests.datasets.oversegmentation.drawn import assert_regions, patches, two_tone
-from tests.paths import ROOT, TOOLS
+from tests.support.drawn_regions import assert_regions, patches, two_tone
+from tests.support.images import truncate
+from tests.support.paths import ROOT, TOOLS
 from tests.tools.test_segment import files, read
 
 SCRIPT = TOOLS / 'prepare_oversegmentation.py'

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.datasets.images import truncate, write_images
-from tests.hsg_models import save_hsg
-from tests.paths import TOOLS
+from tests.support.hsg_models import save_hsg
+from tests.support.images import truncate, write_images
+from tests.support.paths import TOOLS
 from tests.tools.test_train import call
 
 SCRIPT = TOOLS / 'retrieve.py'

@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.datasets.images import smooth_image, truncate
-from tests.hsg_models import save_hsg
-from tests.paths import TOOLS
+from tests.support.hsg_models import save_hsg
+from tests.support.images import smooth_image, truncate
+from tests.support.paths import TOOLS
 from tests.tools.test_train import call
 
 SCRIPT = TOOLS / 'segment.py'

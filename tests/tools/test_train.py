@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mmcroc.models import VisionTransformer
-from tests.paths import CONFIGS, ROOT, TOOLS
+from mmcroc.features.vision_transformer import VisionTransformer
+from tests.support.paths import CONFIGS, ROOT, TOOLS
 
 SHORT = [
     'train_cfg.max_epochs=2',

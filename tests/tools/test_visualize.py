@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.croc_models import save_croc
-from tests.datasets.images import truncate
-from tests.hsg_models import save_hsg
-from tests.paths import TOOLS
+from tests.support.croc_models import save_croc
+from tests.support.hsg_models import save_hsg
+from tests.support.images import truncate
+from tests.support.paths import TOOLS
 from tests.tools.test_segment import OUTPUTS, SIDE, files
 from tests.tools.test_train import call
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from mmcroc.atomic_file import atomic_file
-from mmcroc.visualization import plot_curves, read_run
+from mmcroc.pictures.curves import plot_curves, read_run
 
 FORMATS = ('.png', '.pdf', '.svg')
 

@@ -12,7 +12,7 @@ import time
 import torch
 
 import mmcroc  # noqa: F401
-from mmcroc.evaluation import ClusteringIoU
+from mmcroc.evaluation.clustering_iou import ClusteringIoU
 
 
 def parse_args():

@@ -21,16 +21,12 @@ import torch
 from PIL import Image, ImageFilter, ImageOps
 from torchvision import transforms as T
 
-import mmcroc.datasets.transforms.colour as colour
-from mmcroc.datasets import (
-    OversegmentedImages,
-    UnlabelledImages,
-    read_image,
-    read_oversegmentation,
-    scan_images,
-)
-from mmcroc.datasets.transforms import PackTwoViews
-from mmcroc.datasets.transforms.geometry import crop_resize_flip, sample_crop_box
+import mmcroc.data.transforms.colour as colour
+from mmcroc.data.image_reading import read_image
+from mmcroc.data.oversegmented import OversegmentedImages, read_oversegmentation
+from mmcroc.data.transforms.formatting import PackTwoViews
+from mmcroc.data.transforms.geometry import crop_resize_flip, sample_crop_box
+from mmcroc.data.unlabelled import UnlabelledImages, scan_images
 
 COLOUR = [dict(type='mmcroc.ColorJitter'), dict(type='mmcroc.RandomGrayscale', prob=0.2)]
 PIPELINE = [

@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from hsg_step_looped import looped_losses
 from mmengine.registry import init_default_scope
 
-from mmcroc.functional.modularity import neighbour_graph
-from mmcroc.functional.segments import segment_means, segment_prototypes
-from mmcroc.models import HSGHead, HSGNeck
+from mmcroc.hsg.head import HSGHead
+from mmcroc.hsg.modularity import neighbour_graph
+from mmcroc.hsg.neck import HSGNeck
+from mmcroc.hsg.segments import segment_means, segment_prototypes
 from mmcroc.registry import MODELS
 
 MIB = 1 << 20

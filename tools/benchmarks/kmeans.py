@@ -13,7 +13,7 @@ import time
 import numpy as np
 import torch
 
-from mmcroc.functional.kmeans import kmeans
+from mmcroc.numerics.kmeans import kmeans
 
 VOC_VAL_TOKENS = 1449 * 28 * 28
 

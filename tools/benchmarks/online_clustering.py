@@ -15,7 +15,7 @@ import warnings
 import torch
 from mmengine.registry import init_default_scope
 
-from mmcroc.functional.online_clustering import online_clustering
+from mmcroc.croc.clustering import online_clustering
 from mmcroc.registry import MODELS
 
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from mmcroc.datasets.oversegmentation import read_regions
-from mmcroc.visualization.picture_grid import boundaries
+from mmcroc.data.oversegmentation.region_files import read_regions
+from mmcroc.pictures.picture_grid import boundaries
 
 NAMES = ('regions', 'covering', 'purity', 'recall', 'precision')
 TOLERANCE = 2

@@ -18,8 +18,8 @@ import conversion
 import numpy as np
 from PIL import Image
 
-from mmcroc.datasets.coco_supercategories import STUFF, THINGS
-from mmcroc.datasets.label_table import IGNORE
+from mmcroc.data.coco_supercategories import STUFF, THINGS
+from mmcroc.data.label_table import IGNORE
 
 CLASSES = {'things12': THINGS, 'stuff15': STUFF, 'stuff27': THINGS + STUFF}
 

@@ -27,7 +27,7 @@ import conversion
 import numpy as np
 from PIL import Image
 
-from mmcroc.datasets.kitti_step import NUM_FRAMES, SEQUENCES
+from mmcroc.data.kitti_step import NUM_FRAMES, SEQUENCES
 
 NUM_CLASSES, VOID = 19, 255
 

@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmcroc.apis.conversion import convert_checkpoint
+from mmcroc.export.conversion import convert_checkpoint
 
 
 def parse_args(argv=None):

@@ -1,0 +1,313 @@
+"""CrOC: cross-view online clustering."""
+
+import copy
+
+import torch
+from mmengine.logging import print_log
+from mmpretrain.models import BaseSelfSupervisor
+from torch import Tensor, nn
+
+from mmcroc.croc.clustering import cluster_representations, patch_positions
+from mmcroc.croc.optimizer_steps import act_around_next_step, training_progress
+from mmcroc.croc.schedules import warmup_cosine
+from mmcroc.features.dense_tokens import dense_tokens, hand_out_tokens
+from mmcroc.numerics.distributed import differentiable_all_reduce_mean
+from mmcroc.numerics.token_spread import effective_rank, mean_cosine
+from mmcroc.registry import MODELS
+from mmcroc.weights.checkpoint_networks import below
+from mmcroc.weights.weight_fit import require_fit
+
+
+@MODELS.register_module()
+class CrOC(BaseSelfSupervisor):
+    """Self-distillation of images and of clusters found jointly in two views.
+
+    Stegmüller, Lebailly et al., CVPR 2023. ``backbone`` and ``neck`` are the student;
+    ``teacher.backbone`` and ``teacher.neck`` follow it and are what gets evaluated and exported.
+    Without a target generator the cluster level is left out, which is DINO on two global views.
+
+    The model does by itself what makes an optimiser's step a step of CrOC, under any optimiser
+    wrapper, any hooks, distributed or not. After each step the teacher's parameters become
+    ``θₜ ← m θₜ + (1 - m) θₛ``; m rises by a cosine over the iterations of training, and a step
+    that accumulates several iterations takes that of the first. The teacher's temperature follows
+    the epoch. During the first epochs the last layers' gradients are None in the step: a zero
+    would still start Adam's moments and apply weight decay. How far training has come is read from
+    what MMEngine's ``RuntimeInfoHook`` tells; a step without that is refused.
+
+    Weights that it starts from fit both backbones whole, or are refused
+    (:func:`mmcroc.weights.weight_fit.require_fit`); heads may be absent. A teacher that is
+    not among them starts as the student's copy.
+
+    Args:
+        backbone: :class:`mmcroc.features.VisionTransformer`.
+        neck: :class:`mmcroc.croc.CrOCNeck`.
+        head: :class:`mmcroc.croc.CrOCHead`.
+        target_generator: :class:`mmcroc.croc.OnlineClustering`, or None.
+        teacher_momentum: m of the first step.
+        end_teacher_momentum: m that the last step comes near.
+        freeze_last_layer_epochs: Epochs at the start in which both last layers wait.
+        sync_statistics: Take the mean [CLS] norm and the mean over clusters over all ranks. By
+            default, as released, they are each rank's own. With ``cost_scaling='problem'`` of the
+            target generator a step then does not depend on how its batch is split over ranks.
+        data_preprocessor: As MMPretrain's; :class:`TwoViewDataPreprocessor` by default.
+        init_cfg: As MMEngine's.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        head: dict,
+        target_generator: dict | None = None,
+        teacher_momentum: float = 0.996,
+        end_teacher_momentum: float = 1.0,
+        freeze_last_layer_epochs: int = 1,
+        sync_statistics: bool = False,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | None = None,
+    ):
+        if not isinstance(data_preprocessor, nn.Module):
+            data_preprocessor = dict(data_preprocessor or {})
+            data_preprocessor.setdefault('type', 'mmcroc.TwoViewDataPreprocessor')
+        super().__init__(
+            backbone=backbone,
+            neck=neck,
+            head=head,
+            target_generator=target_generator,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        if self.with_target_generator and self.neck.cluster_prototypes is None:
+            raise ValueError(
+                'CrOC: there is a target_generator, but neck.num_cluster_prototypes is 0; '
+                'set both or none'
+            )
+        for name, value in (
+            ('teacher_momentum', teacher_momentum),
+            ('end_teacher_momentum', end_teacher_momentum),
+        ):
+            if not 0 <= value <= 1:
+                raise ValueError(f'CrOC: {name} must be in [0, 1], got {value}')
+        self.momentum_range = (teacher_momentum, end_teacher_momentum)
+        self.freeze_last_layer_epochs = freeze_last_layer_epochs
+        self.sync_statistics = sync_statistics
+        self.teacher = nn.ModuleDict(
+            dict(backbone=copy.deepcopy(self.backbone), neck=copy.deepcopy(self.neck))
+        )
+        self.teacher.requires_grad_(False)
+        self._register_load_state_dict_pre_hook(self._complete_teacher)
+        require_fit(self, 'backbone', 'teacher.backbone')
+        self._forget_training()
+
+    def _forget_training(self):
+        self._step_start = None  # the iteration in which the next step's gradients began
+        self._last_step = None  # the iteration of the last step
+        self._momentum = None  # m of the next step
+        self._versions = None  # of the student's parameters, until the first step was seen
+        self._teacher_tokens = None
+
+    def init_weights(self):
+        self._forget_training()
+        self._has_loaded = False
+        super().init_weights()
+        if not self._has_loaded:  # else by init_cfg, the teacher too
+            self.copy_student_to_teacher()
+
+    def _complete_teacher(self, state, prefix, *_):
+        """Before weights are loaded: what they lack of the teacher becomes the student's copy."""
+        self._has_loaded = True
+        for part, teacher in self.teacher.items():
+            student_prefix, teacher_prefix = f'{prefix}{part}.', f'{prefix}teacher.{part}.'
+            if not below(teacher_prefix, state):
+                teacher.load_state_dict(getattr(self, part).state_dict())
+                given = below(student_prefix, state)
+                state.update({f'{teacher_prefix}{name}': value for name, value in given.items()})
+                print_log(f"CrOC: teacher.{part} starts as the student's copy", logger='current')
+
+    @torch.no_grad()
+    def copy_student_to_teacher(self):
+        """Start the teacher as a copy of the student."""
+        for student, teacher in self.student_teacher_pairs():
+            teacher.copy_(student)
+
+    def student_teacher_pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """Parameters of the student and the teacher's that follow them."""
+        return [
+            pair
+            for name, teacher in self.teacher.items()
+            for pair in zip(getattr(self, name).parameters(), teacher.parameters(), strict=True)
+        ]
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        self.teacher.eval()  # no stochastic depth, ever
+        return self
+
+    def forward(self, inputs, data_samples=None, mode='tensor', view_boxes=None):
+        """As MMPretrain's, with the views' geometry besides.
+
+        Args:
+            inputs: (2B, 3, S, S) views to train, (B, 3, H, W) images to extract features.
+            data_samples: B, for ``'predict'``.
+            mode: ``'loss'``, ``'tensor'``, or ``'predict'``: the data samples with the teacher's
+                ``tokens``, for metrics such as ``ClusteringIoU``.
+            view_boxes: (2, B, 5) crop boxes and flips, for the loss.
+        """
+        if mode == 'loss':
+            if self.training:
+                self._begin_iteration()
+            return self.loss(inputs, data_samples, view_boxes)
+        if mode == 'predict':
+            return hand_out_tokens(self.extract_feat(inputs)[0], data_samples)
+        return super().forward(inputs, data_samples, mode)
+
+    def _begin_iteration(self):
+        act_around_next_step(self)
+        progress = training_progress()
+        if progress is None:
+            return
+        self.head.set_epoch(progress.epoch)
+        if self._step_start is None:
+            self._step_start = progress.iteration
+            self._momentum = warmup_cosine(
+                self._step_start, *self.momentum_range, progress.max_iters
+            )
+        if self._last_step is None:
+            versions = [p._version for p in self.learning_parameters()]
+            if self._versions not in (None, versions):
+                raise RuntimeError(
+                    'CrOC: the student was changed between two iterations, but not in a step of a '
+                    'torch.optim.Optimizer that holds its parameters, so the teacher cannot '
+                    'follow; train with an OptimWrapper or AmpOptimWrapper, alone or under '
+                    'MMDistributedDataParallel'
+                )
+            self._versions = versions
+
+    def learning_parameters(self) -> list[nn.Parameter]:
+        """Parameters that the optimiser must hold: the student's that take a gradient."""
+        return [student for student, _ in self.student_teacher_pairs() if student.requires_grad]
+
+    def before_optimizer_step(self):
+        """Let the last layers wait.
+
+        Raises:
+            RuntimeError: It is not known how far training has come, or that does not change.
+            ValueError: Training counts too few epochs for what changes by epoch.
+        """
+        progress = training_progress()
+        if progress is None or self._step_start is None:
+            raise RuntimeError(
+                "CrOC: the teacher's momentum needs to know how far training has come; train by "
+                "MMEngine's Runner with default_hooks.runtime_info=dict(type='RuntimeInfoHook') "
+                "or 'mmcroc.DeferredRuntimeInfoHook', and build a Runner only when those before "
+                'it have trained'
+            )
+        if progress.iteration == self._last_step:
+            raise RuntimeError(
+                f'CrOC: a second optimiser step in iteration {progress.iteration}: either nothing '
+                'tells the iterations (default_hooks.runtime_info), or another Runner was built '
+                'before this one had trained'
+            )
+        epochs = max(self.freeze_last_layer_epochs, int(self.head.temperature_changes))
+        if progress.max_epochs <= epochs:
+            raise ValueError(
+                f'CrOC: training counts {progress.max_epochs} epochs (iteration-based training '
+                f'counts 1), but the last layers wait for {self.freeze_last_layer_epochs} and the '
+                f'temperature {"changes" if self.head.temperature_changes else "does not change"} '
+                'by epoch; train longer with train_cfg.type="EpochBasedTrainLoop", or set '
+                'model.freeze_last_layer_epochs=0 and model.head.warmup_epochs=0'
+            )
+        if progress.epoch < self.freeze_last_layer_epochs:
+            for layer in (self.neck.prototypes, self.neck.cluster_prototypes):
+                if layer is not None:
+                    for parameter in layer.parameters():
+                        parameter.grad = None
+
+    @torch.no_grad()
+    def after_optimizer_step(self):
+        """Let the teacher follow."""
+        students, teachers = zip(*self.student_teacher_pairs(), strict=True)
+        torch._foreach_lerp_(teachers, students, 1 - self._momentum)
+        self._last_step = training_progress().iteration
+        self._step_start = None
+
+    @torch.no_grad()
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor]:
+        """The teacher's dense tokens.
+
+        Args:
+            inputs: (B, 3, H, W), normalised.
+
+        Returns:
+            One (B, C, H / patch, W / patch) map of final normed patch tokens.
+        """
+        return (dense_tokens(self.teacher['backbone'], inputs),)
+
+    def loss(
+        self, inputs: Tensor, data_samples, view_boxes: Tensor, seeds: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Join, locate, split, compare.
+
+        Args:
+            inputs: (2B, 3, S, S), view 1's images first.
+            data_samples: Unused.
+            view_boxes: (2, B, 5) crop boxes and flips.
+            seeds: (B, h, K₀) seed tokens instead of drawn ones.
+
+        Returns:
+            Losses and what to watch.
+        """
+        teacher_backbone, teacher_neck = self.teacher['backbone'], self.teacher['neck']
+        if not self.with_target_generator:
+            with torch.no_grad():
+                found = teacher_backbone.forward_tapped(inputs)
+                target = teacher_neck(found.cls_token)
+            student = self.neck(self.backbone.forward_tapped(inputs).cls_token)
+            return self._with_watched(self.head.loss(student, target), found.tokens)
+
+        with torch.no_grad():
+            found = teacher_backbone.forward_tapped(inputs, self.target_generator.tap)
+            positions = patch_positions(view_boxes, teacher_backbone.grid_size(inputs))
+            clusters = self.target_generator(found, positions, seeds)
+            target = teacher_neck(
+                found.cls_token, self._represent(clusters.plans, found.cls_token, found.tokens)
+            )
+        seen = self.backbone.forward_tapped(inputs)
+        student = self.neck(
+            seen.cls_token, self._represent(clusters.plans, seen.cls_token, seen.tokens)
+        )
+        losses = self.head.loss(student, target, clusters.valid.flatten(), self.sync_statistics)
+        losses['num_clusters'] = clusters.num_clusters.float().mean()
+        losses['valid_clusters'] = clusters.valid.sum() / clusters.num_clusters.sum()
+        return self._with_watched(losses, found.tokens)
+
+    def _represent(self, plans: Tensor, cls_tokens: Tensor, tokens: Tensor) -> Tensor:
+        """Cluster representations (2 B h K, C), view 1's first."""
+        scale = cls_tokens.float().norm(dim=-1).mean()
+        if self.sync_statistics:
+            scale = differentiable_all_reduce_mean(scale)
+        return cluster_representations(plans, tokens.unflatten(0, (2, -1)), scale).flatten(0, -2)
+
+    def _with_watched(self, losses: dict[str, Tensor], tokens: Tensor) -> dict[str, Tensor]:
+        self._teacher_tokens = tokens
+        losses['teacher_temperature'] = torch.tensor(self.head.teacher_temperature)
+        if self._momentum is not None:
+            losses['teacher_momentum'] = torch.tensor(self._momentum, dtype=torch.float64)
+        return losses
+
+    def diagnostics(self) -> dict[str, Tensor]:
+        """Spread of the teacher's tokens in the last iteration's views, for the log.
+
+        :class:`mmcroc.training.DeferredRuntimeInfoHook` asks for it when the logger prints: the
+        eigenvalues wait for the device. On several ranks each has its own.
+
+        Returns:
+            ``teacher_effective_rank`` and ``teacher_mean_cosine``, see
+            :mod:`mmcroc.numerics.token_spread`; nothing before the first iteration.
+        """
+        if self._teacher_tokens is None:
+            return {}
+        tokens = self._teacher_tokens.flatten(0, -2)
+        return dict(
+            teacher_effective_rank=effective_rank(tokens), teacher_mean_cosine=mean_cosine(tokens)
+        )

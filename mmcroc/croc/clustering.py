@@ -1,0 +1,331 @@
+"""CrOC's online clustering of two views at once: join, locate, split.
+
+Stegmüller, Lebailly et al., *CrOC: Cross-View Online Clustering for Dense Visual Representation
+Learning*, CVPR 2023. Every image and attention head is one clustering problem over the tokens of
+both views; all problems of a batch run side by side. The only loop is over the levels of the
+hierarchy (K from the number of seeds down to 2).
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmcroc.numerics.precision import full_float32
+
+
+def sinkhorn(
+    cost: Tensor,
+    row_marginal: Tensor,
+    column_marginal: Tensor,
+    regularisation: float = 20.0,
+    num_iterations: int = 5,
+) -> Tensor:
+    """Transport plan between tokens and clusters.
+
+    ``Q = exp(-λ M)``, divided by its total, then rounds of scaling the rows to their marginal and
+    the columns to theirs (Cuturi, *Sinkhorn Distances*, NeurIPS 2013). The column marginal holds
+    exactly after a round, the row marginal in the limit.
+
+    Args:
+        cost: (..., N, K) cost M, of order 1; float32 or wider (exp(-20) is 0 in half precision).
+        row_marginal: (..., N), sums to 1.
+        column_marginal: (..., K), sums to 1.
+        regularisation: λ, the inverse of the entropy's weight.
+        num_iterations: Rounds.
+
+    Returns:
+        (..., N, K) plan Q. An entry that is 0/0 (a row or column that underflowed) is 1e-8.
+    """
+    plan = torch.exp(-regularisation * cost)
+    plan = plan / plan.sum(dim=(-2, -1), keepdim=True)
+    row_marginal, column_marginal = row_marginal.unsqueeze(-1), column_marginal.unsqueeze(-2)
+    for _ in range(num_iterations):
+        plan = plan * (row_marginal / plan.sum(dim=-1, keepdim=True))
+        plan = plan * (column_marginal / plan.sum(dim=-2, keepdim=True))
+    return torch.nan_to_num(plan, nan=1e-8, posinf=None, neginf=None)
+
+
+def patch_positions(view_boxes: Tensor, grid_size: tuple[int, int]) -> Tensor:
+    """Positions of a view's patch centres, in pixels of the source image.
+
+    A patch column c of g columns lies at ``x = x0 + w (c + 1/2) / g - 1/2``, columns read in
+    reverse if the view was flipped; rows likewise, never flipped. Against warping a map of
+    coordinates through the same crop and resize this is exact to less than 0.01 px.
+
+    Args:
+        view_boxes: (..., 5), crop box x0, y0, w, h in source pixels and the flip bit.
+        grid_size: Rows and columns of patches.
+
+    Returns:
+        (..., rows * columns, 2), x and y, patches row by row, float32.
+    """
+    if view_boxes.shape[-1] != 5:
+        raise ValueError(
+            f'view_boxes must end in 5 numbers (x0, y0, w, h, flip), got {tuple(view_boxes.shape)}'
+        )
+    rows, columns = grid_size
+    x0, y0, w, h, flip = view_boxes.float().unsqueeze(-1).unbind(-2)  # each (..., 1)
+    across = (torch.arange(columns, device=view_boxes.device) + 0.5) / columns
+    down = (torch.arange(rows, device=view_boxes.device) + 0.5) / rows
+    x = x0 + w * torch.where(flip > 0.5, 1 - across, across) - 0.5
+    y = y0 + h * down - 0.5
+    grid = torch.broadcast_tensors(x.unsqueeze(-2), y.unsqueeze(-1))  # each (..., rows, columns)
+    return torch.stack(grid, dim=-1).flatten(-3, -2)
+
+
+#: Keeps problems without extent (one patch, equal tokens) from dividing 0 by 0.
+TINY = 1e-12
+
+
+class ClusterAssignments(NamedTuple):
+    """What the clustering found.
+
+    Attributes:
+        plans: (2, B, h, n, K) for the two views: each token keeps the weight of its cluster (of
+            all its clusters if several tie), all else is 0. K is the greatest number of clusters
+            allowed; columns past a problem's own number are 0.
+        valid: (B, h, K), True where a cluster has at least one token in both views.
+        num_clusters: (B, h) the number of clusters chosen, int64.
+    """
+
+    plans: Tensor
+    valid: Tensor
+    num_clusters: Tensor
+
+
+def saliency(tokens: Tensor, cls_tokens: Tensor) -> Tensor:
+    """Cosine between each token's feature and the [CLS] feature of its own view and head.
+
+    Args:
+        tokens: (2, B, h, n, d).
+        cls_tokens: (2, B, h, d).
+
+    Returns:
+        (B, h, 2n), view 1's tokens first.
+    """
+    cosine = torch.einsum(
+        'vbhnd,vbhd->vbhn', F.normalize(tokens, dim=-1), F.normalize(cls_tokens, dim=-1)
+    )
+    return torch.cat(tuple(cosine), dim=-1)
+
+
+def sample_seeds(probability: Tensor, num_seeds: int) -> Tensor:
+    """Draw tokens without replacement with the given probabilities.
+
+    An exponential race: the first ``num_seeds`` of ``t_i ~ Exp(p_i)`` are distributed as draws
+    one after another without replacement. Unlike ``torch.multinomial`` it never asks the device
+    whether the probabilities are valid.
+
+    Args:
+        probability: (..., N).
+        num_seeds: At most N.
+
+    Returns:
+        (..., num_seeds) token indices, in the order drawn.
+    """
+    race = probability / torch.empty_like(probability).exponential_()
+    return race.topk(num_seeds, dim=-1).indices
+
+
+def online_clustering(
+    tokens: Tensor,
+    cls_tokens: Tensor,
+    positions: Tensor,
+    *,
+    num_start_clusters: int = 5,
+    max_clusters: int = 4,
+    position_weight: float = 4.0,
+    sinkhorn_reg: float = 20.0,
+    sinkhorn_iterations: int = 5,
+    token_temperature: float = 2.0,
+    cluster_temperature: float = 2.0,
+    uniform_marginals: bool = False,
+    cost_scaling: str = 'batch',
+    seeds: Tensor | None = None,
+) -> ClusterAssignments:
+    """Cluster the tokens of both views of each image jointly.
+
+    Runs without gradient, in float32 whatever autocast says, and never waits for the device.
+
+    Args:
+        tokens: (2, B, h, n, d) features (the last block's keys, say) of views 1 and 2.
+        cls_tokens: (2, B, h, d) the same feature of [CLS].
+        positions: (2, B, n, 2) token positions in source-image pixels.
+        num_start_clusters: K₀, the number of seeds and of clusters at the first level.
+        max_clusters: K_max, levels with more clusters cannot be chosen.
+        position_weight: λ_pos of the cost ``M = -similarity + λ_pos · distance``.
+        sinkhorn_reg: λ of ``exp(-λ M)``.
+        sinkhorn_iterations: Rounds of Sinkhorn.
+        token_temperature: T_r of the token marginal ``softmax(r / T_r)`` and of the seeds' draw.
+        cluster_temperature: T_c of the first cluster marginal.
+        uniform_marginals: Start from 1/N and 1/K instead; the draw of seeds is then uniform too.
+        cost_scaling: ``'batch'`` (as released) scales the cost to [0, 1] by its extremes over all
+            problems of the batch, ``'problem'`` by each problem's own.
+        seeds: (B, h, K₀) seed tokens instead of drawing them; view 1's tokens come first.
+
+    Returns:
+        The assignments of both views.
+    """
+    with torch.no_grad(), full_float32(tokens.device):
+        tokens, cls_tokens, positions = tokens.float(), cls_tokens.float(), positions.float()
+        joint = F.normalize(torch.cat(tuple(tokens), dim=-2), dim=-1)  # (B, h, N, d)
+        joint_positions = torch.cat(tuple(positions), dim=-2).unsqueeze(1)  # (B, 1, N, 2)
+        joint_positions = joint_positions.expand(*joint.shape[:3], 2)
+
+        scores = saliency(tokens, cls_tokens)  # r, (B, h, N)
+        if uniform_marginals:
+            scores = torch.zeros_like(scores)
+        token_marginal = torch.softmax(scores / token_temperature, dim=-1)
+        if seeds is None:
+            seeds = sample_seeds(token_marginal, num_start_clusters)
+        cluster_marginal = torch.softmax(scores.gather(-1, seeds) / cluster_temperature, dim=-1)
+        centroids = _take(joint, seeds)
+        centroid_positions = _take(joint_positions, seeds)
+
+        best_cost = joint.new_full(joint.shape[:2], float('inf'))
+        best_plan = joint.new_zeros(*joint.shape[:3], max_clusters)
+        num_clusters = torch.zeros_like(best_cost, dtype=torch.long)
+        for level in range(num_start_clusters, 1, -1):
+            cost = assignment_cost(
+                joint, centroids, joint_positions, centroid_positions, position_weight, cost_scaling
+            )
+            plan = sinkhorn(
+                cost, token_marginal, cluster_marginal, sinkhorn_reg, sinkhorn_iterations
+            )
+            if level <= max_clusters:
+                level_cost = (plan * cost).sum(dim=(-2, -1))
+                better = level_cost < best_cost
+                best_cost = torch.where(better, level_cost, best_cost)
+                padded = F.pad(plan, (0, max_clusters - level))
+                best_plan = torch.where(better[..., None, None], padded, best_plan)
+                num_clusters = num_clusters.masked_fill(better, level)
+            if level > 2:
+                plan = merge_closest_clusters(plan, joint)
+                weights = plan / plan.sum(dim=-2, keepdim=True)
+                centroids = weights.mT @ joint
+                centroid_positions = weights.mT @ joint_positions
+                cluster_marginal = torch.einsum('bhnk,bhn->bhk', weights, token_marginal)
+                cluster_marginal = cluster_marginal / cluster_marginal.sum(dim=-1, keepdim=True)
+        return split(best_plan, num_clusters)
+
+
+def assignment_cost(
+    tokens: Tensor,
+    centroids: Tensor,
+    positions: Tensor,
+    centroid_positions: Tensor,
+    position_weight: float,
+    scaling: str,
+) -> Tensor:
+    """Cost of assigning tokens to clusters, between 0 and 1.
+
+    ``M = -cos(token, centroid) + λ_pos · p``, p the distance in the source image divided by the
+    problem's greatest; then shifted and scaled to [0, 1].
+
+    Args:
+        tokens: (B, h, N, d), unit norm.
+        centroids: (B, h, K, d).
+        positions: (B, h, N, 2).
+        centroid_positions: (B, h, K, 2).
+        position_weight: λ_pos.
+        scaling: ``'batch'`` or ``'problem'``: whose extremes become 0 and 1.
+
+    Returns:
+        (B, h, N, K).
+    """
+    similarity = tokens @ F.normalize(centroids, dim=-1).mT
+    # Not cdist: its matrix-product form loses digits on positions of some hundred pixels.
+    distance = (positions.unsqueeze(-2) - centroid_positions.unsqueeze(-3)).norm(dim=-1)
+    distance = distance / distance.amax(dim=(-2, -1), keepdim=True).clamp_min(TINY)
+    cost = position_weight * distance - similarity
+    if scaling == 'batch':
+        low, high = cost.amin(), cost.amax()
+    else:
+        low, high = cost.amin(dim=(-2, -1), keepdim=True), cost.amax(dim=(-2, -1), keepdim=True)
+    return (cost - low) / (high - low).clamp_min(TINY)
+
+
+def merge_closest_clusters(plan: Tensor, tokens: Tensor) -> Tensor:
+    """Merge the two clusters whose mean tokens have the greatest dot product.
+
+    Args:
+        plan: (B, h, N, K) transport plan.
+        tokens: (B, h, N, d), unit norm.
+
+    Returns:
+        (B, h, N, K - 1): the kept columns in their order, then the sum of the merged two.
+    """
+    num_clusters = plan.shape[-1]
+    means = (plan / plan.sum(dim=-2, keepdim=True)).mT @ tokens
+    closeness = means @ means.mT
+    above = torch.ones_like(closeness, dtype=torch.bool).triu(diagonal=1)
+    pair = closeness.masked_fill(~above, float('-inf')).flatten(-2).argmax(dim=-1, keepdim=True)
+    first, second = pair // num_clusters, pair % num_clusters  # (B, h, 1), first < second
+    # The kept columns' old places: count on, stepping over the merged two.
+    kept = torch.arange(num_clusters - 2, device=plan.device).expand(*plan.shape[:2], -1)
+    kept = kept + (kept >= first)
+    kept = kept + (kept >= second)
+    columns = torch.cat([kept, first, second], dim=-1)
+    ordered = plan.gather(-1, columns.unsqueeze(-2).expand(*plan.shape[:-1], -1))
+    merged = ordered[..., -2:].sum(dim=-1, keepdim=True)
+    return torch.cat([ordered[..., :-2], merged], dim=-1)
+
+
+def split(plan: Tensor, num_clusters: Tensor) -> ClusterAssignments:
+    """Cut the joint plan into the two views' hard assignments.
+
+    Columns sum to 1 within each view, then each token keeps only its greatest entry.
+
+    Args:
+        plan: (B, h, 2n, K), columns past a problem's number of clusters 0.
+        num_clusters: (B, h).
+
+    Returns:
+        The assignments of both views.
+    """
+    views = torch.stack(plan.chunk(2, dim=-2))  # (2, B, h, n, K)
+    total = views.sum(dim=-2, keepdim=True)
+    views = views / total.masked_fill(total == 0, 1)
+    views = views * (views == views.amax(dim=-1, keepdim=True))
+    valid = (views > 0).any(dim=-2).all(dim=0)
+    return ClusterAssignments(views, valid, num_clusters)
+
+
+def cluster_labels(assignments: ClusterAssignments) -> Tensor:
+    """Number every token's cluster, the same number in both views.
+
+    Args:
+        assignments: Of :func:`online_clustering`.
+
+    Returns:
+        (2, B, h, n), int64: columns of the plans (the first of several that tie); -1 where the
+        cluster has no token in the other view, and so is not compared in training.
+    """
+    labels = assignments.plans.argmax(dim=-1)
+    valid = assignments.valid.expand(2, *assignments.valid.shape).gather(-1, labels)
+    return labels.masked_fill(~valid, -1)
+
+
+def cluster_representations(plans: Tensor, tokens: Tensor, scale: Tensor) -> Tensor:
+    """Represent each cluster in each view by its tokens' weighted sum, at the scale of [CLS].
+
+    Gradient flows through the tokens and through the scale.
+
+    Args:
+        plans: (2, B, h, n, K) assignments.
+        tokens: (2, B, n, C) final tokens of all channels.
+        scale: Scalar, the mean norm of the final [CLS] tokens of both views.
+
+    Returns:
+        (2, B, h, K, C); zero for a cluster without tokens.
+    """
+    with full_float32(tokens.device):
+        centroids = torch.einsum('vbhnk,vbnc->vbhkc', plans, tokens.float())
+        return F.normalize(centroids, dim=-1) * scale.float()
+
+
+def _take(values: Tensor, indices: Tensor) -> Tensor:
+    """``values`` (B, h, N, c) at ``indices`` (B, h, K) -> (B, h, K, c)."""
+    return values.gather(-2, indices.unsqueeze(-1).expand(*indices.shape, values.shape[-1]))

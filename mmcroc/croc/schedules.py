@@ -1,0 +1,127 @@
+"""MMEngine parameter schedulers with the closed-form warm-up and cosine of the releases."""
+
+import math
+
+from mmengine.optim import OptimWrapper
+from mmengine.optim.scheduler.param_scheduler import INF, _ParamScheduler
+
+from mmcroc.registry import PARAM_SCHEDULERS
+
+
+def warmup_cosine(step: int, start: float, end: float, num_steps: int, warmup: int = 0) -> float:
+    """A linear rise from 0, then half a cosine from ``start`` to ``end``.
+
+    ``linspace(0, start, warmup)``, then ``end + ½ (start - end) (1 + cos(π i / (T - W)))`` for
+    i = 0 … T - W - 1: step 0 of a warm-up gives 0, ``start`` occurs twice, ``end`` is never quite
+    reached.
+
+    Args:
+        step: Optimiser step, from 0.
+        start: The value after the warm-up.
+        end: The value the cosine heads for.
+        num_steps: T, steps in all.
+        warmup: W, steps of warm-up.
+
+    Returns:
+        The value for this step.
+    """
+    if step < warmup:
+        return start * step / (warmup - 1) if warmup > 1 else 0.0
+    progress = (step - warmup) / max(num_steps - warmup, 1)
+    return end + 0.5 * (start - end) * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+class WarmupCosineParamScheduler(_ParamScheduler):
+    """Linear warm-up, then a cosine, see :func:`mmcroc.croc.schedules.warmup_cosine`.
+
+    MMEngine's ``LinearLR`` and ``CosineAnnealingLR`` are recursive and place their ends otherwise.
+    A parameter group whose value is 0 to begin with (no weight decay) stays at 0. Under gradient
+    accumulation it counts optimiser steps, with any wrapper and any ``ParamSchedulerHook``.
+
+    Args:
+        optimizer: Optimiser or wrapper.
+        param_name: What is scheduled.
+        end_value: What the cosine heads for.
+        warmup: Length of the warm-up, in epochs or steps like ``end``.
+        end: Length of the whole.
+        **kwargs: As MMEngine's.
+    """
+
+    def __init__(self, optimizer, param_name, end_value, warmup=0, end=INF, **kwargs):
+        if end == INF:
+            raise ValueError(f'{type(self).__name__}: set `end`, the length of the schedule')
+        if not 0 <= warmup < end:
+            raise ValueError(
+                f'{type(self).__name__}: warmup={warmup} must be shorter than the schedule, '
+                f'end={end}'
+            )
+        self.end_value = end_value
+        self.warmup = warmup
+        super().__init__(optimizer, param_name, end=end, **kwargs)
+
+    @classmethod
+    def build_iter_from_epoch(
+        cls, *args, end, epoch_length, warmup=0, begin=0, by_epoch=True, **kwargs
+    ):
+        """Build with lengths in epochs converted to optimiser steps.
+
+        Under gradient accumulation an optimiser step takes several iterations, the last one what
+        is left of them.
+        """
+        if not by_epoch:
+            raise ValueError('by_epoch must be True to convert lengths from epochs to steps')
+        if epoch_length < 1:
+            raise ValueError(
+                'the training data set has fewer images than train_dataloader.batch_size, and '
+                'drop_last leaves none: lower train_dataloader.batch_size'
+            )
+        optimizer = kwargs.get('optimizer', args[0] if args else None)
+        iterations_per_step = getattr(optimizer, '_accumulative_counts', 1)
+        return cls(
+            *args,
+            end=-(-int(end * epoch_length) // iterations_per_step),
+            warmup=-(-int(warmup * epoch_length) // iterations_per_step),
+            begin=begin,
+            by_epoch=False,
+            **kwargs,
+        )
+
+    def step(self):
+        """Go on by one optimiser step; an iteration that only accumulated is none."""
+        if not isinstance(self.optimizer, OptimWrapper) or self.optimizer.should_update():
+            super().step()
+
+    def _get_value(self):
+        return [
+            base
+            and warmup_cosine(self.last_step, base, self.end_value, int(self.end), int(self.warmup))
+            for base in self.base_values
+        ]
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupCosineLR(WarmupCosineParamScheduler):
+    """:class:`WarmupCosineParamScheduler` of the learning rate.
+
+    Args:
+        optimizer: Optimiser or wrapper.
+        end_value: Final learning rate, absolute.
+        **kwargs: As the parent's.
+    """
+
+    def __init__(self, optimizer: OptimWrapper, end_value: float = 1e-6, **kwargs):
+        super().__init__(optimizer, 'lr', end_value, **kwargs)
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupCosineWeightDecay(WarmupCosineParamScheduler):
+    """:class:`WarmupCosineParamScheduler` of the weight decay.
+
+    Args:
+        optimizer: Optimiser or wrapper.
+        end_value: Final weight decay.
+        **kwargs: As the parent's.
+    """
+
+    def __init__(self, optimizer: OptimWrapper, end_value: float = 0.4, **kwargs):
+        super().__init__(optimizer, 'weight_decay', end_value, **kwargs)

@@ -1,0 +1,5 @@
+"""Unlabelled images, labelled sets, over-segmentations, drawn scenes."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,115 @@
+"""Backbones to files that other libraries read."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmcroc.export.huggingface_folder import write_huggingface
+from mmcroc.export.mm_checkpoint import write_mmpretrain, write_mmseg
+from mmcroc.export.onnx_graph import import_onnx, write_onnx
+from mmcroc.export.safetensors_file import write_safetensors
+from mmcroc.export.source import Source, read_source
+from mmcroc.export.target import check_target
+from mmcroc.export.timm_weights import write_timm
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a format is written.
+
+    Attributes:
+        write: Writes a source to a path; gives lines of code that load it.
+        suffixes: Of its files; none: it is a folder.
+        language: Of these lines.
+    """
+
+    write: Callable[[Source, Path], list[str]]
+    suffixes: tuple[str, ...] = ()
+    language: str = 'python'
+
+
+FORMATS = dict(
+    mmpretrain=Format(write_mmpretrain, ('.pth',), 'config'),
+    mmseg=Format(write_mmseg, ('.pth',), 'config'),
+    timm=Format(write_timm, ('.safetensors', '.pth')),
+    huggingface=Format(write_huggingface),
+    safetensors=Format(write_safetensors, ('.safetensors',)),
+    onnx=Format(write_onnx, ('.onnx',)),
+)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written.
+
+    Attributes:
+        path: The file or folder.
+        architecture: In words.
+        usage: Code that loads it.
+        notes: What one has to know to use it.
+        metadata: What is known of the weights.
+    """
+
+    path: Path
+    architecture: str
+    usage: str
+    notes: list[str]
+    metadata: dict
+
+
+def export_backbone(
+    model: str,
+    format: str,
+    out: str | os.PathLike,
+    with_neck: bool = False,
+    results: Sequence[str | os.PathLike] = (),
+    force: bool = False,
+) -> Export:
+    """Write a backbone so that another library loads it.
+
+        export = export_backbone('work_dirs/croc/epoch_300.pth', 'timm', 'croc.safetensors')
+        print(export.usage)
+
+    ===============  ===============================================================================
+    ``mmpretrain``   checkpoint with ``backbone.*`` weights and a config inside; ``load_backbone``
+                     and tools/evaluate.py take it too
+    ``mmseg``        the same checkpoint, and beside it a config of a segmentor to inherit
+    ``timm``         weights under timm's names
+    ``huggingface``  folder for ``ViTModel`` or ``ResNetModel`` of transformers
+    ``safetensors``  weights under MMPretrain's names
+    ``onnx``         graph from images to the dense map, for any size
+    ===============  ===============================================================================
+
+    Weights are the same numbers in all of them.
+
+    Args:
+        model: As :func:`mmcroc.features.load_backbone`; of CrOC the teacher or, as
+            ``'croc.pth:student'``, the student; of HSG the backbone without the neck.
+        format: As above.
+        out: The file, or the folder of ``huggingface``.
+        with_neck: Of HSG, the whole pixel embedding; ``onnx`` only.
+        results: ``results.json`` files of tools/evaluate.py, whose numbers of this model go into
+            the metadata.
+        force: Replace what is there.
+
+    Raises:
+        FileExistsError: The target is there.
+        FileNotFoundError: There is no such checkpoint or results file.
+        ImportError: A library is missing; says which extra brings it.
+        ValueError: No such model or format, a target of the wrong kind, an architecture that the
+            library does not have, or results of other models.
+    """
+    if format not in FORMATS:
+        raise ValueError(f'format must be one of {", ".join(FORMATS)}, got {format!r}')
+    if with_neck and format != 'onnx':
+        raise ValueError("HSG's neck is no part of these libraries' architectures: onnx only")
+    path = Path(out)
+    check_target(path, FORMATS[format].suffixes, force)
+    if format == 'mmseg':
+        check_target(path.with_suffix('.py'), ('.py',), force)
+    if format == 'onnx':
+        import_onnx()  # before any work
+    source = read_source(os.fspath(model), with_neck, results)
+    usage = FORMATS[format].write(source, path)
+    return Export(path, source.name, '\n'.join(usage), source.notes, source.metadata)

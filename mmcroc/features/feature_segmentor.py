@@ -1,0 +1,59 @@
+"""A segmentor that does not segment: the dense features of a frozen backbone."""
+
+import torch
+from mmseg.models.segmentors import BaseSegmentor
+from torch import Tensor, nn
+
+from mmcroc.features.dense_tokens import dense_tokens, hand_out_tokens
+from mmcroc.registry import MODELS
+
+
+@MODELS.register_module()
+class FeatureSegmentor(BaseSegmentor):
+    """Hands out the dense tokens of a frozen backbone, for metrics such as ``ClusteringIoU``.
+
+    Args:
+        backbone: Any backbone whose last output is a (B, C, h, w) map, or
+            :class:`mmcroc.features.VisionTransformer`. Weights come through its ``init_cfg``.
+        data_preprocessor: As MMSegmentation's.
+        init_cfg: As MMEngine's.
+    """
+
+    def __init__(
+        self,
+        backbone: dict | nn.Module,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.backbone = MODELS.build(backbone) if isinstance(backbone, dict) else backbone
+        self.backbone.requires_grad_(False)
+        # DistributedDataParallel refuses a model without a parameter to train.
+        self.unused = nn.Parameter(torch.zeros(()))
+        self.train(False)
+
+    def train(self, mode: bool = True):
+        """Frozen: neither stochastic depth nor running statistics, ever."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor]:
+        """One (B, C, h, w) map of images (B, 3, H, W)."""
+        return (dense_tokens(self.backbone, inputs),)
+
+    def predict(self, inputs: Tensor, data_samples=None) -> list:
+        """Data samples with ``tokens``."""
+        return hand_out_tokens(self.extract_feat(inputs)[0], data_samples)
+
+    def _forward(self, inputs: Tensor, data_samples=None) -> tuple[Tensor]:
+        return self.extract_feat(inputs)
+
+    def encode_decode(self, inputs, batch_data_samples):
+        """Not available: there is no head."""
+        raise NotImplementedError('FeatureSegmentor has no head: it hands out features')
+
+    def loss(self, inputs, data_samples):
+        """Not available: nothing is trained."""
+        raise NotImplementedError(
+            'FeatureSegmentor trains nothing; for a linear head take mmseg.EncoderDecoder'
+        )

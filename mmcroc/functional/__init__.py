@@ -1,1 +1,0 @@
-"""The science: pure functions of tensors, one concept per file. Imports nothing of mm*."""

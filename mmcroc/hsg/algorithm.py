@@ -1,0 +1,159 @@
+"""HSG: hierarchical segment grouping."""
+
+import torch
+from mmpretrain.models import BaseSelfSupervisor
+from torch import Tensor, nn
+
+from mmcroc.features.dense_tokens import hand_out_tokens
+from mmcroc.hsg.segments import nearest_resize
+from mmcroc.numerics.precision import at_least_float32
+from mmcroc.registry import MODELS
+from mmcroc.weights.weight_fit import require_fit
+
+
+@MODELS.register_module()
+class HSG(BaseSelfSupervisor):
+    """Contrast of pixels and segments across views, and a hierarchy of groups of segments.
+
+    Ke et al., *Unsupervised Hierarchical Semantic Segmentation with Multiview Cosegmentation and
+    Clustering Transformers*, CVPR 2022.
+
+    Weights that it starts from fit the backbone whole, or are refused
+    (:func:`mmcroc.weights.weight_fit.require_fit`); neck and head may be absent.
+
+    Args:
+        backbone: Gives a tuple of maps (B, C, h, w); the last is taken.
+        neck: :class:`mmcroc.hsg.HSGNeck`.
+        head: :class:`mmcroc.hsg.HSGHead`.
+        data_preprocessor: :class:`RegionViewDataPreprocessor` by default.
+        init_cfg: As MMEngine's.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        head: dict,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | None = None,
+    ):
+        if not isinstance(data_preprocessor, nn.Module):
+            data_preprocessor = dict(data_preprocessor or {})
+            data_preprocessor.setdefault('type', 'mmcroc.RegionViewDataPreprocessor')
+        super().__init__(
+            backbone=backbone,
+            neck=neck,
+            head=head,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        if not self.head.levels:
+            # Only the levels look at positions; DistributedDataParallel would wait for gradients.
+            self.neck.position.requires_grad_(False)
+        require_fit(self, 'backbone')
+
+    def forward(self, inputs, data_samples=None, mode='tensor', oversegmentation=None):
+        """As MMPretrain's, with the regions besides.
+
+        Args:
+            inputs: (2B, 3, S, S) views to train, the two of an image next to each other;
+                (B, 3, H, W) images to extract features.
+            data_samples: B, for ``'predict'``.
+            mode: ``'loss'``, ``'tensor'``, or ``'predict'``: the data samples with the pixel
+                embeddings as ``tokens``, for metrics such as ``ClusteringIoU``.
+            oversegmentation: (2B, S, S) region ids, -1 where ignored, for the loss.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples, oversegmentation)
+        if mode == 'predict':
+            return hand_out_tokens(self.extract_feat(inputs)[0], data_samples)
+        return super().forward(inputs, data_samples, mode)
+
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor]:
+        """Pixel embeddings, not normalised: one (B, C, h, w) map.
+
+        Args:
+            inputs: (B, 3, H, W), normalised.
+        """
+        return (self.neck(self.backbone(inputs)),)
+
+    def loss(self, inputs: Tensor, data_samples, oversegmentation: Tensor) -> dict[str, Tensor]:
+        """Embed, segment, group, compare.
+
+        Args:
+            inputs: (2B, 3, S, S), the views of an image next to each other.
+            data_samples: Unused.
+            oversegmentation: (2B, S, S) region ids, -1 where ignored.
+
+        Returns:
+            Losses and what to watch.
+        """
+        (embedding,) = self.extract_feat(inputs)
+        size = embedding.shape[-2:]
+        position = self.neck.position(*size)
+        if self.training:
+            self.neck.position.remember(size, inputs.shape[-2:])
+        return self.head.loss(embedding, oversegmentation, position)
+
+    def predict(
+        self,
+        inputs: Tensor,
+        oversegmentation: Tensor | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Segments and groups of images at their own resolution: :meth:`hierarchy`, resized.
+
+        Of a file, :func:`mmcroc.inference.segment_image` takes care of size and normalisation too.
+
+        Args:
+            inputs, oversegmentation: As :meth:`hierarchy`.
+            size: Height and width of the maps; those of the input by default.
+
+        Returns:
+            (B, 1 + levels, *size), int64.
+        """
+        maps = self.hierarchy(inputs, oversegmentation)
+        return nearest_resize(maps, *(size or inputs.shape[-2:]))
+
+    @torch.no_grad()
+    def hierarchy(self, inputs: Tensor, oversegmentation: Tensor | None = None) -> Tensor:
+        """Segments and groups of images, each a single view.
+
+        Args:
+            inputs: (B, 3, H, W), normalised.
+            oversegmentation: (B, H, W) regions to cut the segments along, -1 where ignored.
+                Default: segments are the k-means' clusters.
+
+        Returns:
+            (B, 1 + levels, h, w), int64, at the embedding's size: each pixel's segment, then its
+            group of each level, fine to coarse; numbered within the image, -1 where ignored.
+        """
+        embedding = self.extract_feat(inputs)[0]
+        return self.hierarchy_of(embedding, inputs.shape[-2:], oversegmentation)
+
+    @torch.no_grad()
+    def hierarchy_of(
+        self,
+        embedding: Tensor,
+        image_size: tuple[int, int],
+        oversegmentation: Tensor | None = None,
+    ) -> Tensor:
+        """:meth:`hierarchy` of images whose embedding is there already.
+
+        Args:
+            embedding: (B, C, h, w), of any stride; position tables are read where its pixels lie
+                among those of training, see :class:`LearnedPosition2d`.
+            image_size: Height and width of the images, in pixels.
+            oversegmentation: As :meth:`hierarchy`.
+        """
+        embedding = at_least_float32(embedding)
+        height, width = embedding.shape[-2:]
+        if oversegmentation is None:
+            oversegmentation = torch.zeros_like(embedding[:, 0], dtype=torch.long)
+        position = self.neck.position(height, width, image_size)
+        segments, levels = self.head.hierarchy(embedding, oversegmentation, position)
+        place = segments.pixel_segment.clamp_min(0)
+        groups = [level.probabilities.argmax(1).gather(1, place) for level in levels]
+        maps = torch.stack([place, *groups], dim=1)
+        maps = maps.masked_fill((segments.pixel_segment < 0)[:, None], -1)
+        return maps.unflatten(-1, (height, width))

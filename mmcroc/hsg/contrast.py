@@ -1,0 +1,255 @@
+"""Contrast of pixels against segment prototypes (SegSort, arXiv 1910.06962, and SegSort+ of HSG).
+
+For pixel i in segment s with label ℓ, with sim_ij = κ eᵢ·pⱼ:
+
+    loss_i = log( Σ_{j in P ∪ N} exp sim_ij ) - log( Σ_{j in P} exp sim_ij )
+
+with P the prototypes of label ℓ other than s (s itself if there is none) and N those of other
+labels.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmcroc.numerics.distributed import (
+    all_gather_stack,
+    all_reduce_sum,
+    differentiable_all_gather,
+    get_rank,
+    get_world_size,
+)
+from mmcroc.numerics.precision import at_least_float32, full_float32
+
+#: Entries of pixels × prototypes held at a time: a CPU's cache, or a few hundred MiB of a GPU.
+CPU_CHUNK_ENTRIES = 1 << 18
+GPU_CHUNK_ENTRIES = 1 << 24
+#: exp(-2κ) has to be a float32.
+MAX_CONCENTRATION = 40.0
+
+
+def segsort_loss(
+    embedding: Tensor,
+    prototypes: Tensor,
+    own: Tensor,
+    labels: Tensor,
+    mask: Tensor | None = None,
+    concentration: float = 16.0,
+    count: Tensor | None = None,
+    chunk_size: int | None = None,
+) -> Tensor:
+    """Mean SegSort+ loss of pixels against prototypes.
+
+    Gradients of both are taken in the same pass over chunks of pixels, so that memory does not
+    grow as pixels × prototypes. The sum over P is taken as such: subtracting the own segment's
+    term from a total, as the released code does, loses up to percents in float32.
+
+    Args:
+        embedding: (Q, C), unit vectors.
+        prototypes: (S, C), unit vectors.
+        own: (Q,), int64: the prototype of each pixel's own segment; -1 for pixels to leave out.
+        labels: (S,), int64: the prototypes' labels; a pixel has its own segment's.
+        mask: (S,), the prototypes that count. Default: all.
+        concentration: κ.
+        count: Divide the sum by this, above 0, instead of the number of pixels that count.
+        chunk_size: Pixels at a time. Default: as many as a cache (CPU) or a few hundred MiB hold.
+
+    Returns:
+        Scalar, float32 (float64 for float64); 0 when no pixel counts.
+
+    Raises:
+        ValueError: κ is not in (0, 40].
+    """
+    if not 0 < concentration <= MAX_CONCENTRATION:
+        raise ValueError(
+            f'segsort_loss: concentration must be in (0, {MAX_CONCENTRATION:g}], got '
+            f'{concentration}'
+        )
+    if chunk_size is None:
+        on_cpu = embedding.device.type == 'cpu'
+        entries = CPU_CHUNK_ENTRIES if on_cpu else GPU_CHUNK_ENTRIES
+        chunk_size = max(entries // max(len(prototypes), 1), 1)
+    if mask is None:
+        mask = torch.ones_like(labels, dtype=torch.bool)
+    if count is None:
+        count = (own >= 0).sum().clamp_min(1)
+    with full_float32(embedding.device):
+        total = _SegSortSum.apply(
+            at_least_float32(embedding),
+            at_least_float32(prototypes),
+            own,
+            labels,
+            mask,
+            concentration,
+            chunk_size,
+        )
+        return total / count
+
+
+class _SegSortSum(torch.autograd.Function):
+    """Sum of the losses; the gradients are ready when it returns."""
+
+    @staticmethod
+    def forward(ctx, embedding, prototypes, own, labels, mask, concentration, chunk_size):
+        wants_gradient = any(ctx.needs_input_grad[:2])
+        grad_embedding = torch.zeros_like(embedding) if wants_gradient else None
+        grad_prototypes = torch.zeros_like(prototypes) if wants_gradient else None
+        # Unit vectors: κ is the greatest exponent there can be, and takes the place of the maximum
+        # of a log-sum-exp. Prototypes that do not count are e^-inf = 0.
+        shift = prototypes.new_zeros(len(prototypes)).masked_fill_(~mask, -torch.inf)
+        shift -= concentration
+        total = embedding.new_zeros(())
+        for start in range(0, len(embedding), chunk_size):
+            pixels = embedding[start : start + chunk_size]
+            valid = own[start : start + chunk_size, None] >= 0
+            mine = own[start : start + chunk_size, None].clamp_min(0)
+            terms = torch.addmm(shift, pixels, prototypes.mT, alpha=concentration).exp_()
+            itself = terms.gather(1, mine)
+            terms.scatter_(1, mine, 0)
+            positive = terms * (labels == labels[mine])
+            negative = terms.sub_(positive)  # exact: one of the two is 0
+            positive_sum, negative_sum = (x.sum(1, keepdim=True) for x in (positive, negative))
+            alone = positive_sum == 0
+            positive_sum = torch.where(alone, itself, positive_sum)
+            positive_sum = torch.where(valid, positive_sum, 1)  # no 0 / 0 where nothing counts
+            odds = negative_sum / positive_sum
+            total += torch.where(valid, odds.log1p(), 0).sum()
+            if wants_gradient:
+                weight = torch.where(valid, concentration / (negative_sum + positive_sum), 0)
+                positive.scatter_add_(1, mine, torch.where(alone, itself, 0))
+                share = negative.mul_(weight).sub_(positive.mul_(weight * odds))
+                grad_embedding[start : start + chunk_size] = share @ prototypes
+                grad_prototypes.addmm_(share.mT, pixels)
+        if wants_gradient:
+            ctx.save_for_backward(grad_embedding, grad_prototypes)
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        grad_embedding, grad_prototypes = ctx.saved_tensors
+        return grad * grad_embedding, grad * grad_prototypes, *[None] * 5
+
+
+@torch.no_grad()
+def nearest_label_accuracy(
+    queries: Tensor,
+    query_labels: Tensor,
+    query_mask: Tensor,
+    prototypes: Tensor,
+    labels: Tensor,
+    mask: Tensor,
+    num_neighbours: int = 5,
+) -> Tensor:
+    """How often a prototype's nearest by cosine, itself among them, share its label.
+
+    Args:
+        queries: (S, C), unit vectors, some of ``prototypes``.
+        query_labels: (S,).
+        query_mask: (S,), those that count.
+        prototypes: (T, C).
+        labels: (T,).
+        mask: (T,).
+        num_neighbours: How many of the nearest.
+
+    Returns:
+        Scalar: mean over queries of the share of nearest ones with the query's label.
+    """
+    with full_float32(queries.device):
+        similarity = at_least_float32(queries) @ at_least_float32(prototypes).mT
+    similarity = similarity.masked_fill(~mask, -torch.inf)
+    best, nearest = similarity.topk(min(num_neighbours, len(prototypes)), dim=1)
+    found = best > -torch.inf
+    share = ((labels[nearest] == query_labels[:, None]) & found).sum(1) / found.sum(1).clamp_min(1)
+    return torch.where(query_mask, share, 0).sum() / query_mask.sum().clamp_min(1)
+
+
+class SegmentContrast:
+    """The segments of all ranks, ready to be contrasted with by any label of theirs.
+
+    Args:
+        pixels: (N, P, C), unit vectors.
+        prototypes: (N, M, C), this rank's.
+        segments: This rank's.
+        concentration: κ.
+        sync_statistics: Whether losses are means over all ranks' pixels, or this rank's.
+    """
+
+    def __init__(self, pixels, prototypes, segments, concentration, sync_statistics=False):
+        images, width = segments.mask.shape
+        self.concentration = concentration
+        self.pixels = pixels.flatten(0, 1)
+        self.local, self.local_mask = prototypes.flatten(0, 1), segments.mask.flatten()
+        self.prototypes = differentiable_all_gather(self.local)
+        self.mask = all_gather_stack(self.local_mask.long()).flatten() > 0
+        #: (N,), numbers of the images among all ranks'.
+        self.image = torch.arange(images, device=pixels.device) + get_rank() * images
+        own = segments.pixel_segment + width * self.image[:, None]
+        self.own = torch.where(segments.pixel_segment < 0, -1, own).flatten()
+        self.count = divisor((self.own >= 0).sum(), sync_statistics)
+
+    def __call__(self, labels: Tensor) -> Tensor:
+        """SegSort+ loss with labels (N, M) of this rank's segments, unique over images."""
+        return segsort_loss(
+            self.pixels,
+            self.prototypes,
+            self.own,
+            all_gather_stack(labels).flatten(),
+            self.mask,
+            self.concentration,
+            self.count,
+        )
+
+    def top_accuracy(self, labels: Tensor) -> Tensor:
+        """Share of this rank's segments' five nearest that have the segment's label (N, M)."""
+        return nearest_label_accuracy(
+            self.local,
+            labels.flatten(),
+            self.local_mask,
+            self.prototypes,
+            all_gather_stack(labels).flatten(),
+            self.mask,
+        )
+
+
+def centroid_contrast(
+    centroids: Tensor, exists: Tensor, concentration: float, sync_statistics: bool = False
+) -> Tensor:
+    """SegSort+ loss of all centroids against themselves, each its own label: it parts them.
+
+    Args:
+        centroids: (N, K, C) of this rank's images.
+        exists: (N,), images that have any segment.
+        concentration: κ.
+        sync_statistics: Whether the loss is the mean over all ranks' centroids, or this rank's.
+
+    Returns:
+        Scalar.
+    """
+    groups = centroids.shape[1]
+    local = F.normalize(at_least_float32(centroids), dim=-1).flatten(0, 1)
+    mask = exists.repeat_interleave(groups)
+    everyone = torch.arange(get_world_size() * len(local), device=local.device)
+    own = everyone[: len(local)] + get_rank() * len(local)
+    return segsort_loss(
+        local,
+        differentiable_all_gather(local),
+        torch.where(mask, own, -1),
+        everyone,
+        all_gather_stack(mask.long()).flatten() > 0,
+        concentration,
+        divisor(mask.sum(), sync_statistics),
+    )
+
+
+def divisor(count: Tensor, sync_statistics: bool) -> Tensor:
+    """What makes a mean of a rank's sum: at least 1, where nothing counts a sum of 0 stays 0.
+
+    Args:
+        count: Scalar, how many summands this rank has.
+        sync_statistics: For the mean over all ranks' summands: DistributedDataParallel averages
+            gradients over ranks, so that a rank's sum has to be divided by the mean count.
+    """
+    if not sync_statistics:
+        return count.clamp_min(1)
+    return all_reduce_sum(count).clamp_min(1) / get_world_size()

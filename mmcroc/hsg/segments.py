@@ -1,0 +1,195 @@
+"""Segments: clusters of pixels cut along an over-segmentation (HSG, arXiv 2204.11432, section 3).
+
+Everything runs on a whole batch at once. An image's segments are numbered by (view, cluster,
+region) and lie in a table of fixed width with a mask, so that their number, which only the data
+knows, never has to be asked for.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmcroc.numerics.distributed import all_reduce_max
+from mmcroc.numerics.kmeans import kmeans
+from mmcroc.numerics.precision import at_least_float32, full_float32
+
+IGNORE = -1
+#: Region ids are below this (maps are of 16 bits at most).
+REGION_IDS = 1 << 17
+_INVALID = torch.iinfo(torch.int64).max
+
+
+@dataclass
+class Segments:
+    """The segments of N images of V views of P pixels, M places each.
+
+    Attributes:
+        pixel_segment (Tensor): (N, V·P), int64: each pixel's place in its image's table, -1 where
+            ignored (or where the table was too small: see ``counts``).
+        mask (Tensor): (N, M), places that hold a segment. They come first.
+        view (Tensor): (N, M), int64: the segment's view, -1 where there is none.
+        region (Tensor): (N, M), int64: its region in the over-segmentation, -1 where none.
+        counts (Tensor): (N,), how many segments each image has, whatever M is.
+    """
+
+    pixel_segment: Tensor
+    mask: Tensor
+    view: Tensor
+    region: Tensor
+    counts: Tensor
+
+
+def grid_labels(grid: tuple[int, int], height: int, width: int, device=None) -> Tensor:
+    """A uniform grid of clusters, where k-means starts.
+
+    ``label = round(linspace(0, a-1, H)) + a · round(linspace(0, b-1, W))``, halves to even.
+
+    Args:
+        grid: a rows and b columns of clusters.
+        height: H.
+        width: W.
+        device: Of the result.
+
+    Returns:
+        (H, W), int64, in [0, a·b).
+    """
+    # float64: halves have to be exact to go to the even side on every device.
+    rows = torch.linspace(0, grid[0] - 1, height, dtype=torch.float64, device=device).round()
+    columns = torch.linspace(0, grid[1] - 1, width, dtype=torch.float64, device=device).round()
+    return (rows[:, None] + grid[0] * columns).long()
+
+
+def nearest_resize(labels: Tensor, height: int, width: int) -> Tensor:
+    """Resize label maps (..., H, W) by nearest neighbour; any integer type, exactly."""
+    rows = torch.arange(height, device=labels.device) * labels.shape[-2] // height
+    columns = torch.arange(width, device=labels.device) * labels.shape[-1] // width
+    return labels[..., rows[:, None], columns]
+
+
+@torch.no_grad()
+def cluster_pixels(
+    embedding: Tensor, valid: Tensor, grid: tuple[int, int], num_iterations: int
+) -> Tensor:
+    """Spherical k-means of each map's pixels, by embedding and location.
+
+    The points are ``L2([L2(embedding), y - ½, x - ½])`` with y and x running over 0…1.
+
+    Args:
+        embedding: (B, C, H, W), of any norm.
+        valid: (B, H, W), bool.
+        grid: Rows and columns of the start; its product is the number of clusters.
+        num_iterations: Iterations, each an M step and an E step.
+
+    Returns:
+        (B, H, W), int64, in [0, rows·columns); -1 where not valid.
+    """
+    batch, _, height, width = embedding.shape
+    if grid[0] * grid[1] == 1:
+        return torch.where(valid, 0, -1)
+    with full_float32(embedding.device):
+        pixels = F.normalize(at_least_float32(embedding), dim=1).flatten(2).mT
+        options = dict(dtype=pixels.dtype, device=pixels.device)
+        place = torch.stack(
+            torch.meshgrid(
+                torch.linspace(-0.5, 0.5, height, **options),
+                torch.linspace(-0.5, 0.5, width, **options),
+                indexing='ij',
+            ),
+            dim=-1,
+        )
+        points = torch.cat([pixels, place.flatten(0, 1).expand(batch, -1, -1)], dim=-1)
+        start = grid_labels(grid, height, width, embedding.device).flatten()
+        labels = kmeans(
+            points,
+            grid[0] * grid[1],
+            metric='cosine',
+            initial_labels=start.expand(batch, -1),
+            num_iterations=num_iterations,
+            tolerance=None,
+            empty_clusters='zero',
+            mask=valid.flatten(1),
+        ).labels
+    return labels.view(batch, height, width)
+
+
+@torch.no_grad()
+def cut_along_regions(
+    clusters: Tensor, regions: Tensor, num_views: int, max_segments: int | None = None
+) -> Segments:
+    """Cut clusters along regions and number the pieces.
+
+    A segment is what (view, cluster, region) have in common, numbered in that order within its
+    image.
+
+    Args:
+        clusters: (N·V, H, W), int64; the views of an image are neighbours.
+        regions: (N·V, H, W), integers in [0, 2^17), or -1 for pixels to ignore.
+        num_views: V.
+        max_segments: M, the table's width. Default: as the image with most segments on any rank
+            needs, for which the device has to be asked.
+
+    Returns:
+        Segments: ``counts`` tells where an image has more than M; the surplus is in no segment.
+    """
+    keys = (clusters.long() * REGION_IDS + regions).flatten(1).unflatten(0, (-1, num_views))
+    per_view = (keys.amax() + 1) * torch.arange(num_views, device=keys.device)
+    valid = (regions >= 0).flatten(1).unflatten(0, (-1, num_views)).flatten(1)
+    keys = torch.where(valid, (keys + per_view[:, None]).flatten(1), _INVALID)
+
+    ordered, order = keys.sort(dim=1)
+    starts = torch.ones_like(ordered, dtype=torch.bool)
+    starts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    starts &= ordered != _INVALID
+    counts = starts.sum(1)
+    pixel_segment = torch.empty_like(keys).scatter_(1, order, starts.cumsum(1) - 1)
+    if max_segments is None:
+        max_segments = max(int(all_reduce_max(counts.max())), 1)
+    # One place more takes what belongs nowhere.
+    pixel_segment = torch.where(valid & (pixel_segment < max_segments), pixel_segment, max_segments)
+
+    def table(values):
+        full = values.new_full((len(values), max_segments + 1), IGNORE)
+        return full.scatter_(1, pixel_segment, values)[:, :max_segments]
+
+    view = torch.arange(num_views, device=keys.device).repeat_interleave(clusters[0].numel())
+    mask = torch.arange(max_segments, device=keys.device) < counts[:, None]
+    return Segments(
+        pixel_segment=torch.where(pixel_segment < max_segments, pixel_segment, IGNORE),
+        mask=mask,
+        view=table(view.expand(len(keys), -1)),
+        region=table(regions.long().flatten(1).unflatten(0, (-1, num_views)).flatten(1)),
+        counts=counts,
+    )
+
+
+def sum_over_segments(values: Tensor, segments: Segments) -> Tensor:
+    """Sums of pixels' values over each segment.
+
+    Args:
+        values: (N, V·P, C).
+        segments: Of these N images.
+
+    Returns:
+        (N, M, C), zero where there is no segment.
+    """
+    images, width = segments.mask.shape
+    # A row more per image takes the ignored pixels.
+    place = torch.where(segments.pixel_segment < 0, width, segments.pixel_segment)
+    place = place + (width + 1) * torch.arange(images, device=place.device)[:, None]
+    sums = values.new_zeros(images * (width + 1), values.shape[-1])
+    sums = sums.index_add(0, place.flatten(), values.flatten(0, 1))
+    return sums.view(images, width + 1, -1)[:, :width]
+
+
+def segment_prototypes(pixels: Tensor, segments: Segments) -> Tensor:
+    """L2-normalised sums of unit pixel embeddings (N, V·P, C): (N, M, C), zero where none."""
+    return F.normalize(sum_over_segments(pixels, segments), dim=-1)
+
+
+def segment_means(values: Tensor, segments: Segments) -> Tensor:
+    """Means of pixels' values (N, V·P, C) over each segment: (N, M, C), zero where none."""
+    ones = values.new_ones(*values.shape[:2], 1)
+    sizes = sum_over_segments(ones, segments)
+    return sum_over_segments(values, segments) / sizes.clamp_min(1)

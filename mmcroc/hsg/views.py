@@ -1,0 +1,156 @@
+"""Two random views of an image and of its map of regions."""
+
+import cv2
+import numpy as np
+
+from mmcroc.croc.views import ColouredViews
+from mmcroc.registry import TRANSFORMS
+
+#: In a view's map of regions: a pixel outside of the image, of no region.
+IGNORE = -1
+
+
+@TRANSFORMS.register_module()
+class TwoViewsWithRegions(ColouredViews):
+    """Make two views of an image with regions: flip, rescale, random crop, colour transforms.
+
+    Each view independently, as HSG does (arXiv 2204.11432): mirror it, rescale it by a uniform
+    factor (image bilinear, regions nearest), crop size x size pixels at a uniform place, pad at
+    the bottom and the right where the image is smaller. A region keeps its id, which is what
+    makes the views correspond. They need not share a region, or any pixel. Colour transforms see
+    the padded image, and leave the regions alone.
+
+    Required keys: ``img``, uint8 RGB (height, width, 3); ``oversegmentation``, integer (height,
+    width), at least -1, which marks pixels of no region.
+    Modified keys: ``img``, a list of two uint8 RGB (size, size, 3); ``oversegmentation``, int32
+    (2, size, size), -1 in the padding. Added keys: ``img_shape``, the source's (height, width).
+
+    Args:
+        size (int): Side of the views, pixels. Defaults to 224.
+        scale (tuple[float, float]): Range of the factor of rescaling. Defaults to (0.5, 1.5).
+        flip_prob (float): Probability of mirroring a view. Defaults to 0.5.
+        pad_value (tuple[int, int, int]): Colour of the padding, RGB. Defaults to ImageNet's mean.
+        view_transforms (Sequence[Sequence[dict]]): The transforms of the first and of the second
+            view's image. They must keep shape and type. Defaults to none.
+
+    Raises:
+        ValueError: A setting out of range, or a map of another size than the image.
+        TypeError: ``img``, or a view after its transforms, is not uint8 RGB, or
+            ``oversegmentation`` is not integer.
+
+    Example:
+        >>> colour = [dict(type='mmcroc.ColorJitter', saturation=0.4),
+        ...           dict(type='mmcroc.RandomGrayscale')]
+        >>> TwoViewsWithRegions(size=448, view_transforms=[colour, colour])
+    """
+
+    def __init__(
+        self,
+        size=224,
+        scale=(0.5, 1.5),
+        flip_prob=0.5,
+        pad_value=(124, 116, 104),
+        view_transforms=((), ()),
+    ):
+        super().__init__(size, flip_prob, view_transforms)
+        self.scale = tuple(scale)
+        self.pad_value = tuple(pad_value)
+        valid = {
+            'size >= 1': isinstance(size, int) and size >= 1,
+            'scale of two numbers, 0 < low <= high': len(self.scale) == 2
+            and 0 < self.scale[0] <= self.scale[1],
+            'flip_prob in [0, 1]': 0 <= flip_prob <= 1,
+            'pad_value of three numbers in 0..255': len(self.pad_value) == 3
+            and all(0 <= value <= 255 for value in self.pad_value),
+        }
+        broken = [rule for rule, kept in valid.items() if not kept]
+        if broken:
+            raise ValueError(f'TwoViewsWithRegions needs {"; ".join(broken)}, but is {self}.')
+
+    def transform(self, results):
+        """See the class."""
+        img, regions = results['img'], results['oversegmentation']
+        self._check(img, img.shape[:2], 'img')
+        if regions.shape != img.shape[:2]:
+            raise ValueError(
+                f'TwoViewsWithRegions: oversegmentation is {regions.shape}, but img is {img.shape}.'
+            )
+        if regions.dtype.kind not in 'iu':
+            raise TypeError(
+                f'TwoViewsWithRegions: oversegmentation must be integer, but is {regions.dtype}.'
+            )
+        views = []
+        region_views = np.full((2, self.size, self.size), IGNORE, dtype=np.int32)
+        for transforms, region_view in zip(self.view_transforms, region_views, strict=True):
+            view = np.empty((self.size, self.size, 3), dtype=np.uint8)
+            view[:] = self.pad_value
+            self._cut(img, regions, view, region_view)
+            views.append(self.colour(view, transforms))
+        results['img'] = views
+        results['oversegmentation'] = region_views
+        results['img_shape'] = img.shape[:2]
+        return results
+
+    def _cut(self, img, regions, view, region_view):
+        """Draw a view's geometry and write image and regions into (size, size) of padding."""
+        source = img.shape[:2]
+        factor = np.random.uniform(*self.scale)  # noqa: NPY002  seeded per sample
+        shape = [max(1, round(factor * side)) for side in source]
+        top, left = (
+            np.random.randint(max(0, side - self.size) + 1)  # noqa: NPY002
+            for side in shape
+        )
+        height, width = (min(side, self.size) for side in shape)
+        # Mirroring what was cut out equals mirroring first: its place is uniform either way.
+        step = -1 if np.random.rand() < self.flip_prob else 1  # noqa: NPY002
+        # Resized whole: OpenCV's rounding depends on the place, so a window would differ.
+        resized = cv2.resize(img, shape[::-1], interpolation=cv2.INTER_LINEAR)
+        view[:height, :width] = resized[top : top + height, left : left + width][:, ::step]
+        rows = nearest_indices(source[0], shape[0], top, height)
+        columns = nearest_indices(source[1], shape[1], left, width)[::step]
+        region_view[:height, :width] = regions[rows].take(columns, axis=1)
+
+
+def central_view(img, regions, size, min_scale):
+    """What training's views show of an image, without chance: its centre, as large as it gets.
+
+    The image is shrunk until it fits a view, but no further than training does; what is still
+    larger is cut to its centre. It keeps its aspect, and is neither enlarged nor padded.
+
+    Args:
+        img (numpy.ndarray): uint8, (height, width, 3).
+        regions (numpy.ndarray): Integers, (height, width).
+        size (int): Longest side allowed, pixels: the views' side.
+        min_scale (float): Smallest factor of rescaling.
+
+    Returns:
+        tuple[numpy.ndarray, numpy.ndarray]: Image and regions of h x w, both at most ``size``.
+    """
+    source = img.shape[:2]
+    factor = max(min(1, size / max(source)), min(1, min_scale))
+    target = [max(1, round(factor * side)) for side in source]
+    height, width = (min(side, size) for side in target)
+    top, left = (target[0] - height) // 2, (target[1] - width) // 2
+    resized = cv2.resize(img, target[::-1], interpolation=cv2.INTER_LINEAR)
+    rows = nearest_indices(source[0], target[0], top, height)
+    columns = nearest_indices(source[1], target[1], left, width)
+    return resized[top : top + height, left : left + width], regions[rows][:, columns]
+
+
+def nearest_indices(source, target, start, number):
+    """Which source pixels are nearest to pixels start, ..., start + number - 1 of a resized line.
+
+    Pixel i's centre, i + 1/2 of ``target``, lies in source pixel floor((i + 1/2) source / target):
+    the grid of OpenCV's bilinear interpolation. OpenCV's own nearest neighbour leaves out the
+    half, which shifts regions by up to half a pixel against the image.
+
+    Args:
+        source (int): Length of the line, pixels.
+        target (int): Its length after resizing, pixels.
+        start (int): First pixel.
+        number (int): Number of pixels.
+
+    Returns:
+        numpy.ndarray: int64, (number,), indices into the source.
+    """
+    return (2 * np.arange(start, start + number) + 1) * source // (2 * target)

@@ -1,0 +1,12 @@
+from .context_retrieval import build_memory as build_memory
+from .context_retrieval import describe_regions as describe_regions
+from .context_retrieval import memory_metadata as memory_metadata
+from .context_retrieval import nearest_regions as nearest_regions
+from .context_retrieval import read_context_memory as read_context_memory
+from .context_retrieval import save_context_memory as save_context_memory
+from .pictures import available_kinds as available_kinds
+from .pictures import build_painters as build_painters
+from .pictures import training_views as training_views
+from .segmentation import init_model as init_model
+from .segmentation import level_names as level_names
+from .segmentation import segment_image as segment_image

@@ -1,0 +1,226 @@
+"""Segments, groups or clusters of single images, in the manner of ``mmseg.apis``."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from mmcroc.data.image_reading import read_image
+from mmcroc.data.oversegmented import read_oversegmentation
+from mmcroc.features.checkpoint_backbone import HSG_TYPE, backbone_of_checkpoint, load_all
+from mmcroc.features.feature_segmentor import FeatureSegmentor
+from mmcroc.features.model_inputs import model_inputs
+from mmcroc.features.pretrained_backbone import PretrainedBackbone
+from mmcroc.features.stride_8 import at_stride_8
+from mmcroc.hsg.algorithm import HSG
+from mmcroc.hsg.segments import REGION_IDS, nearest_resize
+from mmcroc.numerics.kmeans import kmeans
+from mmcroc.registry import MODELS
+from mmcroc.weights.checkpoint_config import backbone_config, model_kind
+from mmcroc.weights.checkpoint_file import read_checkpoint
+from mmcroc.weights.checkpoint_name import split_checkpoint
+
+#: Of ImageNet, RGB: what all protocols of mmcroc normalise by.
+PREPROCESSOR = dict(
+    type='mmcroc.TwoViewDataPreprocessor',
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+)
+NUM_CLUSTERS = 8
+#: Side of the image on which a model's stride is measured, pixels.
+PROBE_SIDE = 224
+
+
+def init_model(
+    config: str | os.PathLike | Config | None, checkpoint: str, device: str = 'cpu'
+) -> BaseModel:
+    """Build a model and load its weights, ready for :func:`segment_image`.
+
+        model = init_model(None, 'work_dirs/hsg_r50_coco_stage2/iter_20000.pth', 'cuda')
+        maps = segment_image(model, 'photo.jpg')
+        maps['level_1']                            # (H, W): the fine group of every pixel
+
+    Args:
+        config: A config, or its file, for checkpoints that hold none. None: the one in the
+            checkpoint.
+        checkpoint: Anything that :func:`mmcroc.features.load_backbone` takes.
+        device: Of the model.
+
+    Returns:
+        :class:`mmcroc.hsg.HSG` at stride 8 for its checkpoints, a
+        :class:`mmcroc.features.FeatureSegmentor` for all others: it hands out dense tokens, of CrOC
+        the teacher's. ``stride`` is the side of a token, pixels.
+
+    Raises:
+        FileNotFoundError, ValueError: No such model, or weights that do not fit it.
+    """
+    checkpoint = os.fspath(checkpoint)
+    if config is not None:
+        config = config if isinstance(config, Config) else Config.fromfile(config)
+        config = config.to_dict()
+    model = _hsg(config, checkpoint) or _feature_segmentor(config, checkpoint)
+    model.requires_grad_(False).to(device)
+    model.eval()
+    probe = torch.zeros(1, 3, PROBE_SIDE, PROBE_SIDE, device=device)
+    with torch.no_grad():
+        model.stride = PROBE_SIDE // model.extract_feat(probe)[0].shape[-1]
+    return model
+
+
+def _hsg(config, name):
+    """The model of an HSG checkpoint, None of any other."""
+    path, part = split_checkpoint(name) or ('', '')
+    if not path or part:
+        return None
+    checkpoint, own_config = read_checkpoint(path)
+    config = config or own_config
+    if model_kind(config) != HSG_TYPE:
+        return None
+    cfg = dict(config['model'], type=HSG_TYPE, backbone=at_stride_8(backbone_config(config)))
+    cfg.setdefault('data_preprocessor', config.get('data_preprocessor', PREPROCESSOR))
+    cfg.pop('init_cfg', None)
+    model = MODELS.build(cfg)
+    load_all(model, checkpoint.get('state_dict', {}), path)
+    return model
+
+
+def _feature_segmentor(config, name):
+    checkpoint = split_checkpoint(name)
+    if config is None:
+        backbone = PretrainedBackbone(name)
+    elif checkpoint:
+        backbone = backbone_of_checkpoint(*checkpoint, config)
+    else:
+        raise ValueError(f'a config goes with a checkpoint file, but {name!r} is none')
+    return FeatureSegmentor(backbone, data_preprocessor=PREPROCESSOR)
+
+
+def level_names(model: BaseModel) -> list[str]:
+    """Names of the maps that :func:`segment_image` gives for a model, fine to coarse."""
+    if not isinstance(model, HSG):
+        return ['clusters']
+    return ['segments', *(f'level_{level}' for level in range(1, len(model.head.levels) + 1))]
+
+
+@torch.no_grad()
+def segment_image(
+    model: BaseModel,
+    image: str | os.PathLike | np.ndarray,
+    oversegmentation: str | os.PathLike | np.ndarray | None = None,
+    longer_side: int = 512,
+    num_clusters: int | None = None,
+) -> dict[str, np.ndarray]:
+    """Segment an image without labels.
+
+    HSG gives its segments and their groups of each level. Any other model, CrOC among them, gives
+    one map, spherical k-means over the image's tokens: CrOC's own clustering is of a *pair* of
+    views, random in its seeds, and finds other clusters for each attention head.
+
+    Args:
+        model: Of :func:`init_model`.
+        image: A file, or uint8 RGB (H, W, 3).
+        oversegmentation: For HSG, regions to cut the segments along: a PNG file or integers (H, W)
+            in [0, 2^17), -1 where there is nothing to segment. A model whose segments are the
+            regions themselves (``head.grid=(1, 1)``, COCO's stage 1) needs them.
+        longer_side: The image is resized to this for the model, pixels; both sides become
+            multiples of its stride.
+        num_clusters: K of the k-means, 8 by default. Not for HSG, whose levels have theirs.
+
+    Returns:
+        int64 maps (H, W) by the names of :func:`level_names`, resized to the image's own size by
+        nearest neighbour; -1 where the over-segmentation is.
+
+    Raises:
+        mmcroc.data.image_reading.UnreadableImageError: The file.
+        ValueError: Arrays that are no image or do not fit it; settings that this model does not
+            take.
+    """
+    image = as_image(image)
+    _, maps = embed_and_segment(model, image, oversegmentation, longer_side, num_clusters)
+    maps = nearest_resize(maps, *image.shape[:2]).cpu().numpy()
+    return dict(zip(level_names(model), maps, strict=True))
+
+
+@torch.no_grad()
+def embed_and_segment(
+    model: BaseModel,
+    image: np.ndarray,
+    oversegmentation: str | os.PathLike | np.ndarray | None = None,
+    longer_side: int = 512,
+    num_clusters: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Embed and segment an image; arguments and errors as :func:`segment_image`.
+
+    Returns:
+        The embedding (C, h, w), not normalised, and the maps of all levels (levels, h, w), int64.
+    """
+    check_options(model, oversegmentation, num_clusters)
+    inputs = model_inputs(model, image, model.stride, longer_side)
+    tokens = model.extract_feat(inputs)[0]
+    if isinstance(model, HSG):
+        maps = _hierarchy(model, tokens, inputs.shape[-2:], image, oversegmentation)
+    else:
+        maps = cluster_tokens(tokens, num_clusters or NUM_CLUSTERS)
+    return tokens[0], maps[0]
+
+
+def check_options(model: BaseModel, oversegmentation, num_clusters: int | None):
+    """Refuse what :func:`segment_image` cannot do with a model.
+
+    Raises:
+        ValueError: HSG's levels have their own number of groups, its stage 1 needs regions, and
+            only HSG takes any.
+    """
+    if not isinstance(model, HSG):
+        if oversegmentation is not None:
+            raise ValueError('oversegmentation: only HSG cuts its segments along regions')
+        if num_clusters is not None and num_clusters < 1:
+            raise ValueError(f'num_clusters must be at least 1, got {num_clusters}')
+    elif num_clusters is not None:
+        raise ValueError('num_clusters: the groups of HSG are those it was trained with')
+    elif oversegmentation is None and model.head.grid == (1, 1):
+        raise ValueError(
+            'the segments of this HSG are the regions themselves (head.grid=(1, 1)): give an '
+            'oversegmentation (tools/prepare_oversegmentation.py makes them)'
+        )
+
+
+def cluster_tokens(tokens: Tensor, num_clusters: int) -> Tensor:
+    """Spherical k-means over each image's tokens (B, C, h, w): (B, 1, h, w), int64."""
+    points = tokens.flatten(2).mT
+    labels = kmeans(points, num_clusters, metric='cosine', num_restarts=3).labels
+    return labels.unflatten(1, tokens.shape[-2:])[:, None]
+
+
+def _hierarchy(model, embedding, input_size, image, oversegmentation):
+    """(1, 1 + levels, h, w); checks the regions."""
+    if oversegmentation is None:
+        return model.hierarchy_of(embedding, input_size)
+    source = 'oversegmentation'
+    if isinstance(oversegmentation, str | os.PathLike):
+        source = f'oversegmentation {oversegmentation}'
+        oversegmentation = read_oversegmentation(oversegmentation)
+    regions = np.asarray(oversegmentation)
+    if regions.dtype.kind not in 'iu' or regions.shape != image.shape[:2]:
+        raise ValueError(
+            f'{source} is {regions.dtype} {regions.shape}, but must be integers of the image, '
+            f'{image.shape[:2]} (upright)'
+        )
+    if regions.min() < -1 or regions.max() >= REGION_IDS:
+        raise ValueError(f'{source} has ids {regions.min()} to {regions.max()}: not in -1…2^17-1')
+    regions = torch.from_numpy(regions.astype(np.int64))[None].to(embedding.device)
+    return model.hierarchy_of(embedding, input_size, regions)
+
+
+def as_image(image: str | os.PathLike | np.ndarray) -> np.ndarray:
+    """Uint8 RGB (H, W, 3) of a file or an array; errors as :func:`segment_image`."""
+    if isinstance(image, str | os.PathLike):
+        return read_image(Path(image))
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(f'image is {image.dtype} {image.shape}, but must be uint8 RGB (H, W, 3)')
+    return image

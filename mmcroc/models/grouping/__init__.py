@@ -1,3 +1,0 @@
-from .clustering_transformer import ClusteringTransformer, Grouping
-
-__all__ = ['ClusteringTransformer', 'Grouping']

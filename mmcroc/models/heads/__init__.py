@@ -1,4 +1,0 @@
-from .croc_head import CrOCHead
-from .hsg_head import HSGHead
-
-__all__ = ['CrOCHead', 'HSGHead']

@@ -1,3 +1,0 @@
-from .online_clustering import OnlineClustering
-
-__all__ = ['OnlineClustering']

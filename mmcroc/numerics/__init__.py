@@ -1,0 +1,1 @@
+"""Numerics without a paper: k-means, PCA, ridge, matching, neighbours, distributed sums."""

@@ -1,0 +1,214 @@
+"""k-means as ``faiss.Kmeans`` does it: random starts, trained on a sample of the points.
+
+1. Of more than 256 · K points (``max_points_per_centroid``), that many are sampled once: the first
+   ones of a random permutation seeded with ``seed``. No other point takes part before step 5.
+2. Start r = 0, 1, ... has as centroids the first K of a permutation of the sample, seeded with
+   ``seed`` + 1 + 15,486,557 · r.
+3. Lloyd's iterations. An empty cluster takes half of another one: cluster j gives with probability
+   (n_j - 1) / (n - K), where n_j is its number of points; both get its centroid, with coordinates
+   times 1 ± 1/1024, the signs alternating from one coordinate to the next.
+4. The start of the least objective wins: the sum over the sample of squared distances to the
+   nearest centroid, as the last iteration found them, before it moved the centroids.
+5. Every point is assigned to its nearest centroid.
+
+The permutations come from the generator that faiss uses, so the same points in the same order, with
+the same seed, give faiss's clusters but for rounding. The order is that of the whole data set,
+whoever holds which point.
+
+Reference: Johnson, Douze and Jégou, *Billion-scale similarity search with GPUs*, 2017; faiss's
+``Clustering.cpp``. Iterations stop at the fixed point, where more of them change nothing.
+"""
+
+import numpy as np
+import torch
+
+from mmcroc.numerics.distributed import all_reduce_sum
+from mmcroc.numerics.kmeans import KMeansResult
+from mmcroc.numerics.kmeans_lloyd import default_chunk_size, e_step
+
+#: Points to a cluster that training sees at most.
+MAX_POINTS_PER_CENTROID = 256
+#: Distance between the seeds of two starts.
+START_STEP = 15_486_557
+#: Seed of the choice which clusters are split, the same in every iteration.
+SPLIT_SEED = 1234
+#: How far apart the halves of a split cluster begin, as a share of each coordinate.
+SPLIT_EPSILON = 1 / 1024
+
+
+def mersenne_twister(seed: int, number: int) -> np.ndarray:
+    """The first outputs of the 32-bit Mersenne Twister (C++'s ``std::mt19937``).
+
+    Args:
+        seed: Reduced to 32 bits.
+        number: How many.
+
+    Returns:
+        (number,), uint32.
+    """
+    generator = np.random.RandomState(seed % 2**32)
+    return generator.randint(0, 2**32, number, dtype=np.uint32)
+
+
+def permutation_head(size: int, number: int, seed: int) -> torch.Tensor:
+    """The first entries of faiss's random permutation (``rand_perm``), without the rest.
+
+    Args:
+        size: N, of what is permuted: 0 ... N - 1.
+        number: How many entries are wanted, at most N.
+        seed: Equal seeds give equal permutations.
+
+    Returns:
+        (number,), int64, distinct numbers below N.
+    """
+    moved: dict[int, int] = {}  # what lies at a place, where that is not the place's own number
+    head = []
+    for place, drawn in enumerate(mersenne_twister(seed, number).tolist()):
+        other = place + drawn % (size - place)
+        head.append(moved.get(other, other))
+        moved[other] = moved.get(place, place)
+    return torch.tensor(head, dtype=torch.long)
+
+
+@torch.no_grad()
+def faiss_kmeans(
+    points: torch.Tensor,
+    num_clusters: int,
+    *,
+    places: torch.Tensor | None = None,
+    num_iterations: int = 100,
+    num_restarts: int = 5,
+    seed: int = 0,
+    distributed: bool = False,
+) -> KMeansResult:
+    """Cluster points as ``faiss.Kmeans(D, K, niter, nredo, seed=seed)`` does, and assign them all.
+
+    Args:
+        points: (N, D), this rank's; computed in float32.
+        num_clusters: K.
+        places: (N,) int64, each point's place 0, 1, ... in the whole data set. Default: as they
+            come, which takes a single rank.
+        num_iterations: The most iterations of a start.
+        num_restarts: Independent starts.
+        seed: Seed of sample and starts.
+        distributed: The points are this rank's share of one problem. Every rank must call, with
+            the same settings, and gets the same centroids: the sample is gathered on every rank.
+
+    Returns:
+        Centroids (K, D), labels (N,) of this rank's points, the best start's objective (over the
+        sample) as ``inertia``, and its iterations.
+
+    Raises:
+        ValueError: No more points than clusters.
+    """
+    points = points.float()
+    if places is None:
+        places = torch.arange(len(points), device=points.device)
+    total = torch.tensor(len(points))
+    total = int(all_reduce_sum(total) if distributed else total)
+    if total <= num_clusters:
+        raise ValueError(
+            f'num_clusters={num_clusters} from {total} points: give more points than clusters'
+        )
+    with torch.autocast(points.device.type, enabled=False):
+        sample = _sample(points, places, total, num_clusters, seed, distributed)
+        best = None
+        for start in range(num_restarts):
+            first = permutation_head(len(sample), num_clusters, seed + 1 + start * START_STEP)
+            centroids = sample[first.to(sample.device)]
+            result = train_from(sample, centroids, num_iterations)
+            if best is None or bool(result.inertia < best.inertia):
+                best = result
+        best.labels = _assign(points, best.centroids)[0]
+    return best
+
+
+def _sample(points, places, total, num_clusters, seed, distributed):
+    """The points that training sees, in order, on every rank: (S, D)."""
+    size = min(total, MAX_POINTS_PER_CENTROID * num_clusters)
+    # Where in the sample a point comes; -1: nowhere.
+    rank_in_sample = torch.full((total,), -1)
+    chosen = permutation_head(total, size, seed) if size < total else torch.arange(total)
+    rank_in_sample[chosen] = torch.arange(size)
+    rank_in_sample = rank_in_sample.to(points.device)[places]
+    here = rank_in_sample >= 0
+    sample = points.new_zeros(size, points.shape[1])
+    sample[rank_in_sample[here]] = points[here]
+    return all_reduce_sum(sample) if distributed else sample
+
+
+def train_from(sample: torch.Tensor, centroids: torch.Tensor, num_iterations: int) -> KMeansResult:
+    """Lloyd's iterations with faiss's splitting of empty clusters.
+
+    Args:
+        sample: (S, D), S > K.
+        centroids: (K, D), to begin with.
+        num_iterations: The most iterations.
+
+    Returns:
+        The last centroids; labels (S,) and objective as the last iteration found them, before it
+        moved the centroids.
+    """
+    done = 0
+    while done < num_iterations:
+        done += 1
+        previous = centroids
+        labels, objective, sums, counts = _assign(sample, centroids)
+        mean = (sums / counts.clamp(min=1)[:, None]).to(centroids)
+        centroids = split_clusters(mean, counts.cpu(), len(sample))
+        if torch.equal(centroids, previous):
+            break
+    return KMeansResult(centroids, labels, objective, done)
+
+
+def split_clusters(centroids: torch.Tensor, counts: torch.Tensor, num_points: int) -> torch.Tensor:
+    """Give every empty cluster half of another one (``split_clusters`` of faiss).
+
+    Args:
+        centroids: (K, D); those of empty clusters are not read.
+        counts: (K,), points of each cluster, in main memory.
+        num_points: n, more than K.
+
+    Returns:
+        The centroids, changed where a cluster was empty.
+    """
+    counts = counts.float().numpy().copy()
+    num_clusters = len(counts)
+    empty = np.flatnonzero(counts == 0)
+    if not len(empty):
+        return centroids
+    centroids = centroids.clone()
+    sign = SPLIT_EPSILON * (1 - 2 * (torch.arange(centroids.shape[1]) % 2))
+    sign = sign.to(centroids)
+    draws = _unit_numbers(SPLIT_SEED)
+    for cluster in empty:
+        for attempt in range(10 * num_clusters):
+            donor = attempt % num_clusters
+            share = (float(counts[donor]) - 1) / (num_points - num_clusters)
+            if next(draws) < np.float32(share):
+                break
+        else:
+            donor = int(counts.argmax())
+        half = centroids[donor]
+        centroids[cluster], centroids[donor] = half * (1 + sign), half * (1 - sign)
+        counts[cluster] = counts[donor] / 2
+        counts[donor] -= counts[cluster]
+    return centroids
+
+
+def _unit_numbers(seed):
+    """Numbers in [0, 1], float32, without end."""
+    generator = np.random.RandomState(seed)
+    while True:
+        for bits in generator.randint(0, 2**32, 256, dtype=np.uint32):
+            yield np.float32(bits) / np.float32(2**32 - 1)
+
+
+def _assign(points, centroids):
+    """The E step: labels (N,), the sum of squared distances, sums (K, D) and counts (K,)."""
+    chunk_size = default_chunk_size(points[None], len(centroids))
+    labels, scores, sums, counts = e_step(
+        points[None], centroids[None], None, 'euclidean', chunk_size, False
+    )
+    distances = (points.square().sum(1) - 2 * scores[0]).clamp(min=0)
+    return labels[0], distances.sum(dtype=torch.float64), sums[0], counts[0]

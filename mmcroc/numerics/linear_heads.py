@@ -1,0 +1,182 @@
+"""Linear heads trained by SGD on tokens that are kept: a linear evaluation without its backbone.
+
+A frozen backbone makes the same tokens of the same crop in every epoch. Kept once, they train
+several heads (of several seeds) at the cost of a matrix product each. One step of head s on a batch
+of images is that of a 1x1 convolution with bias whose scores are resized (bilinear) to the masks:
+
+    minimise  mean over labelled pixels of  -log softmax(resize(W_s x + b_s))[y]
+
+Every head has an order of its own; all share one pass over time.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size
+
+#: Deviation of the first weights, as MMSegmentation's decode heads; biases begin at zero.
+INITIAL_DEVIATION = 0.01
+
+
+@dataclass
+class LinearHeads:
+    """S linear classifiers.
+
+    Attributes:
+        weight (Tensor): (S, K, D).
+        bias (Tensor): (S, K).
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+    def score_maps(self, tokens, size):
+        """Scores (S, K, H, W), float32, of one image's tokens (D, h, w), resized to (H, W)."""
+        with torch.autocast(tokens.device.type, enabled=False):
+            weight, bias = (t.to(tokens.device, torch.float32) for t in (self.weight, self.bias))
+            scores = torch.einsum('skd,dhw->skhw', weight, tokens.float()) + bias[..., None, None]
+            return F.interpolate(scores, size=tuple(size), mode='bilinear')
+
+
+class KeptTokens:
+    """Tokens and labels of this rank's share of the images, each drawn several times.
+
+    Image n of the data set lies on rank n % ranks, at place n // ranks.
+
+    Args:
+        num_draws (int): V, draws of an image.
+        num_images (int): Images of this rank.
+        dim (int): D.
+        grid (tuple[int, int]): Tokens (h, w) of an image.
+        map_size (tuple[int, int]): Labels (H, W) of an image.
+    """
+
+    def __init__(self, num_draws, num_images, dim, grid, map_size):
+        self.grid = tuple(grid)
+        # Main memory is only taken when it is written to.
+        self.tokens = torch.empty(num_draws, num_images, math.prod(grid), dim, dtype=torch.float16)
+        self.labels = torch.empty(num_draws, num_images, *map_size, dtype=torch.int16)
+
+    @staticmethod
+    def gibibytes(num_draws, num_images, dim, grid, map_size):
+        """The memory that such a share takes."""
+        return num_draws * num_images * 2 * (dim * math.prod(grid) + math.prod(map_size)) / 2**30
+
+    def put(self, draw, place, tokens, labels):
+        """Keep one draw of an image: tokens (D, h, w) and labels (H, W)."""
+        self.tokens[draw, place] = tokens.flatten(1).T
+        self.labels[draw, place] = labels
+
+
+def epoch_order(seed, epoch, num_images):
+    """The order of an epoch's images, a function of its arguments alone: (num_images,)."""
+    generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
+    return torch.randperm(num_images, generator=generator)
+
+
+def initial_heads(seeds, num_classes, dim, device='cpu'):
+    """Heads to begin with; each depends on its seed alone."""
+    weights = [
+        torch.randn(num_classes, dim, generator=torch.Generator().manual_seed(seed))
+        for seed in seeds
+    ]
+    weight = (INITIAL_DEVIATION * torch.stack(weights)).to(device)
+    return LinearHeads(weight, torch.zeros(len(seeds), num_classes, device=device))
+
+
+def train_linear_heads(
+    kept,
+    heads,
+    num_images,
+    seeds,
+    num_epochs=25,
+    batch_size=120,
+    lr=0.01,
+    momentum=0.9,
+    weight_decay=1e-4,
+    milestones=(20,),
+    ignore_index=255,
+    on_step=lambda: None,
+):
+    """Train heads by SGD, all at once, in place.
+
+    Epoch e takes draw e mod V of every image; images that do not fill a batch are left out, other
+    ones in each epoch. The learning rate falls to a tenth at each milestone.
+
+    Args:
+        kept (KeptTokens): This rank's share.
+        heads (LinearHeads): S of them, on the device to train on, float32.
+        num_images (int): Of the data set, over all ranks.
+        seeds (Sequence[int]): S, of the heads' orders.
+        num_epochs (int): Of the schedule.
+        batch_size (int): Images of a step, over all ranks.
+        lr (float): Learning rate.
+        momentum (float): Of SGD.
+        weight_decay (float): Of SGD, on weights and biases.
+        milestones (Sequence[int]): Epochs, counted from 0, that begin with a tenth of the rate.
+        ignore_index (int): Pixels of this label do not count.
+        on_step (Callable): Called after every step.
+
+    Returns:
+        Tensor: (S,), each head's loss, the mean over the last epoch's batches.
+
+    Raises:
+        ValueError: There are fewer images than a batch takes.
+    """
+    if not 1 <= batch_size <= num_images:
+        raise ValueError(
+            f'a batch of {batch_size} images cannot be drawn from {num_images} training images: '
+            f'set batch_size to at most {num_images}'
+        )
+    parameters = [heads.weight.requires_grad_(), heads.bias.requires_grad_()]
+    optimizer = torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(milestones), gamma=0.1)
+    for epoch in range(num_epochs):
+        draw = epoch % len(kept.tokens)
+        losses = []
+        orders = torch.stack([epoch_order(seed, epoch, num_images) for seed in seeds])
+        for step in range(num_images // batch_size):
+            images = orders[:, step * batch_size : (step + 1) * batch_size]
+            losses.append(_set_gradients(heads, kept, draw, images, ignore_index))
+            optimizer.step()
+            on_step()
+        schedule.step()
+    for parameter in parameters:
+        parameter.requires_grad_(False).grad = None
+    return all_reduce_sum(torch.stack(losses).mean(0))
+
+
+def _set_gradients(heads, kept, draw, images, ignore_index):
+    """Gradients of every head's mean loss on its batch, over all ranks.
+
+    Args:
+        images (Tensor): (S, B), numbers of each head's images.
+
+    Returns:
+        Tensor: (S,), this rank's part of the losses.
+    """
+    device = heads.weight.device
+    head, column = torch.nonzero(images % get_world_size() == get_rank(), as_tuple=True)
+    place = images[head, column] // get_world_size()
+    head = head.to(device)
+    tokens = kept.tokens[draw][place].to(device, torch.float32)
+    labels = kept.labels[draw][place].to(device, torch.long)
+    labelled = (labels != ignore_index).flatten(1).sum(1)
+    counts = torch.zeros(len(images), device=device).index_add_(0, head, labelled.float())
+    counts = all_reduce_sum(counts).clamp(min=1)
+    with torch.enable_grad(), torch.autocast(device.type, enabled=False):
+        scores = torch.baddbmm(heads.bias[head][..., None], heads.weight[head], tokens.mT)
+        scores = scores.unflatten(2, kept.grid)
+        scores = F.interpolate(scores, size=tuple(labels.shape[1:]), mode='bilinear')
+        losses = F.cross_entropy(scores, labels, ignore_index=ignore_index, reduction='none')
+        losses = losses.flatten(1).sum(1) / counts[head]
+        gradients = torch.autograd.grad(losses.sum(), (heads.weight, heads.bias))
+    flat = all_reduce_sum(torch.cat([gradient.flatten() for gradient in gradients]))
+    for parameter, part in zip(
+        (heads.weight, heads.bias), flat.split([g.numel() for g in gradients]), strict=True
+    ):
+        parameter.grad = part.view_as(parameter)
+    return torch.zeros(len(images), device=device).index_add_(0, head, losses.detach())

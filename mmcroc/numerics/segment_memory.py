@@ -1,0 +1,221 @@
+"""A memory of labelled segments: gathered over images and ranks, kept in a file."""
+
+import hashlib
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mmcroc.atomic_file import atomic_file
+from mmcroc.numerics.counter_random import counter_uniform
+from mmcroc.numerics.distributed import (
+    all_gather_stack,
+    all_reduce_max,
+    all_reduce_sum,
+    get_rank,
+    get_world_size,
+)
+
+#: Segments of image i are numbered from i times this: more than an image has.
+SEGMENTS_PER_IMAGE = 1 << 20
+FORMAT = 1
+_ABSENT, _FINE, _REFUSED = range(3)
+
+
+@dataclass
+class SegmentMemory:
+    """Prototypes of segments and their labels.
+
+    Attributes:
+        prototypes (Tensor): (M, D), float32, unit vectors.
+        labels (Tensor): (M,), int64.
+    """
+
+    prototypes: torch.Tensor
+    labels: torch.Tensor
+
+    def __len__(self):
+        return len(self.labels)
+
+    def to(self, device):
+        """The same on another device."""
+        return SegmentMemory(self.prototypes.to(device), self.labels.to(device))
+
+
+class SegmentMemoryBuilder:
+    """Gathers the segments of this rank's images in main memory.
+
+    Args:
+        max_size (int | None): Keep at most this many segments over all ranks: those whose random
+            numbers are lowest. The choice depends on the seed and the images, not on the ranks.
+        seed (int): Of the choice.
+    """
+
+    def __init__(self, max_size=None, seed=0):
+        self.max_size, self.seed = max_size, seed
+        self.keys, self.prototypes, self.labels = [], [], []
+        self.held = 0
+
+    def add(self, image, prototypes, labels):
+        """Take the segments of one image.
+
+        Args:
+            image (int): Its number in the data set.
+            prototypes (Tensor): (S, D), unit vectors.
+            labels (Tensor): (S,), integers.
+        """
+        self.keys.append(image * SEGMENTS_PER_IMAGE + torch.arange(len(labels)))
+        self.prototypes.append(prototypes.float().cpu())
+        self.labels.append(labels.long().cpu())
+        self.held += len(labels)
+        if self.max_size is not None and self.held > 2 * self.max_size:
+            self._prune()
+
+    def _prune(self):
+        keys, prototypes, labels = map(torch.cat, (self.keys, self.prototypes, self.labels))
+        kept = self._choice(keys)
+        self.keys, self.prototypes, self.labels = [keys[kept]], [prototypes[kept]], [labels[kept]]
+        self.held = len(kept)
+
+    def _choice(self, keys):
+        return counter_uniform(keys, self.seed).argsort()[: self.max_size]
+
+    def gather(self, device):
+        """The segments of all ranks, alike on each, in the order of the images.
+
+        Nothing is pickled: each rank writes its rows into a table of zeros, and the tables are
+        added up.
+
+        Args:
+            device (torch.device): Where to.
+
+        Returns:
+            SegmentMemory: Empty if no rank has a segment.
+        """
+        own_keys = torch.cat([torch.empty(0, dtype=torch.long), *self.keys])
+        dim = self.prototypes[0].shape[1] if self.prototypes else 0
+        dim = int(all_reduce_max(torch.tensor(dim)))
+        counts = all_gather_stack(torch.tensor(len(own_keys)))
+        first = int(counts[: get_rank()].sum())
+        keys = torch.zeros(int(counts.sum()), dtype=torch.long)
+        keys[first : first + len(own_keys)] = own_keys
+        keys = all_reduce_sum(keys)
+        if self.max_size is not None:
+            keys = keys[self._choice(keys)]
+        keys = keys.sort().values
+        place = torch.searchsorted(keys, own_keys).clamp(max=max(len(keys) - 1, 0))
+        own = keys[place] == own_keys if len(keys) else own_keys.bool()
+        prototypes = torch.zeros(len(keys), dim)
+        labels = torch.zeros(len(keys), dtype=torch.long)
+        if self.keys:
+            prototypes[place[own]] = torch.cat(self.prototypes)[own]
+            labels[place[own]] = torch.cat(self.labels)[own]
+        memory = SegmentMemory(prototypes, labels).to(device)
+        return SegmentMemory(all_reduce_sum(memory.prototypes), all_reduce_sum(memory.labels))
+
+
+def model_fingerprint(model):
+    """A name for a model with its weights: equal for equal ones.
+
+    Args:
+        model (nn.Module): On any device, wrapped for data parallelism or not.
+    """
+    model = getattr(model, 'module', model)
+    digest = hashlib.sha256(repr(model).encode())
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:32]
+
+
+def save_memory(path, memory, metadata):
+    """Write a memory to a file, which appears under its name only once it is whole.
+
+    A NumPy archive (.npz, not compressed) with ``prototypes`` (M, D) float32, ``labels`` (M,)
+    int32, and ``metadata``, a JSON string. Call on the main process.
+
+    Args:
+        path (str | Path): Where.
+        memory (SegmentMemory): What.
+        metadata (dict): What has to be the same for the memory to be used again, as JSON.
+    """
+    with atomic_file(path) as file:
+        np.savez(
+            file,
+            prototypes=memory.prototypes.cpu().numpy(),
+            labels=memory.labels.cpu().numpy().astype(np.int32),
+            metadata=np.array(json.dumps(dict(metadata, format=FORMAT))),
+        )
+
+
+def read_memory(path, metadata):
+    """Read a memory that :func:`save_memory` wrote.
+
+    Args:
+        path (str | Path): The file.
+        metadata (dict): What is expected. Entries of the file that are not named here may be any.
+
+    Returns:
+        tuple[SegmentMemory, dict]: On the CPU; the file's metadata.
+
+    Raises:
+        ValueError: It is no such file, or its metadata are others.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = json.loads(str(file['metadata']))
+            prototypes, labels = file['prototypes'], file['labels']
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f'memory_file {path} is no memory of segments: {error}') from error
+    metadata = json.loads(json.dumps(dict(metadata, format=FORMAT)))
+    differ = [name for name, value in metadata.items() if found.get(name) != value]
+    if differ:
+        listed = '; '.join(f'{n}: {found.get(n)!r} there, {metadata[n]!r} here' for n in differ)
+        raise ValueError(
+            f'memory_file {path} was built otherwise ({listed}): name another file, or delete it '
+            'to have it built anew'
+        )
+    if prototypes.shape != (len(labels), found.get('embedding_size')):
+        raise ValueError(
+            f'memory_file {path} is damaged: prototypes {prototypes.shape}, {len(labels)} labels, '
+            f'embedding size {found.get("embedding_size")}'
+        )
+    return SegmentMemory(torch.from_numpy(prototypes), torch.from_numpy(labels).long()), found
+
+
+def share_memory(path, metadata, device):
+    """:func:`read_memory` on the main process, for all ranks: only that one needs the file.
+
+    Args:
+        path (str | Path): The file.
+        metadata (dict): As :func:`read_memory`.
+        device (torch.device): Where to.
+
+    Returns:
+        tuple[SegmentMemory, int] | None: The memory and the number of its images; None if there is
+        no file.
+
+    Raises:
+        ValueError: As :func:`read_memory`, on every rank.
+    """
+    state, memory, error = [_ABSENT, 0, 0, 0], None, None
+    if get_rank() == 0 and Path(path).exists():
+        try:
+            memory, found = read_memory(path, metadata)
+            state = [_FINE, *memory.prototypes.shape, found['num_images']]
+        except ValueError as raised:
+            state[0], error = _REFUSED, raised
+    outcome, size, dim, images = all_reduce_sum(torch.tensor(state)).tolist()
+    if outcome == _REFUSED:
+        raise error or ValueError(f'memory_file {path} is refused: see the main process')
+    if outcome == _ABSENT:
+        return None
+    if memory is None:
+        memory = SegmentMemory(torch.zeros(size, dim), torch.zeros(size, dtype=torch.long))
+    memory = memory.to(device)
+    if get_world_size() > 1:
+        memory = SegmentMemory(all_reduce_sum(memory.prototypes), all_reduce_sum(memory.labels))
+    return memory, images

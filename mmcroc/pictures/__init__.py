@@ -1,0 +1,5 @@
+"""What people look at: label maps, features, hierarchies, neighbours."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,12 @@
+from .curves import plot_curves as plot_curves
+from .curves import read_run as read_run
+from .heat_map import heat_map as heat_map
+from .label_map_files import compact_labels as compact_labels
+from .label_map_files import write_label_map as write_label_map
+from .overlay import overlay as overlay
+from .overlay import overlay_sheet as overlay_sheet
+from .prediction_sheet import prediction_sheet as prediction_sheet
+from .region_sheet import region_sheet as region_sheet
+from .retrieval_sheet import retrieval_sheet as retrieval_sheet
+from .token_colours import TokenColours as TokenColours
+from .view_crops import crops_on_image as crops_on_image

@@ -1,0 +1,12 @@
+from .before_after_hook import BeforeAfterHook as BeforeAfterHook
+from .checkpoint_hook import AtomicCheckpointHook as AtomicCheckpointHook
+from .deferred_runtime_info_hook import DeferredRuntimeInfoHook as DeferredRuntimeInfoHook
+from .exact_resume_hook import ExactResumeHook as ExactResumeHook
+from .fit_probes_hook import FitProbesHook as FitProbesHook
+from .grouped_constructor import GroupedOptimWrapperConstructor as GroupedOptimWrapperConstructor
+from .hierarchy_pictures_hook import HierarchyPicturesHook as HierarchyPicturesHook
+from .num_classes_check_hook import NumClassesCheckHook as NumClassesCheckHook
+from .optim_step_scheduler_hook import OptimStepSchedulerHook as OptimStepSchedulerHook
+from .throughput_timer_hook import ThroughputTimerHook as ThroughputTimerHook
+from .token_pictures_hook import TokenPicturesHook as TokenPicturesHook
+from .unreadable_images_hook import UnreadableImagesHook as UnreadableImagesHook

@@ -1,0 +1,61 @@
+"""A resumed run is the same run."""
+
+import random
+
+import numpy as np
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.runner import IterBasedTrainLoop
+
+from mmcroc.data.samplers import EndlessEpochSampler, EpochSampler
+from mmcroc.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ExactResumeHook(Hook):
+    """Make training depend on the seed and the iteration alone, not on where it was interrupted.
+
+    MMEngine restores weights, optimiser and schedules. Here the rest: the random generators are
+    seeded before each iteration from (seed, rank, iteration), so there is no state to lose;
+    the sampler takes over the seed of a resumed checkpoint; and a checkpoint from the middle of
+    an epoch goes on with the images that are left of it. The images' own randomness follows from
+    (seed, epoch, image) through :class:`EpochSampler`. An ``IterBasedTrainLoop`` needs an
+    :class:`EndlessEpochSampler`, which the loop itself sends to where training stopped.
+    """
+
+    def before_train(self, runner):
+        sampler = runner.train_dataloader.sampler
+        if not isinstance(sampler, EpochSampler):
+            raise TypeError(
+                f'ExactResumeHook needs train_dataloader.sampler=dict(type="mmcroc.EpochSampler"), '
+                f'got {type(sampler).__name__}'
+            )
+        by_iter = isinstance(runner.train_loop, IterBasedTrainLoop)
+        if by_iter != isinstance(sampler, EndlessEpochSampler):
+            raise TypeError(
+                f'a {type(runner.train_loop).__name__} needs train_dataloader.sampler.type='
+                f'"mmcroc.{"EndlessEpochSampler" if by_iter else "EpochSampler"}", got '
+                f'{type(sampler).__name__}'
+            )
+        sampler.seed = runner.seed
+
+    def before_train_epoch(self, runner):
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            return
+        loader = runner.train_dataloader
+        done = runner.iter - runner.epoch * len(loader)
+        if not 0 <= done <= len(loader):
+            raise ValueError(
+                f'the checkpoint is at iteration {runner.iter}, epoch {runner.epoch}, but an epoch '
+                f'now has {len(loader)} iterations: resume with the data set, '
+                'train_dataloader.batch_size and number of processes it was written with'
+            )
+        loader.sampler.set_start(min(done * loader.batch_size, len(loader.sampler)))
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        entropy = (runner.seed, get_rank(), runner.iter)
+        seeds = np.random.SeedSequence(entropy).generate_state(3)
+        random.seed(int(seeds[0]))
+        np.random.seed(int(seeds[1]))  # noqa: NPY002  the global generator is what others draw from
+        torch.manual_seed(int(seeds[2]))

@@ -1,0 +1,5 @@
+"""Bytes to (architecture, state): reading safely, telling layouts, mapping keys."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

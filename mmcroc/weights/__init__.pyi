@@ -1,0 +1,10 @@
+from .key_map import KeyMap as KeyMap
+from .key_map import UnknownKeysError as UnknownKeysError
+from .resnet_hf import resnet_from_hf as resnet_from_hf
+from .resnet_hf import resnet_to_hf as resnet_to_hf
+from .resnet_timm import resnet_from_timm as resnet_from_timm
+from .resnet_timm import resnet_to_timm as resnet_to_timm
+from .vit_hf import vit_from_hf as vit_from_hf
+from .vit_hf import vit_to_hf as vit_to_hf
+from .vit_timm import vit_from_timm as vit_from_timm
+from .vit_timm import vit_to_timm as vit_to_timm

@@ -1,0 +1,195 @@
+"""The checkpoints that HSG's authors released: ``embedding_model`` and ``prediction_model``.
+
+The first holds ResNet, embedding, positions, queries and transformers, in stage 1 only the first
+two; the second, the losses, has no weights.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from mmcroc.weights.architectures import RESNET_DEPTHS, count_layers
+from mmcroc.weights.key_map import KeyMap, UnknownKeysError
+
+LAYOUT = "HSG's released embedding_model"
+LEVELS = dict(fine=0, coarse=1)
+#: Of the released transformers; leaves no trace in their weights.
+NUM_HEADS = 4
+#: Rows and columns of the position tables.
+NUM_POSITIONS = 50
+#: Of them, how many the released trainings with transformers have touched, and the pixels that
+#: these span: all of these run at 448 px and stride 16.
+TRAINED_POSITIONS, TRAINED_PIXELS = 28, 448
+NETWORK = KeyMap(
+    LAYOUT,
+    'mmcroc.HSG',
+    [
+        ('resnet_backbone.conv1.conv1.weight', 'backbone.conv1.weight'),
+        ('resnet_backbone.conv1.bn1.{bn}', 'backbone.bn1.{bn}'),
+        *(
+            (f'resnet_backbone.res{stage}.{{i}}.{name}', f'backbone.layer{stage - 1}.{{i}}.{name}')
+            for stage in range(2, 6)
+            for name in ('conv{j}.weight', 'bn{j}.{bn}', 'downsample.{j}.{bn}')
+        ),
+        ('conv_out.0.weight', 'neck.projection.0.conv.weight'),
+        ('conv_out.1.{bn}', 'neck.projection.0.bn.{bn}'),
+        ('conv_out.3.{wb}', 'neck.projection.1.{wb}'),
+    ],
+)
+
+
+def _level(name, level):
+    released, ours = f'{name}_hrchy_transformer.', f'head.levels.{level}.'
+    pairs = [
+        (f'{name}_query_embed._query_embedding.weight', f'{ours}query.weight'),
+        (f'{released}_transformer.decoder.norm.norm.{{bn}}', f'{ours}decoder_norm.{{bn}}'),
+        (f'{released}_transformer.tgt_fc.{{i}}.{{bn}}', f'{ours}start.{{i}}.{{bn}}'),
+        (f'{released}centroid_fc.{{i}}.{{bn}}', f'{ours}centroid.{{i}}.{{bn}}'),
+        (f'{released}centroid_feat_fc.{{i}}.{{bn}}', f'{ours}feature.{{i}}.{{bn}}'),
+    ]
+    for part in ('encoder', 'decoder'):
+        old, new = f'{released}_transformer.{part}.layers.{{i}}.', f'{ours}{part}.{{i}}.'
+        pairs += [
+            (f'{old}self_attn.{{rest}}', f'{new}self_attention.{{rest}}'),
+            (f'{old}multihead_attn.{{rest}}', f'{new}cross_attention.{{rest}}'),
+            (f'{old}linear{{j}}.{{wb}}', f'{new}feed_forward.linear{{j}}.{{wb}}'),
+            (f'{old}norm{{j}}.norm.{{bn}}', f'{new}norm{{j}}.{{bn}}'),
+        ]
+    return pairs
+
+
+GROUPING = KeyMap(
+    'the positions, queries and transformers of HSG',
+    'mmcroc.HSG',
+    [
+        ('pos_embed.row_embed.weight', 'neck.position.row.weight'),
+        ('pos_embed.col_embed.weight', 'neck.position.column.weight'),
+        *(pair for name, level in LEVELS.items() for pair in _level(name, level)),
+    ],
+)
+
+
+def convert_released_grouping(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the released positions, queries and transformers to ``neck.*`` and ``head.*``.
+
+    Args:
+        state: State dict under the released names.
+
+    Returns:
+        State dict under ours.
+
+    Raises:
+        UnknownKeysError: Keys are none of these.
+    """
+    return GROUPING.rename(state)
+
+
+def is_released_hsg(checkpoint: Mapping) -> bool:
+    """Whether a checkpoint is one of HSG's authors."""
+    return isinstance(checkpoint.get('embedding_model'), Mapping)
+
+
+def convert_released_hsg(checkpoint: Mapping) -> dict[str, Tensor]:
+    """The embedding model as the state dict of an ``mmcroc.HSG``.
+
+    The features of the coarsest level are left out: nothing follows that would take them. Stage 1
+    has no positions; they are drawn, as ours start with and stage 1 leaves them. How many position
+    entries were trained is not in the file: 28, as in all released trainings with transformers.
+
+    Args:
+        checkpoint: As released.
+
+    Raises:
+        UnknownKeysError: It holds keys that HSG does not have, named.
+    """
+    released = {
+        key.removeprefix('module.'): value for key, value in checkpoint['embedding_model'].items()
+    }
+    names = {key: NETWORK.name(key) or GROUPING.name(key) for key in released}
+    unknown = [key for key, name in names.items() if name is None]
+    if unknown:
+        raise UnknownKeysError(unknown, LAYOUT)
+    unused = f'head.levels.{max(LEVELS.values())}.feature.'
+    state = {
+        names[key]: value for key, value in released.items() if not names[key].startswith(unused)
+    }
+    trained = torch.tensor([[TRAINED_POSITIONS, TRAINED_PIXELS]] * 2)
+    if not any(key.startswith('pos_embed.') for key in released) and 'conv_out.3.bias' in released:
+        trained.zero_()
+        generator = torch.Generator().manual_seed(0)
+        shape = NUM_POSITIONS, len(released['conv_out.3.bias']) // 2
+        for table in ('row', 'column'):
+            state[f'neck.position.{table}.weight'] = torch.rand(shape, generator=generator)
+    state['neck.position.trained'] = trained
+    return state
+
+
+def released_hsg_config(state: Mapping[str, Tensor]) -> dict:
+    """``model`` of a config that fits the weights.
+
+    Settings that leave no trace are those of the authors' COCO recipe: 4 attention heads, the
+    strides and dilations of training, the losses.
+
+    Args:
+        state: Of :func:`convert_released_hsg`.
+
+    Raises:
+        ValueError: Parts of it are missing.
+    """
+    try:
+        return dict(
+            type='mmcroc.HSG', backbone=_backbone(state), neck=_neck(state), head=_head(state)
+        )
+    except KeyError as error:
+        raise ValueError(f'{LAYOUT} without {error}: the file is incomplete') from error
+
+
+def _backbone(state):
+    blocks = tuple(
+        count_layers(state, rf'backbone\.layer{stage}\.(\d+)\.') for stage in range(1, 5)
+    )
+    depth = RESNET_DEPTHS.get((blocks, True))
+    if depth is None:
+        raise ValueError(f'{LAYOUT} has stages of {blocks} blocks: not of a ResNet-50, 101 or 152')
+    return dict(
+        type='mmseg.ResNet',
+        depth=depth,
+        stem_channels=len(state['backbone.conv1.weight']),
+        base_channels=len(state['backbone.layer1.0.conv1.weight']),
+        strides=(1, 2, 2, 1),
+        dilations=(1, 1, 1, 1),
+        multi_grid=(1, 4, 8),
+        out_indices=(3,),
+        norm_cfg=dict(type='BN', requires_grad=True),
+    )
+
+
+def _neck(state):
+    hidden, channels = state['neck.projection.0.conv.weight'].shape[:2]
+    return dict(
+        type='mmcroc.HSGNeck',
+        in_channels=channels,
+        hidden_channels=hidden,
+        out_channels=len(state['neck.projection.1.weight']),
+        num_positions=len(state['neck.position.row.weight']),
+    )
+
+
+def _head(state):
+    if 'head.levels.0.query.weight' not in state:  # stage 1: segments are the regions
+        return dict(type='mmcroc.HSGHead', num_groups=[], grid=(1, 1), kmeans_iterations=1)
+    layers = {
+        f'num_{part}_layers': count_layers(state, rf'head\.levels\.0\.{part}\.(\d+)\.')
+        for part in ('encoder', 'decoder')
+    }
+    transformer = dict(
+        type='mmcroc.ClusteringTransformer',
+        channels=state['head.levels.0.query.weight'].shape[1],
+        num_heads=NUM_HEADS,
+        feedforward_channels=len(state['head.levels.0.encoder.0.feed_forward.linear1.weight']),
+        dropout=0.1,
+        **layers,
+    )
+    groups = [len(state[f'head.levels.{level}.query.weight']) for level in LEVELS.values()]
+    return dict(type='mmcroc.HSGHead', num_groups=groups, transformer=transformer)

@@ -1,0 +1,250 @@
+"""Whether weights fit a module whole, and if not, what would help.
+
+MMEngine's ``load_from``, ``init_cfg`` and ``resume`` load what fits, warn of the rest and go on.
+:func:`require_fit` makes a model refuse instead, whoever loads it: the check is a hook of the
+model's own, which MMEngine's and torch's loaders both call before they copy anything.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple
+
+from mmengine.logging import print_log
+from mmpretrain.models import VisionTransformer
+from torch import Tensor, nn
+
+from mmcroc.weights.checkpoint_networks import NOT_FEATURES, backbone_weights, below, without_heads
+from mmcroc.weights.released_croc import LAYOUT as RELEASED_CROC
+from mmcroc.weights.released_croc import is_released_croc
+from mmcroc.weights.released_hsg import LAYOUT as RELEASED_HSG
+from mmcroc.weights.released_hsg import is_released_hsg
+from mmcroc.weights.weight_layouts import detect_layout
+
+SHOWN = 3
+#: What batch norms count; MMEngine does not miss it either.
+COUNTER = 'num_batches_tracked'
+#: Last parts of names of register tokens: Meta's of DINOv2 and DINOv3, timm's, Hugging Face's.
+REGISTERS = ('register_tokens', 'storage_tokens', 'reg_token')
+#: MMPretrain's defaults of settings that :mod:`mmcroc.weights.architectures` leaves out.
+DEFAULTS = dict(layer_scale_init_value=0.0, pre_norm=False, qkv_bias=True, layer_cfgs={})
+
+
+class UnfitWeightsError(ValueError):
+    """Weights that do not fit a module.
+
+    Args:
+        problem: What does not fit, a sentence.
+        cure: What to set or to run so that training starts from them, a sentence; '' if unknown.
+    """
+
+    def __init__(self, problem: str, cure: str):
+        super().__init__(f'{problem} {cure}'.rstrip())
+        self.problem = problem
+
+
+class Misfit(NamedTuple):
+    """Names in which weights and a module differ.
+
+    Attributes:
+        missing: Tensors of the module that are not among the weights.
+        unexpected: Weights that the module has no place for.
+        mismatched: Tensors of both, in two shapes.
+    """
+
+    missing: list[str]
+    unexpected: list[str]
+    mismatched: list[str]
+
+
+def misfit(module: nn.Module, state: Mapping[str, Tensor]) -> Misfit:
+    """Names in which weights and a module differ; counters of batch norms may be missing.
+
+    Args:
+        module: What is to take the weights.
+        state: Weights by their names within the module.
+    """
+    own = module.state_dict()
+    return Misfit(
+        [name for name in own if name not in state and not name.endswith(COUNTER)],
+        [name for name in state if name not in own],
+        [name for name in own if name in state and own[name].shape != state[name].shape],
+    )
+
+
+def require_fit(model: nn.Module, *parts: str):
+    """Let a model refuse weights that do not fit some of its parts whole.
+
+    Position embeddings of another grid, which MMPretrain interpolates, fit. So do weights of a
+    part that its features do not depend on (``NOT_FEATURES``). What differs in other parts (heads)
+    is named in the log. A part also refuses when weights are given to it alone (``init_cfg``).
+
+    Args:
+        model: Whatever loads it raises :class:`UnfitWeightsError` from now on.
+        *parts: Names of submodules, such as ``'backbone'``.
+    """
+    for part in parts:
+        # Registered last: the part's own hooks have interpolated positions before.
+        model.get_submodule(part)._register_load_state_dict_pre_hook(_check_part, with_module=True)
+    model._register_load_state_dict_pre_hook(partial(_check_model, parts), with_module=True)
+
+
+def _check_part(module, state, prefix, *_):
+    """A hook: raise unless all tensors of the part are given, and no others."""
+    given = below(prefix, state)
+    missing, unexpected, mismatched = misfit(module, given)
+    unexpected = [name for name in unexpected if not name.startswith(NOT_FEATURES)]
+    if not (missing or unexpected or mismatched):
+        return
+    own, kind = module.state_dict(), type(module).__name__
+    found = []
+    if missing:
+        found.append(f'{len(missing)} of its {len(own)} tensors missing{_some(missing)}')
+    if mismatched:
+        name = mismatched[0]
+        shapes = f'{name} is {tuple(given[name].shape)}, not {tuple(own[name].shape)}'
+        found.append(f'{len(mismatched)} of another shape ({shapes})')
+    if unexpected:
+        found.append(f'{len(unexpected)} without a place in it{_some(unexpected)}')
+    place = f'{kind} ({prefix[:-1]})' if prefix else kind
+    raise UnfitWeightsError(
+        f'these weights do not fit the {place}: {"; ".join(found)}.', _cure(module, given, '')
+    )
+
+
+def _check_model(parts, model, state, prefix, *_):
+    """A hook: raise unless something is given for every part; name what differs elsewhere."""
+    given = below(prefix, state)
+    for part in parts:
+        if not below(f'{part}.', given):
+            raise UnfitWeightsError(
+                f'these weights hold nothing of {type(model).__name__}.{part}{_some(list(given))}.',
+                _cure(model.get_submodule(part), given, part),
+            )
+    inside = tuple(f'{part}.' for part in parts)
+    missing, unexpected, mismatched = (
+        _summary(name for name in names if not name.startswith(inside))
+        for names in misfit(model, given)
+    )
+    kind = type(model).__name__
+    if missing or mismatched:
+        new = '; '.join(filter(None, (missing, mismatched and f'{mismatched} (another shape)')))
+        print_log(f'{kind}: not among these weights, left as initialised: {new}', logger='current')
+    if unexpected:
+        print_log(f'{kind}: left out of these weights: {unexpected}', logger='current')
+
+
+def _cure(module, state, part):
+    """What would make weights fit a part, as a sentence; '' if that is not known.
+
+    Args:
+        module: The part.
+        state: What was given to it, or to the model that it is a part of.
+        part: Its name in the model if the weights were given to that (``load_from``).
+    """
+    registers = [name for name in state if name.rpartition('.')[2] in REGISTERS]
+    if registers:
+        return (
+            f"MMPretrain's VisionTransformer cannot hold register tokens ({registers[0]}): start "
+            'from weights without them'
+        )
+    prefixes = _prefixes_of(module, state)
+    if not prefixes:
+        layout = _layout_of(state)
+        return layout and (
+            f'They are {layout}: convert the file, tools/model_converters/to_mmpretrain.py FILE '
+            "OUT.pth, and take load_from='OUT.pth', or init_cfg=dict(type='Pretrained', "
+            "checkpoint='OUT.pth', prefix='backbone.')"
+        )
+    settings = _settings_for(module, below(prefixes[0], state))
+    prefix = ' or '.join(f'prefix={prefix!r}' for prefix in prefixes if prefix)
+    cures = []
+    if part:
+        init_cfg = f"dict(type='Pretrained', checkpoint=FILE{prefix and ', '}{prefix})"
+        cures.append(f'instead of load_from, take model.{part}.init_cfg={init_cfg}')
+    elif prefix:
+        cures.append(f'give init_cfg {prefix}')
+    if settings:
+        cures.append(f'give the backbone {settings}')
+    return f'To use them, {"; and ".join(cures)}' if cures else ''
+
+
+def _prefixes_of(module, state):
+    """What stands before the module's names in ``state``, teachers first; [] if they are others."""
+    own, found = module.state_dict(), Counter()
+    for name in state:
+        words = name.split('.')
+        # The longest: VisionTransformer has both ln1.weight and layers.0.ln1.weight.
+        starts = (i for i in range(len(words)) if '.'.join(words[i:]) in own)
+        start = next(starts, None)
+        if start is not None:
+            found[''.join(f'{word}.' for word in words[:start])] += 1
+    prefixes = [prefix for prefix, count in found.items() if count == max(found.values())]
+    inside = below(prefixes[0], state) if prefixes else {}
+    if not prefixes or (_architecture(inside) is None and misfit(module, inside).missing):
+        return []
+    return sorted(prefixes, key=lambda prefix: 'teacher' not in prefix)
+
+
+def _architecture(state):
+    """A backbone's config as its shapes tell it, None unless its names are MMPretrain's."""
+    state = without_heads(state)
+    try:
+        config, converted = detect_layout(state).build(state, heads=1)  # they leave no trace
+    except (ValueError, TypeError):
+        return None
+    return config if converted.keys() == state.keys() else None
+
+
+def _settings_for(module, state):
+    """The settings of a backbone's config in which weights and module differ, as text."""
+    here, there = _architecture(module.state_dict()), _architecture(state)
+    if here is None or there is None:
+        return ''
+    differ = [
+        name
+        for name in {**here, **there}
+        if here.get(name, DEFAULTS.get(name)) != there.get(name, DEFAULTS.get(name))
+    ]
+    settings = {name: there.get(name, DEFAULTS.get(name)) for name in differ if name != 'img_size'}
+    if 'arch' in settings:
+        settings['arch'] = _name_of(settings['arch'])
+    if 'type' in settings:
+        settings['type'] = settings['type'].rpartition('.')[2]
+    return ', '.join(f'{name}={value!r}' for name, value in settings.items())
+
+
+def _name_of(arch):
+    """MMPretrain's name of an architecture, else what is known of it: all but ``num_heads``."""
+    known = {name: value for name, value in arch.items() if name != 'num_heads'}
+    names = [
+        name
+        for name, settings in VisionTransformer.arch_zoo.items()
+        if all(settings.get(key) == value for key, value in known.items())
+    ]
+    return max(names, key=len, default=known)
+
+
+def _layout_of(state):
+    """What a file with other names holds, in words; '' if that is not known."""
+    if is_released_croc(state):
+        return RELEASED_CROC
+    if is_released_hsg(state):
+        return RELEASED_HSG
+    try:
+        weights = without_heads(backbone_weights(state).state)
+        layout = detect_layout(weights)
+        return '' if layout.convert(weights).keys() == weights.keys() else f'a {layout.name}'
+    except (ValueError, KeyError):
+        return ''
+
+
+def _some(names):
+    shown = ', '.join(names[:SHOWN])
+    return f' ({shown}{", ..." if len(names) > SHOWN else ""})'
+
+
+def _summary(names):
+    """Names by their first two parts, how many there are of each."""
+    groups = Counter('.'.join(name.split('.')[:2]) for name in names)
+    return ', '.join(f'{name} ({count})' for name, count in groups.items())

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans
+
+from mmcroc.numerics.kmeans import kmeans
+
+
+@pytest.fixture
+def points():
+    return torch.randn(600, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def test_relocation_is_scikit_learns(points):
+    # Two starting centroids so far away that nothing is nearest to them.
+    start = torch.cat([points[:5], torch.full((2, 4), 1e3), points[5:7]]).double()
+    ours = kmeans(points, 9, initial_centroids=start, empty_clusters='relocate')
+    theirs = KMeans(9, init=start.numpy(), n_init=1, tol=0, max_iter=100).fit(points.numpy())
+    assert len(ours.labels.unique()) == 9
+    np.testing.assert_array_equal(ours.labels.numpy(), theirs.labels_)
+
+
+def test_relocation_gives_to_the_empty_and_takes_from_the_donor():
+    points = torch.tensor([[0.0], [1.0], [2.0], [101.0], [102.0], [111.0]])
+    start = torch.tensor([[0.0], [100.0], [5000.0]])
+    result = kmeans(points, 3, initial_centroids=start, num_iterations=1)
+    # 111 is farthest from its centroid, 100: it leaves {101, 102, 111}.
+    torch.testing.assert_close(result.centroids, torch.tensor([[1.0], [101.5], [111.0]]))
+
+
+def test_duplicates_leave_clusters_empty_without_nan():
+    points = torch.tensor([[0.0, 1.0], [2.0, 3.0]]).repeat_interleave(10, 0)
+    for empty_clusters in ('relocate', 'keep'):
+        result = kmeans(points, 4, empty_clusters=empty_clusters)
+        assert result.centroids.isfinite().all()
+        assert result.inertia == 0
+
+
+def test_masked_points_are_not_relocated_to():
+    # Masked points lie in the middle, far from both groups of valid ones.
+    points = torch.cat([torch.full((50, 1), -10.0), torch.full((50, 1), 10.0), torch.zeros(9, 1)])
+    points[:100] += torch.linspace(-1, 1, 100)[:, None]
+    mask = torch.arange(109) < 100
+    start = torch.tensor([[-10.0], [10.0], [1e3], [-1e3]])
+    result = kmeans(points, 4, initial_centroids=start, mask=mask, num_iterations=1)
+    assert len(result.labels[mask].unique()) == 4
+    assert (result.centroids.abs() > 8).all()
+
+
+def test_kept_cluster_stays_where_it_was(points):
+    start = torch.cat([points[:4], torch.full((1, 4), 1e3)])
+    result = kmeans(points, 5, initial_centroids=start, empty_clusters='keep')
+    torch.testing.assert_close(result.centroids[4], start[4])
+    assert not (result.labels == 4).any()
+
+
+def test_zero_prototype_wins_points_that_oppose_all_others():
+    # The prototype of all three is about (1, 0); cluster 1 has no member.
+    points = torch.tensor([[1.0, 0.1], [1.0, -0.1], [-1.0, 0.1]])
+    settings = {'metric': 'cosine', 'initial_labels': torch.zeros(3).long(), 'num_iterations': 1}
+    result = kmeans(points, 2, empty_clusters='zero', **settings)
+    assert torch.equal(result.centroids[1], torch.zeros(2))
+    assert result.labels.tolist() == [0, 0, 1]
+
+
+def test_zero_prototype_replaces_a_centroid_that_lost_its_members():
+    points = torch.tensor([[1.0, 0.1], [1.0, -0.1]])
+    start = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    settings = {'metric': 'cosine', 'initial_centroids': start}
+    zero, kept = (kmeans(points, 2, empty_clusters=rule, **settings) for rule in ('zero', 'keep'))
+    assert torch.equal(zero.centroids[1], torch.zeros(2))
+    assert torch.equal(kept.centroids[1], start[1])
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        ({'num_clusters': 0}, 'num_clusters must be at least 1'),
+        ({'num_clusters': 601}, 'more than the 600 valid points'),
+        ({'metric': 'l1'}, "metric must be one of .* got 'l1'"),
+        ({'init': 'best'}, "init must be one of .* got 'best'"),
+        ({'empty_clusters': 'zero'}, "needs metric='cosine'"),
+        ({'initial_labels': torch.zeros(5)}, r'must be \(600,\) for points of \(600, 4\)'),
+        ({'initial_centroids': torch.zeros(2, 3)}, r'must be \(3, 4\) .* got \(2, 3\)'),
+        ({'mask': torch.ones(1, 600)}, r'mask must be \(600,\)'),
+        ({'initial_centroids': torch.zeros(3, 4), 'num_restarts': 2}, 'would all be alike'),
+    ],
+)
+def test_errors_say_what_was_wrong(points, settings, message):
+    with pytest.raises(ValueError, match=message):
+        kmeans(points, **{'num_clusters': 3, **settings})

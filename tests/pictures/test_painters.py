@@ -1,0 +1,170 @@
+"""Pictures of what a model makes of images."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmcroc.croc.views import TwoViews
+from mmcroc.data.transforms.geometry import crop_resize_flip
+from mmcroc.features.model_inputs import model_inputs
+from mmcroc.pictures.overlay import BOUNDARY, IGNORED
+from mmcroc.pictures.painters import (
+    SIDE,
+    AttentionPainter,
+    ClusterPainter,
+    PCAPainter,
+    draw_views,
+    photo_of,
+)
+from mmcroc.pictures.picture_grid import distinct_colours
+from tests.support.croc_models import HEADS, PATCH, SIZE, build_croc
+from tests.support.images import smooth_image
+from tests.support.picture_runs import generator_states
+
+IMAGE = smooth_image(64, 96)
+VIEWS = TwoViews(size=SIZE, scale=(0.3, 0.9))
+
+
+@pytest.fixture(scope='module')
+def model():
+    return build_croc().eval()
+
+
+def cluster_painter(model, **options):
+    return ClusterPainter(model, model.target_generator, **options)
+
+
+def test_views_are_cut_where_their_boxes_lie_and_are_always_the_same():
+    example = draw_views(IMAGE, VIEWS, 3, 7)
+    for view, (*box, flip) in zip(example.views, example.view_boxes.tolist(), strict=True):
+        np.testing.assert_array_equal(
+            view, crop_resize_flip(IMAGE, [int(side) for side in box], SIZE, bool(flip))
+        )
+    again, other = draw_views(IMAGE, VIEWS, 3, 7), draw_views(IMAGE, VIEWS, 3, 8)
+    np.testing.assert_array_equal(again.view_boxes, example.view_boxes)
+    np.testing.assert_array_equal(again.views, example.views)
+    assert (other.view_boxes != example.view_boxes).any()
+
+
+def test_the_same_colour_is_the_same_cluster_in_both_views(model):
+    """On black, where an overlay's colour is half the cluster's own."""
+    example = draw_views(np.zeros_like(IMAGE), VIEWS, 0)
+    painter = cluster_painter(model, heads=(0, 1))
+    labels = painter.labels(example)
+    grid = SIZE // PATCH
+    assert labels.shape == (2, HEADS, grid, grid) and labels.max() > 0
+    pictures = painter.paint(example)
+    centres = (np.arange(grid) * 2 + 1) * SIDE // (2 * grid)
+    for head in (0, 1):
+        colour_of = {}
+        for view in (0, 1):
+            picture = np.asarray(pictures[f'view {view + 1}, clusters of head {head}'])
+            for row, column in np.ndindex(grid, grid):
+                colour = tuple(picture[centres[row], centres[column]])
+                label = labels[view, head, row, column]
+                assert colour_of.setdefault(label, colour) == colour
+        assert len(set(colour_of.values())) == len(colour_of)
+        for label, colour in colour_of.items():
+            want = IGNORED if label < 0 else distinct_colours([label])[0] // 2
+            assert colour == tuple(want) != BOUNDARY
+        shared = [set(labels[view, head].flat) - {-1} for view in (0, 1)]
+        assert shared[0] == shared[1]
+
+
+def test_clusters_are_found_as_in_training(model, monkeypatch):
+    """The same tokens, keys and positions reach the clustering as in the loss."""
+    seen = []
+    forward = model.target_generator.forward
+    monkeypatch.setattr(
+        model.target_generator,
+        'forward',
+        lambda found, positions, seeds=None: (
+            seen.append((*found, positions)) or forward(found, positions, seeds)
+        ),
+    )
+    example = draw_views(IMAGE, VIEWS, 0)
+    cluster_painter(model).labels(example)
+    views = torch.from_numpy(np.stack(example.views)).permute(0, 3, 1, 2)
+
+    class Sample:
+        view_boxes = example.view_boxes
+
+    batch = dict(inputs=[views[:1], views[1:]], data_samples=[Sample()])
+    model(**model.data_preprocessor(batch), mode='loss')
+    ours, training = seen
+    for mine, theirs in zip(ours, training, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_painting_leaves_the_generators_alone_and_repeats_itself(model):
+    before = generator_states()
+    painter = cluster_painter(model)
+    example = draw_views(IMAGE, VIEWS, 0)
+    first = painter.labels(example)
+    assert generator_states() == before
+    torch.rand(3)
+    np.testing.assert_array_equal(painter.labels(example), first)
+    others = [cluster_painter(model, seed=seed).labels(example) for seed in range(1, 6)]
+    assert any((other != first).any() for other in others)
+
+
+def test_clusters_of_final_tokens_have_one_head_and_a_wrong_head_is_named():
+    model = build_croc(feature='tokens').eval()
+    example = draw_views(IMAGE, VIEWS, 0)
+    assert cluster_painter(model).labels(example).shape[1] == 1
+    with pytest.raises(ValueError, match=r"heads \[1\]: clusters of 'tokens' have heads 0 to 0"):
+        cluster_painter(model, heads=[1])
+    with pytest.raises(ValueError, match='heads 0 to 1'):
+        cluster_painter(build_croc(), heads=[0, 2])
+
+
+def test_attention_to_patches_and_itself_sums_to_1_and_each_head_has_its_picture(model):
+    painter = AttentionPainter(model, 96)
+    maps = painter.attention(IMAGE)
+    assert maps.shape == (HEADS, 8, 12)
+    inputs = model_inputs(model, IMAGE, PATCH, 96)
+    query, key = (painter.backbone.forward_tapped(inputs, f).attention for f in 'qk')
+    for head in range(HEADS):
+        logits = (key[0, head] @ query[0, head, 0]) / 12**0.5
+        want = logits.exp() / logits.exp().sum()
+        np.testing.assert_allclose(maps[head].ravel(), want[1:].detach(), rtol=1e-4)
+        assert maps[head].sum() + float(want[0]) == pytest.approx(1, abs=1e-5)
+    pictures = painter.paint(draw_views(IMAGE, VIEWS, 0))
+    assert list(pictures) == ['[CLS], mean of heads', '[CLS], head 0', '[CLS], head 1']
+    brightest = np.unravel_index(maps.mean(0).argmax(), maps.shape[1:])
+    cell = np.array(photo_of(IMAGE).size[::-1]) / maps.shape[1:]
+    row, column = ((np.array(brightest) + 0.5) * cell).astype(int)
+    mean = np.asarray(pictures['[CLS], mean of heads'])
+    assert mean[row, column].tolist() == [255, 255, 255]
+
+
+def test_one_projection_serves_all_images(model):
+    """An image has the colours that it has in another's company as long as that is the same."""
+    examples = [draw_views(smooth_image(64, 96, seed), VIEWS, 0) for seed in range(3)]
+
+    def painted(order):
+        painter = PCAPainter(model, PATCH, 96)
+        for index in order:
+            painter.update(examples[index])
+        painter.fit()
+        return [painter.paint(one)['PCA of tokens'] for one in examples]
+
+    for one, other in zip(painted([0, 1, 2]), painted([2, 0, 1]), strict=True):
+        assert one.size == photo_of(IMAGE).size
+        assert np.abs(np.asarray(one).astype(int) - np.asarray(other)).max() <= 1
+    alone = np.asarray(painted([0])[0]).astype(int)
+    assert np.abs(alone - np.asarray(painted([0, 1, 2])[0])).max() > 10
+
+
+def test_pictures_have_the_images_aspect_and_squares_are_views(model):
+    image = smooth_image(96, 40)
+    example = draw_views(image, VIEWS, 0)
+    assert photo_of(image).size == (100, SIDE)
+    pictures = cluster_painter(model).paint(example)
+    assert {one.size for one in AttentionPainter(model, 96).paint(example).values()} == {
+        (100, SIDE)
+    }
+    assert pictures.pop('crops').size == (100, SIDE)
+    assert {one.size for one in pictures.values()} == {(SIDE, SIDE)}
+    assert all(isinstance(one, Image.Image) and one.mode == 'RGB' for one in pictures.values())
