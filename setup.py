@@ -91,7 +91,12 @@ setup(
         'tqdm',
     ],
     extras_require={
-        'docs': ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5', 'mkdocstrings[python]>=0.26'],
+        'docs': [
+            'mkdocs>=1.6,<2',
+            'mkdocs-material>=9.5',
+            'mkdocstrings[python]>=0.26',
+            'latex2mathml',
+        ],
         'onedl': ONEDL,
         'openmmlab': OPENMMLAB,
         'oversegmentation': OVERSEGMENTATION,
