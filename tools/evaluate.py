@@ -139,6 +139,8 @@ def evaluate(args, model, protocol):
     (metric,) = evaluator.metrics
     report = dict(metric.report)
     report['settings'] = dict(report.get('settings', {}), seed=runner.seed, ranks=runner.world_size)
+    backbone = dict(cfg.model.get('backbone', {}), type=None, model=None)
+    report['settings']['backbone'] = {k: v for k, v in backbone.items() if v is not None}
     for name in ('optim_wrapper', 'param_scheduler', 'train_cfg'):
         if cfg.get(name):
             report['settings'][name] = cfg.to_dict()[name]

@@ -52,6 +52,7 @@ def test_one_command_gives_a_table_of_models_and_protocols(voc, tmp_path):
     with Image.open(tmp_path / 'predictions.png') as sheet:
         assert sheet.size[0] > sheet.size[1]  # image, labels, four predictions; three rows
     clustering = found['rgb', 'clustering-leopart']
+    assert clustering['settings']['backbone'] == dict(resnet_stride=16)
     assert clustering['settings']['seeds'] == [0, 1] and len(clustering['mIoU_per_seed']) == 2
     assert found['rgb', 'linear-leopart']['settings']['optim_wrapper']['optimizer']['type'] == 'SGD'
 
