@@ -1,28 +1,11 @@
 """A run that was interrupted and resumed is the run that was not."""
 
-import contextlib
-
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
-from PIL import Image
 
 from tests.support.paths import CONFIGS
-
-
-@pytest.fixture
-def images(tmp_path):
-    """Nine small photographs of noise."""
-    folder = tmp_path / 'images'
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(9):
-        noise = rng.integers(0, 256, (40 + i, 50, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(folder / f'{i}.png')
-    return folder
+from tests.support.resumed_runs import Interrupt, train
 
 
 def small_config(images, work_dir, **options):
@@ -57,61 +40,26 @@ def small_config(images, work_dir, **options):
     return cfg
 
 
-class Interrupt(Hook):
-    """Ctrl-C after an iteration, when its checkpoint has been written."""
-
-    priority = 'LOWEST'
-
-    def __init__(self, after):
-        self.after = after
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if runner.iter + 1 == self.after:
-            raise KeyboardInterrupt
-
-
-class Seen(Hook):
-    """Keep what went in and came out of each iteration."""
-
-    priority = 'LOWEST'
-
-    def before_train(self, runner):
-        self.seen = {}
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        pixels = torch.cat(data_batch['inputs']).sum(dim=(1, 2, 3))
-        index = [int(sample.sample_idx) for sample in data_batch['data_samples']]
-        self.seen[runner.iter] = (index, pixels.tolist(), float(outputs['loss']))
-
-
-def train(cfg, *hooks):
-    runner = Runner.from_cfg(cfg)
-    seen = Seen()
-    for hook in (*hooks, seen):
-        runner.register_hook(hook)
-    with contextlib.suppress(KeyboardInterrupt):
-        runner.train()
-    return runner, seen.seen
-
-
 @pytest.mark.parametrize('interrupted_after', [2, 1, 3])
 @pytest.mark.parametrize('seed', [3, None])
-def test_resuming_is_bit_for_bit(images, tmp_path, interrupted_after, seed):
+def test_resuming_is_bit_for_bit(noise_images, tmp_path, interrupted_after, seed):
     """At an epoch's end and in the middle of one; with a given seed and with a drawn one."""
     every = {
         'default_hooks.checkpoint': dict(by_epoch=False, interval=1, max_keep_ckpts=-1),
         'randomness.seed': seed,
     }
-    broken_off = small_config(images, tmp_path / 'resumed', **every)
+    broken_off = small_config(noise_images, tmp_path / 'resumed', **every)
     first, seen = train(broken_off, Interrupt(interrupted_after))
     assert set(seen) <= set(range(interrupted_after))
 
-    again = small_config(images, tmp_path / 'resumed', **every, resume=True)
+    again = small_config(noise_images, tmp_path / 'resumed', **every, resume=True)
     resumed, seen_after = train(again)
     assert set(seen_after) == set(range(interrupted_after, 4))
 
     straight, want = train(
-        small_config(images, tmp_path / 'straight', **{**every, 'randomness.seed': first.seed})
+        small_config(
+            noise_images, tmp_path / 'straight', **{**every, 'randomness.seed': first.seed}
+        )
     )
     assert all(seen[i] == want[i] for i in seen)
     assert all(seen_after[i] == want[i] for i in seen_after)
@@ -133,32 +81,32 @@ def test_resuming_is_bit_for_bit(images, tmp_path, interrupted_after, seed):
         assert all(torch.equal(mine[key], other[key]) for key in other)
 
 
-def test_workers_do_not_change_the_run(images, tmp_path):
+def test_workers_do_not_change_the_run(noise_images, tmp_path):
     results = []
     for workers in (0, 2):
         cfg = small_config(
-            images, tmp_path / str(workers), **{'train_dataloader.num_workers': workers}
+            noise_images, tmp_path / str(workers), **{'train_dataloader.num_workers': workers}
         )
         results.append(train(cfg)[1])
     assert results[0] == results[1]
 
 
-def test_resuming_with_another_batch_size_is_refused(images, tmp_path):
-    train(small_config(images, tmp_path / 'run'))
+def test_resuming_with_another_batch_size_is_refused(noise_images, tmp_path):
+    train(small_config(noise_images, tmp_path / 'run'))
     other = {'train_dataloader.batch_size': 3, 'train_cfg.max_epochs': 4}
-    again = small_config(images, tmp_path / 'run', **other, resume=True)
+    again = small_config(noise_images, tmp_path / 'run', **other, resume=True)
     with pytest.raises(ValueError, match=r'an epoch now has 3 iterations.*batch_size'):
         train(again)
 
 
-def test_an_incomplete_last_batch_can_be_resumed_after(images, tmp_path):
+def test_an_incomplete_last_batch_can_be_resumed_after(noise_images, tmp_path):
     """Nine images in batches of four, none dropped: three iterations, the last of one image."""
     every = {
         'train_dataloader.drop_last': False,
         'default_hooks.checkpoint': dict(by_epoch=False, interval=1, max_keep_ckpts=-1),
     }
-    _, seen = train(small_config(images, tmp_path / 'run', **every), Interrupt(3))
-    _, after = train(small_config(images, tmp_path / 'run', **every, resume=True))
-    _, want = train(small_config(images, tmp_path / 'straight', **every))
+    _, seen = train(small_config(noise_images, tmp_path / 'run', **every), Interrupt(3))
+    _, after = train(small_config(noise_images, tmp_path / 'run', **every, resume=True))
+    _, want = train(small_config(noise_images, tmp_path / 'straight', **every))
     assert set(after) == {3, 4, 5}
     assert all(value == want[i] for i, value in (*seen.items(), *after.items()))

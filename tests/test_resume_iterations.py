@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from tests.support.paths import CONFIGS
-from tests.test_resume import Interrupt, train
+from tests.support.resumed_runs import Interrupt, train
 
 EVERY = {'default_hooks.checkpoint': dict(by_epoch=False, interval=1, max_keep_ckpts=-1)}
 
@@ -42,16 +42,16 @@ def small_hsg(folder, work_dir, **options):
 
 
 @pytest.mark.parametrize(('interrupted_after', 'workers'), [(1, 0), (2, 0), (3, 0), (2, 2)])
-def test_resuming_is_bit_for_bit(images, tmp_path, interrupted_after, workers):
+def test_resuming_is_bit_for_bit(noise_images, tmp_path, interrupted_after, workers):
     """Before, in and after the batch that two epochs share (the third)."""
     options = {**EVERY, 'train_dataloader.num_workers': workers}
     _, seen = train(
-        small_hsg(images, tmp_path / 'resumed', **options), Interrupt(interrupted_after)
+        small_hsg(noise_images, tmp_path / 'resumed', **options), Interrupt(interrupted_after)
     )
     assert set(seen) <= set(range(interrupted_after))
-    resumed, after = train(small_hsg(images, tmp_path / 'resumed', **options, resume=True))
+    resumed, after = train(small_hsg(noise_images, tmp_path / 'resumed', **options, resume=True))
     assert set(after) == set(range(interrupted_after, 5))
-    straight, want = train(small_hsg(images, tmp_path / 'straight'))
+    straight, want = train(small_hsg(noise_images, tmp_path / 'straight'))
     assert all(value == want[i] for i, value in (*seen.items(), *after.items()))
     for name, value in straight.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[name], value), name
@@ -67,17 +67,17 @@ class LearningRates(Hook):
         self.rates.append(runner.optim_wrapper.get_lr()['lr'][0])
 
 
-def test_accumulation_counts_optimiser_steps(images, tmp_path):
+def test_accumulation_counts_optimiser_steps(noise_images, tmp_path):
     each, twice = LearningRates(), LearningRates()
-    train(small_hsg(images, tmp_path / 'each'), each)
+    train(small_hsg(noise_images, tmp_path / 'each'), each)
     options = {'optim_wrapper.accumulative_counts': 2, 'train_cfg.max_iters': 10}
-    train(small_hsg(images, tmp_path / 'twice', **options), twice)
+    train(small_hsg(noise_images, tmp_path / 'twice', **options), twice)
     assert len(set(each.rates)) > 2
     assert twice.rates == [rate for rate in each.rates for _ in range(2)]
 
 
-def test_the_sampler_of_epochs_is_refused(images, tmp_path):
-    cfg = small_hsg(images, tmp_path / 'run')
+def test_the_sampler_of_epochs_is_refused(noise_images, tmp_path):
+    cfg = small_hsg(noise_images, tmp_path / 'run')
     cfg.train_dataloader.sampler.type = 'mmcroc.EpochSampler'
     with pytest.raises(TypeError, match=r'IterBasedTrainLoop needs .*mmcroc\.EndlessEpochSampler'):
         train(cfg)
