@@ -3,18 +3,20 @@
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 @contextlib.contextmanager
-def atomic_file(path):
-    """A binary file to write to that appears under its name only once it is written out.
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a binary file to write to that appears under its name only once it is written out.
 
     Args:
-        path (str | Path): The name. Its folder is made if need be.
+        path: Name of the file. Its folder is made if need be.
 
     Yields:
-        A temporary neighbour, opened for writing; renamed at the end, deleted after an error.
+        Temporary neighbour, opened for writing; renamed at the end, deleted after an error.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

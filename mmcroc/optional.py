@@ -8,12 +8,15 @@ def require(name: str, purpose: str, install: str) -> ModuleType:
     """Import a package, or say how to get it.
 
     Args:
-        name: Of the module.
-        purpose: What needs it, as the error begins.
-        install: What pip is to install.
+        name: Name of the module.
+        purpose: Work that needs it, as the error begins.
+        install: Requirement for pip to install.
+
+    Returns:
+        Module.
 
     Raises:
-        ImportError: It is not there.
+        ImportError: The package is not installed.
     """
     try:
         return importlib.import_module(name)

@@ -24,7 +24,7 @@ MODELS = _child(
     'croc.head',
     'croc.neck',
     'croc.target_generator',
-    'data.preprocessor',
+    'data.two_views',
     'evaluation.hierarchy_segmentor',
     'features.colour_position',
     'features.feature_segmentor',
@@ -42,29 +42,25 @@ MODELS = _child(
 DATASETS = _child(
     'dataset',
     'DATASETS',
-    'data.cityscapes27',
-    'data.coco_supercategories',
-    'data.kitti_step',
+    'data.labelled_sets',
     'data.oversegmented',
     'data.synthetic_scenes',
     'data.true_regions',
     'data.unlabelled',
-    'data.voc_animals',
 )
 TRANSFORMS = _child(
     'transform',
     'TRANSFORMS',
     'croc.views',
-    'data.transforms.colour',
-    'data.transforms.fixed_draw',
-    'data.transforms.formatting',
-    'data.transforms.labelled',
-    'data.transforms.loading',
-    'data.transforms.regions',
-    'data.transforms.watershed',
+    'data.colour',
+    'data.labelled_transforms',
+    'data.oversegmentation',
+    'data.sample_seed',
+    'data.true_regions',
+    'data.two_views',
     'hsg.views',
 )
-DATA_SAMPLERS = _child('data sampler', 'DATA_SAMPLERS', 'data.samplers')
+DATA_SAMPLERS = _child('data sampler', 'DATA_SAMPLERS', 'data.sample_seed')
 HOOKS = _child(
     'hook',
     'HOOKS',

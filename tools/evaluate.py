@@ -27,7 +27,7 @@ from prettytable import PrettyTable
 import mmcroc
 from mmcroc.evaluation.reporting import mean_and_spread
 from mmcroc.features.pretrained_backbone import PretrainedBackbone
-from mmcroc.pictures.prediction_sheet import prediction_sheet
+from mmcroc.pictures.sheets import prediction_sheet
 from mmcroc.training.default_hooks import leave_out_unset_hooks
 from mmcroc.training.launch import prepare_cpu_ranks
 

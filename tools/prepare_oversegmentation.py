@@ -29,17 +29,22 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 from tqdm import tqdm
 
 from mmcroc.data.image_reading import read_image
-from mmcroc.data.oversegmentation.edges import colour_edges
-from mmcroc.data.oversegmentation.extra import import_extra
-from mmcroc.data.oversegmentation.region_files import read_edges, read_regions, write_regions
-from mmcroc.data.oversegmentation.regions_of_ucm import regions_of_ucm
-from mmcroc.data.oversegmentation.superpixels import felzenszwalb_regions, slic_regions
-from mmcroc.data.oversegmentation.ultrametric_contour_map import ultrametric_contour_map
+from mmcroc.data.oversegmentation import (
+    colour_edges,
+    felzenszwalb_regions,
+    import_extra,
+    regions_of_ucm,
+    slic_regions,
+    ultrametric_contour_map,
+)
+from mmcroc.data.oversegmented import read_edges, read_oversegmentation, write_oversegmentation
 from mmcroc.data.unlabelled import scan_images
-from mmcroc.pictures.region_sheet import region_sheet
+from mmcroc.pictures.label_maps import save_png
+from mmcroc.pictures.sheets import region_sheet
 
 SHEET = 'contact_sheet.png'
 #: Smallest region of owt-ucm, share of the mean area of --max-regions regions.
@@ -47,7 +52,7 @@ MIN_AREA = 0.05
 NEEDS = {'owt-ucm': 'higra', 'felzenszwalb': 'skimage', 'slic': 'skimage'}
 
 
-def parse_args(argv=None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -79,8 +84,8 @@ def parse_args(argv=None):
     return args
 
 
-def find_edges(folder, name):
-    """The edge map of an image of the given name; FileNotFoundError names the places."""
+def find_edges(folder: Path, name: Path) -> Path:
+    """Find the edge map of an image of the given name; FileNotFoundError names the places."""
     places = [(folder / name).with_suffix(suffix) for suffix in ('.png', '.npy')]
     for place in places:
         if place.exists():
@@ -88,8 +93,8 @@ def find_edges(folder, name):
     raise FileNotFoundError(f'no edge map at {" or ".join(map(str, places))}')
 
 
-def segment(image, name, args):
-    """The regions of an image: int32 (H, W)."""
+def segment(image: np.ndarray, name: Path, args: argparse.Namespace) -> np.ndarray:
+    """Find the regions of an image: int32 (H, W)."""
     if args.method == 'felzenszwalb':
         return felzenszwalb_regions(image, args.max_regions)
     if args.method == 'slic':
@@ -105,31 +110,30 @@ def segment(image, name, args):
     return regions_of_ucm(ucm, args.threshold, args.max_regions)[0]
 
 
-def is_done(target, image, max_regions):
+def is_done(target: Path, image: np.ndarray, max_regions: int) -> bool:
     """Whether a valid map of an image is there."""
     try:
-        regions = read_regions(target)
+        regions = read_oversegmentation(target)
     except ValueError:
         return False
     return regions.shape == image.shape[:2] and regions.max() < max_regions
 
 
-def prepare(args, path, target):
-    """Make one map. Returns (outcome, number of regions or what went wrong)."""
+def prepare(args: argparse.Namespace, path: Path, target: Path) -> tuple[str, int | str]:
+    """Make one map: the outcome, and the number of regions or what went wrong."""
     try:
         image = read_image(path)
         if target.exists() and is_done(target, image, args.max_regions):
             return 'there', 0
         regions = segment(image, path.relative_to(args.images), args)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_regions(target, regions)
+        write_oversegmentation(target, regions)
     except Exception as error:  # one bad image must not end the work on the others
         message = str(error) if str(path) in str(error) else f'{path}: {error}'
         return 'failed', f'{message} ({type(error).__name__})'
     return 'made', int(regions.max()) + 1
 
 
-def find_jobs(args):
+def find_jobs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
     """Pairs of image and target; exits where two images share one target."""
     # What an earlier run wrote is no image, should OUT be inside IMAGES.
     out = args.out.resolve()
@@ -148,7 +152,9 @@ def find_jobs(args):
     return [(path, target) for target, path in jobs.items()]
 
 
-def run(args, jobs):
+def run(
+    args: argparse.Namespace, jobs: list[tuple[Path, Path]]
+) -> dict[tuple[Path, Path], tuple[str, int | str]]:
     """Do all jobs, with a progress bar: by job the outcome that :func:`prepare` gives."""
     outcomes = {}
     bar = tqdm(total=len(jobs), unit='image', file=sys.stderr, dynamic_ncols=True)
@@ -181,20 +187,18 @@ def run(args, jobs):
     return outcomes
 
 
-def write_sheet(args, done):
+def write_sheet(args: argparse.Namespace, done: list[tuple[Path, Path]]) -> Path | None:
     """Paint the contact sheet of images evenly spread over the jobs done; returns its path."""
     if not done or args.sheet_images < 1:
         return None
     picked = done[:: -(-len(done) // args.sheet_images)]
-    examples = [(read_image(path), read_regions(target)) for path, target in picked]
+    examples = [(read_image(path), read_oversegmentation(target)) for path, target in picked]
     sheet = args.out / SHEET
-    temporary = sheet.with_name(f'.{SHEET}')
-    region_sheet(examples).save(temporary, format='PNG')
-    temporary.replace(sheet)
+    save_png(region_sheet(examples), sheet)
     return sheet
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     jobs = find_jobs(args)
     start = time.perf_counter()

@@ -34,8 +34,8 @@ from mmcroc.inference.context_retrieval import (
     save_context_memory,
 )
 from mmcroc.inference.segmentation import init_model, level_names
-from mmcroc.pictures.label_map_files import save_whole
-from mmcroc.pictures.retrieval_sheet import retrieval_sheet
+from mmcroc.pictures.label_maps import save_png
+from mmcroc.pictures.sheets import retrieval_sheet
 
 
 def parse_args(argv=None):
@@ -149,7 +149,7 @@ def retrieve(args):
         region = other.nearest_to(level, prototype)
         examples.append((f'{similarity:.3f} {Path(path).name}', other.image, region.mask))
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    save_whole(retrieval_sheet(examples), args.out)
+    save_png(retrieval_sheet(examples), args.out)
     number = len(memory.prototypes[level])
     return (
         f'{len(hits)} nearest of {number} regions ({level}) of {len(memory.images)} images, '

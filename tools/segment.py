@@ -25,10 +25,10 @@ import torch
 from tqdm import tqdm
 
 from mmcroc.data.image_reading import read_image
-from mmcroc.data.named_images import named_images
+from mmcroc.data.unlabelled import named_images
 from mmcroc.inference.segmentation import init_model, level_names, segment_image
-from mmcroc.pictures.label_map_files import compact_labels, save_whole, write_label_map
-from mmcroc.pictures.overlay import overlay_sheet
+from mmcroc.pictures.label_maps import compact_labels, save_png, write_label_map
+from mmcroc.pictures.sheets import overlay_sheet
 
 SHEETS = 'sheets'
 
@@ -88,7 +88,7 @@ def segment(args, model, path, name):
     target = args.out / SHEETS / name
     target.parent.mkdir(parents=True, exist_ok=True)
     titled = {f'{level} ({len(np.unique(labels))})': labels for level, labels in maps.items()}
-    save_whole(overlay_sheet([(image, titled)], side=320), target)
+    save_png(overlay_sheet([(image, titled)], side=320), target)
 
 
 def main(argv=None):

@@ -32,12 +32,12 @@ from mmengine.config import DictAction
 from tqdm import tqdm
 
 from mmcroc.data.image_reading import read_image
-from mmcroc.data.named_images import named_images
+from mmcroc.data.unlabelled import named_images
 from mmcroc.inference.pictures import KINDS, available_kinds, build_painters, training_views
 from mmcroc.inference.segmentation import init_model
-from mmcroc.pictures.label_map_files import save_whole
+from mmcroc.pictures.label_maps import save_png
 from mmcroc.pictures.painters import Example, draw_views, photo_of
-from mmcroc.pictures.picture_grid import picture_grid
+from mmcroc.pictures.sheets import picture_grid
 
 SHEET = 'sheet.png'
 
@@ -125,7 +125,7 @@ def paint(args, painters, work):
             painted = painter.paint(example)
             target = args.out / kind / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            save_whole(picture_grid([list(painted.values())], list(painted)), target)
+            save_png(picture_grid([list(painted.values())], list(painted)), target)
             pictures |= painted
         if len(rows) < args.rows:
             rows.append(list(pictures.values()))
@@ -133,7 +133,7 @@ def paint(args, painters, work):
 
     work.each(one)
     if rows:
-        save_whole(picture_grid(rows, titles), args.out / SHEET)
+        save_png(picture_grid(rows, titles), args.out / SHEET)
     return len(rows)
 
 

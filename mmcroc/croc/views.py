@@ -3,7 +3,7 @@
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmcroc.data.transforms.geometry import crop_resize_flip, sample_crop_box
+from mmcroc.data.two_views import crop_resize_flip, sample_crop_box
 from mmcroc.registry import TRANSFORMS
 
 

@@ -14,18 +14,18 @@ class UnreadableImageError(RuntimeError):
     """An image file that cannot be read.
 
     Args:
-        path (str): The file; or a whole message, if it is the only argument (so that a worker's
+        path: Image file; or a whole message, if it is the only argument (so that a worker's
             error can be raised again in the main process).
-        reason (str, optional): What is wrong with it.
+        reason: What is wrong with the file.
     """
 
-    def __init__(self, path, reason=None):
+    def __init__(self, path: str, reason: str | None = None) -> None:
         super().__init__(path if reason is None else f'Cannot read image {path}: {reason}')
         self.path = path
         self.reason = reason
 
 
-def read_image(path):
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Read an image file of any common format and depth.
 
     Grey, palette, CMYK and transparent images become RGB (transparency is dropped), 16 bits are
@@ -33,10 +33,10 @@ def read_image(path):
     the missing part of a truncated JPEG with grey and says nothing.
 
     Args:
-        path (str | os.PathLike): The file.
+        path: Image file.
 
     Returns:
-        numpy.ndarray: uint8, (height, width, 3), RGB, writable.
+        RGB image, uint8 (H, W, 3), writable.
 
     Raises:
         UnreadableImageError: The file is missing, empty, truncated, corrupt, not an image, too
@@ -55,8 +55,7 @@ def read_image(path):
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
-            image = _upright(image)
-            return _to_rgb(image)
+            return _to_rgb(_upright(image))
     except MemoryError:
         raise
     except UnidentifiedImageError as error:
@@ -65,7 +64,7 @@ def read_image(path):
         raise UnreadableImageError(path, str(error) or type(error).__name__) from error
 
 
-def _upright(image):
+def _upright(image: Image.Image) -> Image.Image:
     """Turn a loaded PIL image as its EXIF orientation says."""
     try:
         orientation = image.getexif().get(EXIF_ORIENTATION, 1)
@@ -74,8 +73,8 @@ def _upright(image):
     return image if orientation == 1 else ImageOps.exif_transpose(image)
 
 
-def _to_rgb(image):
-    """Turn a loaded PIL image into a uint8 RGB array of (height, width, 3)."""
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    """Turn a loaded PIL image into a uint8 RGB array of (H, W, 3)."""
     if image.mode == 'RGB':
         return np.array(image)
     if image.mode in SIXTEEN_BIT_GREY or image.mode == 'I':

@@ -1,10 +1,14 @@
-"""Images with over-segmentations: regions that were found without labels."""
+"""Images with over-segmentations: region maps and edge maps in files, and the data set of both."""
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from mmcroc.atomic_file import atomic_file
 from mmcroc.data.image_reading import SIXTEEN_BIT_GREY
 from mmcroc.data.unlabelled import UnlabelledImages
 from mmcroc.registry import DATASETS
@@ -14,17 +18,17 @@ TOOL = 'python tools/prepare_oversegmentation.py IMAGES OUT'
 ONE_CHANNEL = ('1', 'L', 'P', 'I', *SIXTEEN_BIT_GREY)
 
 
-def read_oversegmentation(path):
+def read_oversegmentation(path: str | os.PathLike[str]) -> np.ndarray:
     """Read a map of regions exactly as it was saved.
 
     Args:
-        path (str | os.PathLike): A PNG file with one channel of at most 16 bits.
+        path: PNG file with one channel of at most 16 bits.
 
     Returns:
-        numpy.ndarray: int32, (height, width), region ids in 0..65535.
+        Region ids in 0..65535, int32 (H, W).
 
     Raises:
-        FileNotFoundError: No such file.
+        FileNotFoundError: There is no such file.
         ValueError: A broken file, or not a PNG of one channel; it names the file.
     """
     path = os.fspath(path)
@@ -43,6 +47,52 @@ def read_oversegmentation(path):
     )
 
 
+def write_oversegmentation(path: str | os.PathLike[str], regions: np.ndarray) -> None:
+    """Write regions as a grey PNG of 8 bits, or of 16 beyond 256; whole or not at all.
+
+    Args:
+        path: Name of the file.
+        regions: Integers (H, W), ids 0 … n - 1, n at most 65,536.
+
+    Raises:
+        ValueError: More regions than 16 bits can number.
+    """
+    number = int(regions.max()) + 1
+    if number > 65536:
+        raise ValueError(f'{number} regions, but a PNG numbers 65536: lower --max-regions')
+    with atomic_file(path) as file:
+        picture = Image.fromarray(regions.astype(np.uint8 if number <= 256 else np.uint16))
+        picture.save(file, format='PNG')
+
+
+def read_edges(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read an edge map.
+
+    Args:
+        path: Grey PNG of 8 or 16 bits, white the strongest, or an ``.npy`` of values in [0, 1].
+
+    Returns:
+        Strength of the edges in [0, 1], float32 (H, W).
+
+    Raises:
+        ValueError: No such map, or a damaged one.
+    """
+    try:
+        if Path(path).suffix == '.npy':
+            edges = np.load(path, allow_pickle=False)
+            if edges.ndim != 2 or edges.dtype.kind != 'f':
+                raise ValueError(f'{edges.dtype} {edges.shape}, an edge map is floats (H, W)')
+            if not (np.isfinite(edges).all() and edges.min() >= 0 and edges.max() <= 1):
+                raise ValueError('values must be finite and in [0, 1]')
+            return edges.astype(np.float32)
+        with Image.open(path) as image:
+            if image.mode not in ('L', 'I', *SIXTEEN_BIT_GREY):
+                raise ValueError(f'mode {image.mode}, an edge map is grey of 8 or 16 bits')
+            return np.asarray(image).astype(np.float32) / (255 if image.mode == 'L' else 65535)
+    except Exception as error:  # decoders raise nearly every type there is
+        raise ValueError(f'Cannot read edges {path}: {error}') from error
+
+
 @DATASETS.register_module()
 class OversegmentedImages(UnlabelledImages):
     """Images as in :class:`UnlabelledImages`, each with its over-segmentation.
@@ -51,17 +101,17 @@ class OversegmentedImages(UnlabelledImages):
     image once that is upright. Region ids need not be consecutive, and mean nothing outside of
     their image.
 
-    A sample has ``oversegmentation``, int32 (height, width), and ``oversegmentation_path`` beside
+    A sample has ``oversegmentation``, int32 (H, W), and ``oversegmentation_path`` beside
     what :class:`UnlabelledImages` gives. Unreadable images are replaced likewise; a missing or
     broken map stops the run, since a map is made by ourselves and can be made again.
 
     Args:
-        data_root (str): Folder of images and maps.
-        oversegmentation_folders (str | Sequence[str]): Folders of the maps, relative to
+        data_root: Folder of images and maps.
+        oversegmentation_folders: Folders of the maps, relative to
             ``data_root`` or absolute: one for each of ``folders``, in their order.
-        folders (Sequence[str], optional): As in :class:`UnlabelledImages`. Defaults to None:
+        folders: Folders of the images, as in :class:`UnlabelledImages`. Defaults to None:
             ``data_root`` itself, which then may not hold the maps.
-        **kwargs: To :class:`UnlabelledImages`.
+        **kwargs: Arguments of :class:`UnlabelledImages`.
 
     Raises:
         FileNotFoundError: A folder of maps, or a map of one of the first or last three images of
@@ -70,7 +120,13 @@ class OversegmentedImages(UnlabelledImages):
             scanned for images. On reading: a broken map, or one of another size than its image.
     """
 
-    def __init__(self, data_root, oversegmentation_folders, folders=None, **kwargs):
+    def __init__(
+        self,
+        data_root: str | os.PathLike[str],
+        oversegmentation_folders: str | Sequence[str],
+        folders: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         data_root = os.fspath(data_root)
         if isinstance(oversegmentation_folders, (str, os.PathLike)):
             oversegmentation_folders = [oversegmentation_folders]
@@ -79,7 +135,7 @@ class OversegmentedImages(UnlabelledImages):
         ]
         super().__init__(data_root=data_root, folders=folders, **kwargs)
 
-    def load_data_list(self):
+    def load_data_list(self) -> list[dict[str, Any]]:
         """List images and maps, as ``dict(img_path, oversegmentation_path)``."""
         if len(self.oversegmentation_folders) != len(self.folders):
             raise ValueError(
@@ -91,7 +147,7 @@ class OversegmentedImages(UnlabelledImages):
             self._check_maps_are_apart()
         return super().load_data_list()
 
-    def _check_maps_are_apart(self):
+    def _check_maps_are_apart(self) -> None:
         for images in self.folders:
             for maps in self.oversegmentation_folders:
                 inside = os.path.relpath(maps, images)
@@ -105,8 +161,8 @@ class OversegmentedImages(UnlabelledImages):
                         'or put the maps elsewhere.'
                     )
 
-    def _describe(self, folder, paths):
-        """See the parent. A wrong folder shows at either end, as it does for lists of images."""
+    def _describe(self, folder: str, paths: list[str]) -> list[dict[str, Any]]:
+        """Name each image's map. A wrong folder shows at either end, as for lists of images."""
         maps = self.oversegmentation_folders[self.folders.index(folder)]
         infos = []
         for path in paths:
@@ -120,14 +176,14 @@ class OversegmentedImages(UnlabelledImages):
         return infos
 
     @staticmethod
-    def _missing(info):
+    def _missing(info: dict[str, Any]) -> FileNotFoundError:
         return FileNotFoundError(
             f'The over-segmentation of {info["img_path"]!r} is missing: expected '
             f'{info["oversegmentation_path"]!r}. Make the maps of a folder: {TOOL}'
         )
 
-    def _read_sample(self, info):
-        """See the parent; adds ``oversegmentation``, int32 (height, width)."""
+    def _read_sample(self, info: dict[str, Any]) -> dict[str, Any]:
+        """Read image and map: ``img`` and ``oversegmentation``, int32 (H, W)."""
         sample = super()._read_sample(info)
         try:
             regions = read_oversegmentation(info['oversegmentation_path'])

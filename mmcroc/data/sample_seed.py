@@ -7,11 +7,18 @@ three before it touches the sample. So any transform inherits this, whichever pa
 """
 
 import random
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
+from itertools import count, islice
+from typing import Any
 
 import numpy as np
 import torch
+from mmcv.transforms import Compose
+from mmengine.dataset import DefaultSampler
 from torch.utils.data import get_worker_info
+
+from mmcroc.registry import DATA_SAMPLERS, TRANSFORMS
 
 
 class SampleIndex(int):
@@ -20,26 +27,31 @@ class SampleIndex(int):
     It is an ``int``, so every data set takes it; arithmetic gives a plain ``int`` again.
 
     Args:
-        index (int): Index of the sample.
-        seed (int): Seed of the run, >= 0.
-        epoch (int): Epoch, >= 0.
+        index: Index of the sample.
+        seed: Seed of the run, >= 0.
+        epoch: Epoch, >= 0.
     """
 
-    def __new__(cls, index, seed, epoch):
+    seed: int
+    epoch: int
+
+    def __new__(cls, index: int, seed: int, epoch: int) -> 'SampleIndex':
         self = super().__new__(cls, index)
         self.seed = seed
         self.epoch = epoch
         return self
 
-    def __reduce__(self):  # indices are pickled on their way to the workers
+    def __reduce__(
+        self,
+    ) -> tuple[type, tuple[int, int, int]]:  # indices are pickled on their way to the workers
         return type(self), (int(self), self.seed, self.epoch)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f'SampleIndex({int(self)}, seed={self.seed}, epoch={self.epoch})'
 
 
 @contextmanager
-def seeded_generators(*entropy):
+def seeded_generators(*entropy: int) -> Iterator[None]:
     """Seed ``random``, ``numpy.random`` and torch's CPU generator for a while.
 
     The main process gets its generators back afterwards, so that its own randomness (dropout,
@@ -47,7 +59,7 @@ def seeded_generators(*entropy):
     step is left out, since it takes 150 of 200 us.
 
     Args:
-        *entropy (int): Non-negative integers, here (seed, epoch, index), mixed by
+        *entropy: Non-negative integers, here (seed, epoch, index), mixed by
             ``numpy.random.SeedSequence`` so that neighbours share nothing.
     """
     words = np.random.SeedSequence(entropy).generate_state(4, np.uint64)
@@ -63,11 +75,11 @@ def seeded_generators(*entropy):
             _set_states(before)
 
 
-def _get_states():
+def _get_states() -> tuple[Any, Any, torch.Tensor]:
     return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
 
 
-def _set_states(states):
+def _set_states(states: tuple[Any, Any, torch.Tensor]) -> None:
     random.setstate(states[0])
     np.random.set_state(states[1])  # noqa: NPY002
     torch.set_rng_state(states[2])
@@ -80,8 +92,118 @@ class SeededSamples:
     before the base class: ``class MyImages(SeededSamples, BaseDataset)``.
     """
 
-    def __getitem__(self, idx):
+    def __getitem__(self, idx: int) -> Any:
         if not isinstance(idx, SampleIndex):
-            return super().__getitem__(idx)
+            return super().__getitem__(idx)  # type: ignore[misc]  # of the data set
         with seeded_generators(idx.seed, idx.epoch, int(idx)):
-            return super().__getitem__(int(idx))
+            return super().__getitem__(int(idx))  # type: ignore[misc]
+
+
+@DATA_SAMPLERS.register_module()
+class EpochSampler(DefaultSampler):
+    """MMEngine's ``DefaultSampler`` with seeded samples and a start in the middle of an epoch.
+
+    The order and its division over ranks are the ``DefaultSampler``'s. Every index is a
+    :class:`~mmcroc.data.sample_seed.SampleIndex`: with a data set that heeds it, a sample
+    depends on (seed, epoch, index) alone, not on workers, ranks or history.
+
+    Args:
+        dataset: Data set to take samples of.
+        shuffle: Shuffle, anew in each epoch. Defaults to True.
+        seed: Seed of order and samples, the same on all ranks. Defaults to None: a
+            random one, shared between the ranks.
+        round_up: Repeat some samples so that all ranks get equally many. Defaults to True.
+    """
+
+    def __init__(
+        self, dataset: Sized, shuffle: bool = True, seed: int | None = None, round_up: bool = True
+    ) -> None:
+        super().__init__(dataset, shuffle=shuffle, seed=seed, round_up=round_up)
+        self._start = 0
+
+    def set_start(self, num_samples: int) -> None:
+        """Leave out the first samples of this rank, in the next pass only (to resume there).
+
+        ``len()`` stays that of a whole epoch: MMEngine plans the training by it.
+
+        Args:
+            num_samples: Samples of this rank that the epoch has already used: iterations
+                done in the epoch times the batch size.
+
+        Raises:
+            ValueError: Negative, or more than the epoch holds.
+        """
+        if not 0 <= num_samples <= len(self):
+            raise ValueError(
+                f'EpochSampler.set_start({num_samples}): an epoch has {len(self)} samples on this '
+                'rank. Was the checkpoint written with another data set, batch size or number of '
+                'processes?'
+            )
+        self._start = num_samples
+
+    def __iter__(self) -> Iterator[int]:
+        start, self._start = self._start, 0
+        indices = islice(super().__iter__(), start, None)
+        return iter([SampleIndex(index, self.seed, self.epoch) for index in indices])
+
+
+@DATA_SAMPLERS.register_module()
+class EndlessEpochSampler(EpochSampler):
+    """Epoch after epoch without end, for training that is counted in iterations.
+
+    Every epoch has an order of its own; a batch may hold an epoch's last samples and the next
+    one's first. :meth:`skip` is what MMEngine's iteration-based loop asks for when it resumes.
+    """
+
+    def skip(self, num_samples: int) -> None:
+        """Begin the next pass after this rank's first so many samples.
+
+        Args:
+            num_samples: Samples of this rank that training has already used.
+        """
+        epochs, rest = divmod(num_samples, len(self))
+        self.set_epoch(epochs)
+        self.set_start(rest)
+
+    def __iter__(self) -> Iterator[int]:
+        for epoch in count(self.epoch):
+            self.set_epoch(epoch)
+            yield from super().__iter__()
+
+
+@TRANSFORMS.register_module()
+class FixedDraw(Compose):
+    """Transforms whose randomness is a function of (seed, draw, place of the image).
+
+    Neither workers, ranks nor what was drawn before have a say.
+
+    Required key: ``sample_idx``, as MMEngine's data sets give it.
+
+    Args:
+        transforms: Transforms or their configs.
+        draw: Number of the draw, >= 0.
+        seed: Seed of all draws, >= 0.
+    """
+
+    def __init__(
+        self,
+        transforms: Sequence[dict[str, Any] | Callable[..., Any]],
+        draw: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(transforms)
+        self.draw, self.seed = draw, seed
+
+    def transform(self, results: dict[str, Any]) -> Any:
+        """Run the transforms with seeded generators.
+
+        Raises:
+            KeyError: There is no ``sample_idx``.
+        """
+        if 'sample_idx' not in results:
+            raise KeyError(
+                'FixedDraw: the data set gives no sample_idx, the place of an image; those derived '
+                'from mmengine.dataset.BaseDataset do'
+            )
+        with seeded_generators(self.seed, self.draw, results['sample_idx']):
+            return super().transform(results)

@@ -2,6 +2,9 @@
 
 import os
 import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
@@ -13,16 +16,17 @@ from mmcroc.registry import DATASETS
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
 
 
-def scan_images(folder):
+def scan_images(folder: str | os.PathLike[str]) -> list[str]:
     """List the images below a folder, sorted; hidden files and folders are left out.
 
     Args:
-        folder (str): Where to look, at any depth.
+        folder: Folder to look in, at any depth.
 
     Returns:
-        list[str]: Their paths.
+        Paths of the images.
     """
-    images, folders = [], [folder]
+    images: list[str] = []
+    folders: list[str | os.PathLike[str]] = [folder]
     while folders:
         with os.scandir(folders.pop()) as entries:
             for entry in entries:
@@ -49,16 +53,16 @@ class UnlabelledImages(SeededSamples, BaseDataset):
     :class:`~mmcroc.training.UnreadableImagesHook` counts them and owns the limit.
 
     Args:
-        data_root (str): Folder of the images.
-        folders (Sequence[str], optional): Sub-folders of ``data_root``, or absolute ones, to read
+        data_root: Folder of the images.
+        folders: Sub-folders of ``data_root``, or absolute ones, to read
             from. For COCO+: ``['train2017', 'unlabeled2017']``. Defaults to None: ``data_root``.
-        ann_file (str): Text file with the names of the images to use, one per line, relative to
+        ann_file: Text file with the names of the images to use, one per line, relative to
             the (single) folder; itself relative to ``data_root``. Defaults to '': use all.
-        img_suffix (str): Suffix of names in ``ann_file`` that have none. Defaults to '.jpg'.
-        replace_unreadable (bool): Replace unreadable images. False raises at the first one.
+        img_suffix: Suffix of names in ``ann_file`` that have none. Defaults to '.jpg'.
+        replace_unreadable: Replace unreadable images. False raises at the first one.
             Defaults to True.
-        pipeline (list): Transforms.
-        **kwargs: To :class:`mmengine.dataset.BaseDataset`.
+        pipeline: Transforms or their configs.
+        **kwargs: Arguments of :class:`mmengine.dataset.BaseDataset`.
 
     Raises:
         FileNotFoundError: ``data_root``, a folder, the list, or an image of the list is missing.
@@ -70,14 +74,14 @@ class UnlabelledImages(SeededSamples, BaseDataset):
 
     def __init__(
         self,
-        data_root,
-        folders=None,
-        ann_file='',
-        img_suffix='.jpg',
-        replace_unreadable=True,
-        pipeline=(),
-        **kwargs,
-    ):
+        data_root: str | os.PathLike[str],
+        folders: Sequence[str] | None = None,
+        ann_file: str = '',
+        img_suffix: str = '.jpg',
+        replace_unreadable: bool = True,
+        pipeline: Sequence[dict[str, Any] | Callable[..., Any]] = (),
+        **kwargs: Any,
+    ) -> None:
         data_root = os.fspath(data_root)
         if isinstance(folders, str):
             folders = [folders]
@@ -86,8 +90,8 @@ class UnlabelledImages(SeededSamples, BaseDataset):
         self.replace_unreadable = replace_unreadable
         super().__init__(data_root=data_root, ann_file=ann_file, pipeline=pipeline, **kwargs)
 
-    def load_data_list(self):
-        """List the images, as ``dict(img_path=...)``. See the class for the errors."""
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """List the images, as ``dict(img_path=...)``; the class says what is refused."""
         if not os.path.isdir(self.data_root):
             raise FileNotFoundError(f'data_root={self.data_root!r} is not a folder.')
         for folder in self.folders:
@@ -110,12 +114,12 @@ class UnlabelledImages(SeededSamples, BaseDataset):
         print_log(f'{type(self).__name__}: {total} images ({counts})', logger='current')
         return [info for folder in found for info in self._describe(folder, found[folder])]
 
-    def _describe(self, folder, paths):
-        """What is kept of the images of one of ``folders`` until they are read: list of dicts."""
+    def _describe(self, folder: str, paths: list[str]) -> list[dict[str, Any]]:
+        """Describe the images of one of ``folders`` by what is needed to read them."""
         return [dict(img_path=path) for path in paths]
 
-    def _read_list(self):
-        """The images that ``ann_file`` names."""
+    def _read_list(self) -> list[str]:
+        """Paths of the images that ``ann_file`` names."""
         if len(self.folders) > 1:
             raise ValueError(
                 f'ann_file={self.ann_file!r} names images of one folder, but folders has '
@@ -143,21 +147,22 @@ class UnlabelledImages(SeededSamples, BaseDataset):
                 )
         return paths
 
-    def _read_sample(self, info):
+    def _read_sample(self, info: dict[str, Any]) -> dict[str, Any]:
         """Read the files of a sample: a dict with ``img`` and what else the pipeline gets.
 
         An :class:`UnreadableImageError` has the sample replaced, any other error stops the run.
         """
         return dict(img=read_image(info['img_path']))
 
-    def prepare_data(self, idx):
+    def prepare_data(self, idx: int) -> Any:
         """Read an image and run the pipeline on it.
 
         Raises:
             UnreadableImageError: ``MAX_REPLACEMENTS`` images in a row were unreadable, or the
                 first one was and ``replace_unreadable`` is False.
         """
-        unreadable, attempts = {}, 0  # path -> reason
+        unreadable: dict[str, str | None] = {}  # reason by path
+        attempts = 0
         while True:
             info = self.get_data_info(idx)
             try:
@@ -179,3 +184,32 @@ class UnlabelledImages(SeededSamples, BaseDataset):
         shape = info['img'].shape[:2]
         info.update(img_shape=shape, ori_shape=shape, unreadable=tuple(unreadable.items()))
         return self.pipeline(info)
+
+
+def named_images(images: Path, out: Path) -> list[tuple[Path, Path]]:
+    """An image, or all images below a folder, and names for results.
+
+    Args:
+        images: Image or folder.
+        out: Folder of the results; images in it are an earlier run's, and left out.
+
+    Returns:
+        Every image and its path relative to the folder, as a PNG.
+
+    Raises:
+        ValueError: There are no images, or two would have one name.
+    """
+    root, paths = images.parent, [images]
+    if images.is_dir():
+        root, out = images, out.resolve()
+        paths = [Path(path) for path in scan_images(images)]
+        paths = [path for path in paths if not path.resolve().is_relative_to(out)]
+    if not paths:
+        raise ValueError(f'no images below {images}')
+    names: dict[Path, Path] = {}
+    for path in paths:
+        name = path.relative_to(root).with_suffix('.png')
+        if name in names:
+            raise ValueError(f'{names[name]} and {path} would both become {name}: rename one')
+        names[name] = path
+    return [(path, name) for name, path in names.items()]

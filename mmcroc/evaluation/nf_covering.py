@@ -95,8 +95,8 @@ class NFCovering(BaseMetric):
     true region is scored at the level that suits it.
 
     What counts as foreground is the loader's business: instances
-    (:class:`mmcroc.data.transforms.LoadCityscapesInstances`, :class:`mmcroc.data.transforms.LoadCOCOInstances`)
-    or every region a human drew (:class:`mmcroc.data.transforms.LoadHumanRegions`). Images without
+    (:class:`mmcroc.data.LoadCityscapesInstances`, :class:`mmcroc.data.LoadCOCOInstances`)
+    or every region a human drew (:class:`mmcroc.data.LoadHumanRegions`). Images without
     foreground are left out.
 
     Reference: Ke et al. (HSG), CVPR 2022.

@@ -2,7 +2,7 @@
 
 import torch
 
-from mmcroc.data.preprocessor import TwoViewDataPreprocessor
+from mmcroc.data.two_views import TwoViewDataPreprocessor
 from mmcroc.registry import MODELS
 
 

@@ -10,7 +10,7 @@ from mmcroc.croc.target_generator import OnlineClustering
 from mmcroc.croc.views import TwoViews
 from mmcroc.hsg.algorithm import HSG
 from mmcroc.inference.segmentation import segment_image
-from mmcroc.pictures.overlay import overlay
+from mmcroc.pictures.label_maps import overlay
 from mmcroc.pictures.painters import (
     AttentionPainter,
     ClusterPainter,

@@ -9,38 +9,41 @@ OOPSLA 2014; Salmon et al., *Parallel random numbers: as easy as 1, 2, 3*, SC 20
 """
 
 import torch
+from torch import Tensor
 
 _MASK = (1 << 64) - 1
 _GOLDEN_GAMMA = 0x9E3779B97F4A7C15
 
 
-def _signed(number):
+def _signed(number: int) -> int:
     """A 64-bit pattern as the signed integer that torch.int64 holds."""
     number &= _MASK
     return number - (1 << 64) if number >> 63 else number
 
 
-def _xor_shift(bits, shift):
+def _xor_shift(bits: Tensor, shift: int) -> Tensor:
+    """Bits xor themselves, shifted to the right as unsigned numbers."""
     # torch shifts int64 arithmetically: mask the copies of the sign bit.
     return bits ^ ((bits >> shift) & ((1 << (64 - shift)) - 1))
 
 
-def _mix(bits):
+def _mix(bits: Tensor) -> Tensor:
+    """SplitMix64's finaliser."""
     bits = _xor_shift(bits, 30) * _signed(0xBF58476D1CE4E5B9)
     bits = _xor_shift(bits, 27) * _signed(0x94D049BB133111EB)
     return _xor_shift(bits, 31)
 
 
-def counter_uniform(index, seed, stream=0):
-    """Uniform numbers in (0, 1), one per index.
+def counter_uniform(index: Tensor, seed: int, stream: int = 0) -> Tensor:
+    """Hash counters to uniform numbers in (0, 1).
 
     Args:
-        index (Tensor): int64, any shape: the counters.
-        seed (int): Equal seeds give equal numbers.
-        stream (int): Independent sequences of the same seed.
+        index: Counters, int64, of any shape.
+        seed: Seed; equal seeds give equal numbers.
+        stream: Number of the sequence; sequences of one seed are independent.
 
     Returns:
-        Tensor: float64, of ``index``'s shape, never 0 or 1.
+        Numbers, float64, of ``index``'s shape, never 0 or 1.
     """
     key = _mix(torch.tensor(_signed(seed * _GOLDEN_GAMMA), device=index.device))
     key = _mix(key + _signed((stream + 1) * _GOLDEN_GAMMA))

@@ -1,26 +1,28 @@
-"""The few collective operations the functions here need. No-ops without a process group."""
+"""Collective operations, with and without gradient. No-ops without a process group."""
 
 import torch
+import torch.distributed.nn.functional as dist_nn
+from torch import Tensor
 from torch import distributed as dist
 
 
-def is_distributed():
+def is_distributed() -> bool:
     """Whether this process belongs to an initialised process group."""
     return dist.is_available() and dist.is_initialized()
 
 
-def get_rank():
-    """This process's rank, 0 without a process group."""
+def get_rank() -> int:
+    """Rank of this process, 0 without a process group."""
     return dist.get_rank() if is_distributed() else 0
 
 
-def get_world_size():
-    """The number of ranks, 1 without a process group."""
+def get_world_size() -> int:
+    """Number of ranks, 1 without a process group."""
     return dist.get_world_size() if is_distributed() else 1
 
 
-def all_reduce_sum(tensor):
-    """The sum of ``tensor`` over all ranks, on the tensor's own device.
+def all_reduce_sum(tensor: Tensor) -> Tensor:
+    """Sum of a tensor over all ranks, on the tensor's device.
 
     Use the returned tensor: whether the argument is changed in place is not promised.
     """
@@ -33,10 +35,10 @@ def all_reduce_sum(tensor):
     return summed.to(tensor.device)
 
 
-def all_gather_stack(tensor):
-    """``tensor`` (of the same shape on every rank) of all ranks, stacked: (ranks, *shape).
+def all_gather_stack(tensor: Tensor) -> Tensor:
+    """Stack a tensor (of the same shape on every rank) of all ranks: (ranks, *shape).
 
-    A sum of stacks that are zero but for the own entry: exact, and available on every backend.
+    A sum of stacks that are zero but for this rank's entry: exact, and available on every backend.
     Meant for small tensors.
     """
     stack = tensor.new_zeros(get_world_size(), *tensor.shape)
@@ -44,51 +46,27 @@ def all_gather_stack(tensor):
     return all_reduce_sum(stack)
 
 
-class _AllReduceSum(torch.autograd.Function):
-    """Sum over ranks whose gradient is the sum over ranks of the gradients."""
-
-    @staticmethod
-    def forward(ctx, tensor):
-        return all_reduce_sum(tensor.clone())
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return all_reduce_sum(gradient.clone())
+def all_reduce_max(tensor: Tensor) -> Tensor:
+    """Greatest of a tensor over all ranks, elementwise."""
+    return all_gather_stack(tensor).amax(0) if get_world_size() > 1 else tensor
 
 
-def differentiable_all_reduce_mean(tensor):
+def differentiable_all_reduce_mean(tensor: Tensor) -> Tensor:
     """Mean of a tensor over all ranks, through which gradient flows to every rank's share."""
     ranks = get_world_size()
-    return _AllReduceSum.apply(tensor) / ranks if ranks > 1 else tensor
+    return dist_nn.all_reduce(tensor) / ranks if ranks > 1 else tensor
 
 
-class _AllGatherStack(torch.autograd.Function):
-    """All ranks' tensors, stacked; a rank's gradient is the sum of all ranks' for its entry."""
-
-    @staticmethod
-    def forward(ctx, tensor):
-        return all_gather_stack(tensor)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return all_reduce_sum(gradient.clone())[get_rank()]
-
-
-def differentiable_all_gather(tensor):
-    """Tensors of all ranks, joined along the first dimension, through which gradient flows.
+def differentiable_all_gather(tensor: Tensor) -> Tensor:
+    """Join the tensors of all ranks along the first dimension; gradient flows through it.
 
     Every rank's tensor must have the same shape: pad, and gather the mask beside. (Ragged shapes
     would have to be asked of the device.)
 
     Args:
-        tensor (Tensor): (R, ...).
+        tensor: Tensor (R, ...).
 
     Returns:
-        Tensor: (ranks · R, ...), rank by rank.
+        Tensor (ranks · R, ...), rank by rank.
     """
-    return _AllGatherStack.apply(tensor).flatten(0, 1) if get_world_size() > 1 else tensor
-
-
-def all_reduce_max(tensor):
-    """The greatest of ``tensor`` over all ranks, elementwise."""
-    return all_gather_stack(tensor).amax(0) if get_world_size() > 1 else tensor
+    return torch.cat(dist_nn.all_gather(tensor.contiguous())) if get_world_size() > 1 else tensor

@@ -19,8 +19,11 @@ Reference: Johnson, Douze and Jégou, *Billion-scale similarity search with GPUs
 ``Clustering.cpp``. Iterations stop at the fixed point, where more of them change nothing.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from mmcroc.numerics.distributed import all_reduce_sum
 from mmcroc.numerics.kmeans import KMeansResult
@@ -40,26 +43,26 @@ def mersenne_twister(seed: int, number: int) -> np.ndarray:
     """The first outputs of the 32-bit Mersenne Twister (C++'s ``std::mt19937``).
 
     Args:
-        seed: Reduced to 32 bits.
-        number: How many.
+        seed: Seed, of which 32 bits count.
+        number: Number of outputs.
 
     Returns:
-        (number,), uint32.
+        Outputs, uint32 (number,).
     """
     generator = np.random.RandomState(seed % 2**32)
     return generator.randint(0, 2**32, number, dtype=np.uint32)
 
 
-def permutation_head(size: int, number: int, seed: int) -> torch.Tensor:
+def permutation_head(size: int, number: int, seed: int) -> Tensor:
     """The first entries of faiss's random permutation (``rand_perm``), without the rest.
 
     Args:
-        size: N, of what is permuted: 0 ... N - 1.
-        number: How many entries are wanted, at most N.
-        seed: Equal seeds give equal permutations.
+        size: Length N of the permutation of 0 ... N - 1.
+        number: Number of entries, at most N.
+        seed: Seed; equal seeds give equal permutations.
 
     Returns:
-        (number,), int64, distinct numbers below N.
+        Entries, int64 (number,), distinct numbers below N.
     """
     moved: dict[int, int] = {}  # what lies at a place, where that is not the place's own number
     head = []
@@ -72,10 +75,10 @@ def permutation_head(size: int, number: int, seed: int) -> torch.Tensor:
 
 @torch.no_grad()
 def faiss_kmeans(
-    points: torch.Tensor,
+    points: Tensor,
     num_clusters: int,
     *,
-    places: torch.Tensor | None = None,
+    places: Tensor | None = None,
     num_iterations: int = 100,
     num_restarts: int = 5,
     seed: int = 0,
@@ -84,15 +87,16 @@ def faiss_kmeans(
     """Cluster points as ``faiss.Kmeans(D, K, niter, nredo, seed=seed)`` does, and assign them all.
 
     Args:
-        points: (N, D), this rank's; computed in float32.
-        num_clusters: K.
-        places: (N,) int64, each point's place 0, 1, ... in the whole data set. Default: as they
-            come, which takes a single rank.
-        num_iterations: The most iterations of a start.
-        num_restarts: Independent starts.
+        points: Points of this rank (N, D); computed in float32.
+        num_clusters: Number K of clusters.
+        places: Each point's place, int64 (N,): 0, 1, ... in the whole data set. Default: as
+            they come, which takes a single rank.
+        num_iterations: Greatest number of iterations of a start.
+        num_restarts: Number of independent starts.
         seed: Seed of sample and starts.
-        distributed: The points are this rank's share of one problem. Every rank must call, with
-            the same settings, and gets the same centroids: the sample is gathered on every rank.
+        distributed: Whether the points are this rank's share of one problem. Every rank must call,
+            with the same settings, and gets the same centroids: the sample is gathered on every
+            rank.
 
     Returns:
         Centroids (K, D), labels (N,) of this rank's points, the best start's objective (over the
@@ -104,27 +108,28 @@ def faiss_kmeans(
     points = points.float()
     if places is None:
         places = torch.arange(len(points), device=points.device)
-    total = torch.tensor(len(points))
-    total = int(all_reduce_sum(total) if distributed else total)
+    count = torch.tensor(len(points))
+    total = int(all_reduce_sum(count) if distributed else count)
     if total <= num_clusters:
         raise ValueError(
             f'num_clusters={num_clusters} from {total} points: give more points than clusters'
         )
     with torch.autocast(points.device.type, enabled=False):
         sample = _sample(points, places, total, num_clusters, seed, distributed)
-        best = None
+        results = []
         for start in range(num_restarts):
             first = permutation_head(len(sample), num_clusters, seed + 1 + start * START_STEP)
             centroids = sample[first.to(sample.device)]
-            result = train_from(sample, centroids, num_iterations)
-            if best is None or bool(result.inertia < best.inertia):
-                best = result
+            results.append(train_from(sample, centroids, num_iterations))
+        best = min(results, key=lambda result: float(result.inertia))  # the first of equals
         best.labels = _assign(points, best.centroids)[0]
     return best
 
 
-def _sample(points, places, total, num_clusters, seed, distributed):
-    """The points that training sees, in order, on every rank: (S, D)."""
+def _sample(
+    points: Tensor, places: Tensor, total: int, num_clusters: int, seed: int, distributed: bool
+) -> Tensor:
+    """Points that training sees, in order, on every rank: (S, D)."""
     size = min(total, MAX_POINTS_PER_CENTROID * num_clusters)
     # Where in the sample a point comes; -1: nowhere.
     rank_in_sample = torch.full((total,), -1)
@@ -137,13 +142,13 @@ def _sample(points, places, total, num_clusters, seed, distributed):
     return all_reduce_sum(sample) if distributed else sample
 
 
-def train_from(sample: torch.Tensor, centroids: torch.Tensor, num_iterations: int) -> KMeansResult:
+def train_from(sample: Tensor, centroids: Tensor, num_iterations: int) -> KMeansResult:
     """Lloyd's iterations with faiss's splitting of empty clusters.
 
     Args:
-        sample: (S, D), S > K.
-        centroids: (K, D), to begin with.
-        num_iterations: The most iterations.
+        sample: Points (S, D), S > K.
+        centroids: Centroids (K, D) to begin with.
+        num_iterations: Greatest number of iterations.
 
     Returns:
         The last centroids; labels (S,) and objective as the last iteration found them, before it
@@ -161,20 +166,20 @@ def train_from(sample: torch.Tensor, centroids: torch.Tensor, num_iterations: in
     return KMeansResult(centroids, labels, objective, done)
 
 
-def split_clusters(centroids: torch.Tensor, counts: torch.Tensor, num_points: int) -> torch.Tensor:
+def split_clusters(centroids: Tensor, counts: Tensor, num_points: int) -> Tensor:
     """Give every empty cluster half of another one (``split_clusters`` of faiss).
 
     Args:
-        centroids: (K, D); those of empty clusters are not read.
-        counts: (K,), points of each cluster, in main memory.
-        num_points: n, more than K.
+        centroids: Centroids (K, D); those of empty clusters are not read.
+        counts: Points of each cluster (K,), in main memory.
+        num_points: Number n of points, more than K.
 
     Returns:
-        The centroids, changed where a cluster was empty.
+        Centroids (K, D), changed where a cluster was empty.
     """
-    counts = counts.float().numpy().copy()
-    num_clusters = len(counts)
-    empty = np.flatnonzero(counts == 0)
+    sizes = counts.float().numpy().copy()
+    num_clusters = len(sizes)
+    empty = np.flatnonzero(sizes == 0)
     if not len(empty):
         return centroids
     centroids = centroids.clone()
@@ -184,19 +189,19 @@ def split_clusters(centroids: torch.Tensor, counts: torch.Tensor, num_points: in
     for cluster in empty:
         for attempt in range(10 * num_clusters):
             donor = attempt % num_clusters
-            share = (float(counts[donor]) - 1) / (num_points - num_clusters)
+            share = (float(sizes[donor]) - 1) / (num_points - num_clusters)
             if next(draws) < np.float32(share):
                 break
         else:
-            donor = int(counts.argmax())
+            donor = int(sizes.argmax())
         half = centroids[donor]
         centroids[cluster], centroids[donor] = half * (1 + sign), half * (1 - sign)
-        counts[cluster] = counts[donor] / 2
-        counts[donor] -= counts[cluster]
+        sizes[cluster] = sizes[donor] / 2
+        sizes[donor] -= sizes[cluster]
     return centroids
 
 
-def _unit_numbers(seed):
+def _unit_numbers(seed: int) -> Iterator[np.float32]:
     """Numbers in [0, 1], float32, without end."""
     generator = np.random.RandomState(seed)
     while True:
@@ -204,8 +209,8 @@ def _unit_numbers(seed):
             yield np.float32(bits) / np.float32(2**32 - 1)
 
 
-def _assign(points, centroids):
-    """The E step: labels (N,), the sum of squared distances, sums (K, D) and counts (K,)."""
+def _assign(points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Do the E step: labels (N,), the sum of squared distances, sums (K, D) and counts (K,)."""
     chunk_size = default_chunk_size(points[None], len(centroids))
     labels, scores, sums, counts = e_step(
         points[None], centroids[None], None, 'euclidean', chunk_size, False

@@ -15,16 +15,11 @@ decompositions for large sparse text data using clustering*, 2001 (spherical).
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from mmcroc.numerics.distributed import all_reduce_sum
-from mmcroc.numerics.kmeans_checks import check_settings, check_shapes
-from mmcroc.numerics.kmeans_init import (
-    draw_sample,
-    global_point_index,
-    kmeans_plus_plus,
-    random_points,
-)
+from mmcroc.numerics.kmeans_init import draw_sample, global_point_index, kmeans_plus_plus
 from mmcroc.numerics.kmeans_lloyd import (
     default_chunk_size,
     e_step,
@@ -33,7 +28,8 @@ from mmcroc.numerics.kmeans_lloyd import (
     sum_by_label,
 )
 
-INITS = {'k-means++': kmeans_plus_plus, 'random': random_points}
+METRICS = ('euclidean', 'cosine')
+EMPTY_CLUSTERS = ('relocate', 'zero')
 
 
 @dataclass
@@ -41,11 +37,12 @@ class KMeansResult:
     """What :func:`kmeans` found. Batched input adds a leading B to every shape.
 
     Attributes:
-        centroids (Tensor): (K, D); unit vectors (or zero) for the cosine metric.
-        labels (Tensor): (N,), int64, each point's nearest of ``centroids``; -1 where masked.
-        inertia (Tensor): (), float64: the sum over all ranks' points of the squared distance to
-            their centroid, for the cosine metric of 1 - x·c.
-        num_iterations (int): Iterations done (of the best restart; of a batch's slowest problem).
+        centroids: Centroids (K, D); unit vectors (or zero) for the cosine metric.
+        labels: Nearest centroid of each point, int64 (N,); -1 where masked.
+        inertia: Sum over all ranks' points of the squared distance to their centroid, for the
+            cosine metric of 1 - x·c, float64 ().
+        num_iterations: Number of iterations done (of the best restart; of a batch's slowest
+            problem).
     """
 
     centroids: torch.Tensor
@@ -56,70 +53,67 @@ class KMeansResult:
 
 @torch.no_grad()
 def kmeans(
-    points,
-    num_clusters,
+    points: Tensor,
+    num_clusters: int,
     *,
-    metric='euclidean',
-    init='k-means++',
-    max_init_points=None,
-    initial_centroids=None,
-    initial_labels=None,
-    num_iterations=100,
-    tolerance=0.0,
-    num_restarts=1,
-    empty_clusters='relocate',
-    mask=None,
-    point_index=None,
-    distributed=False,
-    seed=0,
-    chunk_size=None,
-):
+    metric: str = 'euclidean',
+    max_init_points: int | None = None,
+    initial_centroids: Tensor | None = None,
+    initial_labels: Tensor | None = None,
+    num_iterations: int = 100,
+    tolerance: float | None = 0.0,
+    num_restarts: int = 1,
+    empty_clusters: str = 'relocate',
+    mask: Tensor | None = None,
+    point_index: Tensor | None = None,
+    distributed: bool = False,
+    seed: int = 0,
+    chunk_size: int | None = None,
+) -> KMeansResult:
     """Cluster points with Lloyd's k-means.
 
-    The start is ``init``, or given centroids (the first thing done is an E step), or given labels
-    (the first thing done is an M step). At the end the labels are those of the centroids.
+    The start is greedy k-means++, or given centroids (the first thing done is an E step), or given
+    labels (the first thing done is an M step). At the end the labels are those of the centroids.
 
     Args:
-        points (Tensor): (N, D), or (B, N, D) for B independent problems. Computed in float64 if
-            they are, else in float32, also under autocast.
-        num_clusters (int): K.
-        metric (str): 'euclidean', or 'cosine' (points are L2-normalised first).
-        init (str): 'k-means++' (greedy, :func:`kmeans_plus_plus`) or 'random' (K points).
-        max_init_points (int): Let ``init`` see at most this many points, drawn at random (at least
-            K). k-means++ goes through them K times: with hundreds of clusters and a million points
-            it takes longer than the iterations. Default: all.
-        initial_centroids (Tensor): (K, D) or (B, K, D): start here instead.
-        initial_labels (Tensor): (N,) or (B, N), in [0, K): start here instead.
-        num_iterations (int): The most iterations to do.
-        tolerance (float | None): Stop when the squared movement of all centroids is at most this
-            times the mean variance of a feature, as scikit-learn: 0 stops at the fixed point and
-            changes no result. None does all iterations and never asks the device for a number
-            (unless empty clusters are relocated).
-        num_restarts (int): Independent starts; the least inertia wins, in each problem.
-        empty_clusters (str): 'relocate': to the points farthest from their centroid, as
-            scikit-learn; 'keep': stay where they were (the mean of all points for one that never
-            had a member); 'zero' (cosine only): the zero vector, which wins points whose other
-            dot products are all negative, as HSG.
-        mask (Tensor): (N,) or (B, N), bool, True for valid points. Default: all.
-        point_index (Tensor): (N,) int64, each point's number in the whole data set, unique over
-            ranks. Random starts depend on these and not on the split over ranks. Default: points
-            counted rank by rank.
-        distributed (bool): The points are this rank's share of *one* problem. Every rank must
+        points: Points (N, D), or (B, N, D) for B independent problems. Computed in float64 if they
+            are, else in float32, also under autocast.
+        num_clusters: Number K of clusters.
+        metric: Distance: 'euclidean', or 'cosine' (points are L2-normalised first).
+        max_init_points: Number of points (at least K), chosen at random, that k-means++ sees. It
+            goes through them K times: with hundreds of clusters and a million points it takes
+            longer than the iterations. Default: all.
+        initial_centroids: Centroids (K, D) or (B, K, D) to start from instead.
+        initial_labels: Labels (N,) or (B, N), in [0, K), to start from instead.
+        num_iterations: Greatest number of iterations.
+        tolerance: Stop when the squared movement of all centroids is at most this times the mean
+            variance of a feature, as scikit-learn: 0 stops at the fixed point and changes no
+            result. None does all iterations and never asks the device for a number (unless empty
+            clusters are relocated).
+        num_restarts: Number of independent starts; the least inertia wins, in each problem.
+        empty_clusters: What becomes of empty clusters. 'relocate': they move to the points
+            farthest from their centroid, as in scikit-learn; 'zero' (cosine only): they become
+            the zero vector, which wins points whose other dot products are all negative, as HSG.
+        mask: True for valid points, (N,) or (B, N). Default: all.
+        point_index: Each point's number in the whole data set, int64 (N,), unique over ranks.
+            Random starts depend on these and not on the split over ranks. Default: points counted
+            rank by rank.
+        distributed: Whether the points are this rank's share of *one* problem. Every rank must
             call, with the same settings, and gets the same centroids. False computes on this rank
             alone, which a loss inside data-parallel training wants.
-        seed (int): Equal seeds give equal results.
-        chunk_size (int): Points of each problem taken at once. Default: scores that take a few
+        seed: Seed; equal seeds give equal results.
+        chunk_size: Number of points of each problem taken at once. Default: scores that take a few
             MiB on a CPU, a few hundred on a GPU.
 
     Returns:
-        KMeansResult: Centroids, labels, inertia, iterations.
+        Centroids, labels, inertia, iterations.
 
     Raises:
         ValueError: Shapes that do not fit, unknown names, or fewer points than clusters.
     """
     given = {'initial_centroids': initial_centroids, 'initial_labels': initial_labels}
-    check_settings(num_clusters, metric, tuple(INITS), init, given, num_restarts, empty_clusters)
-    check_shapes(points, num_clusters, given, mask, point_index)
+    _check_settings(num_clusters, metric, given, num_restarts, empty_clusters)
+    _check_shapes(points, num_clusters, given, mask, point_index)
     batched = points.dim() == 3
     if not batched:
         points, mask = points[None], None if mask is None else mask[None]
@@ -133,25 +127,28 @@ def kmeans(
         chunk_size = chunk_size or default_chunk_size(points, num_clusters)
         if point_index is None:
             point_index = global_point_index(points, distributed)
+        threshold = None if tolerance is None else tolerance * variance
+        labels = None if initial_labels is None else initial_labels.reshape(points.shape[:2])
         best = None
         for restart in range(num_restarts):
             centroids = None
             if initial_centroids is not None:
                 centroids = initial_centroids.to(points).expand(len(points), -1, -1)
                 centroids = F.normalize(centroids, dim=-1) if mean is None else centroids - mean
-            elif initial_labels is None:
+            elif labels is None:
                 sample = points, mask, point_index
                 if max_init_points is not None:
                     number = max(max_init_points, num_clusters)
                     sample = draw_sample(*sample, number, seed, restart, distributed)
                 # A sample is the same on all ranks already.
                 united = distributed and max_init_points is None
-                centroids = INITS[init](*sample, num_clusters, seed, restart, united, chunk_size)
-            labels = None if initial_labels is None else initial_labels.reshape(points.shape[:2])
-            threshold = None if tolerance is None else tolerance * variance
+                centroids = kmeans_plus_plus(
+                    *sample, num_clusters, seed, restart, united, chunk_size
+                )
             result = _lloyd(points, mask, num_clusters, centroids, labels, metric, num_iterations,
                             threshold, empty_clusters, distributed, chunk_size)  # fmt: skip
             best = result if best is None else _better(best, result)
+    assert best is not None  # num_restarts is at least 1
     if mean is not None:
         best.centroids = best.centroids + mean
     if mask is not None:
@@ -162,11 +159,22 @@ def kmeans(
 
 
 def _lloyd(
-    points, mask, num_clusters, centroids, labels, metric, num_iterations, threshold,
-    empty_clusters, distributed, chunk_size,
-):  # fmt: skip
+    points: Tensor,
+    mask: Tensor | None,
+    num_clusters: int,
+    centroids: Tensor | None,
+    labels: Tensor | None,
+    metric: str,
+    num_iterations: int,
+    threshold: Tensor | None,
+    empty_clusters: str,
+    distributed: bool,
+    chunk_size: int,
+) -> KMeansResult:
     """Lloyd's iterations from given centroids (B, K, D), or from given labels (B, N)."""
+    scores: Tensor | None
     if centroids is None:
+        assert labels is not None
         scores = None
         centroids = points.new_zeros(len(points), num_clusters, points.shape[2])
         sums, counts = sum_by_label(points, labels, num_clusters, mask, chunk_size, distributed)
@@ -179,7 +187,8 @@ def _lloyd(
         iteration += 1
         previous = centroids
         # The same on all ranks: counts are sums over ranks.
-        if empty_clusters == 'relocate' and scores is not None and bool((counts == 0).any()):
+        if scores is not None and empty_clusters == 'relocate' and bool((counts == 0).any()):
+            assert labels is not None
             distances = _distances(points, scores, metric)
             sums, counts = relocate_empty_clusters(
                 points, labels, distances, sums, counts, mask, distributed
@@ -192,6 +201,7 @@ def _lloyd(
             movement = (centroids - previous).double().square().sum((1, 2))
             if bool((movement <= threshold).all()):
                 break
+    assert labels is not None and scores is not None, 'labels alone need an iteration'
     distances = _distances(points, scores, metric)
     if mask is not None:
         distances = distances.masked_fill(~mask, 0)
@@ -200,15 +210,15 @@ def _lloyd(
     return KMeansResult(centroids, labels, inertia, iteration)
 
 
-def _distances(points, scores, metric):
+def _distances(points: Tensor, scores: Tensor, metric: str) -> Tensor:
     """Distances (B, N) from the scores of the E step: squared Euclidean, or 1 - x·c."""
     if metric == 'cosine':
         return 1 - scores
     return (points.square().sum(-1) - 2 * scores).clamp(min=0)
 
 
-def _better(best, result):
-    """The result of the least inertia, problem by problem."""
+def _better(best: KMeansResult, result: KMeansResult) -> KMeansResult:
+    """Choose the result of the least inertia, problem by problem."""
     wins = result.inertia < best.inertia
     return KMeansResult(
         torch.where(wins[:, None, None], result.centroids, best.centroids),
@@ -218,14 +228,16 @@ def _better(best, result):
     )
 
 
-def _prepare(points, mask, metric, distributed):
-    """Points as the iterations want them: float, masked ones zero, unit vectors or centred.
+def _prepare(
+    points: Tensor, mask: Tensor | None, metric: str, distributed: bool
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    """Make points as the iterations want them: float, masked ones zero, unit vectors or centred.
 
     Centring changes no distance, and keeps |x|² - 2 x·c + |c|² from losing digits when the points
     lie far from the origin.
 
     Returns:
-        tuple: points (B, N, D), counts of valid ones (B,), the mean taken off (B, 1, D; None for
+        Points (B, N, D), counts of valid ones (B,), the mean taken off (B, 1, D; None for
         the cosine metric), mean variance of a feature (B,).
     """
     points = points if points.dtype == torch.float64 else points.float()
@@ -249,3 +261,56 @@ def _prepare(points, mask, metric, distributed):
     if metric == 'euclidean':
         return points, counts, mean[:, None].to(points.dtype), squares / points.shape[2]
     return points, counts, None, (squares - mean.square().sum(1)) / points.shape[2]
+
+
+def _check_settings(
+    num_clusters: int,
+    metric: str,
+    given: dict[str, Tensor | None],
+    num_restarts: int,
+    empty_clusters: str,
+) -> None:
+    """Refuse settings that are unknown or contradict each other; ``given``: starts by name."""
+    if num_clusters < 1:
+        raise ValueError(f'num_clusters must be at least 1, got {num_clusters}')
+    if num_restarts < 1:
+        raise ValueError(f'num_restarts must be at least 1, got {num_restarts}')
+    for name, value, known in (
+        ('metric', metric, METRICS),
+        ('empty_clusters', empty_clusters, EMPTY_CLUSTERS),
+    ):
+        if value not in known:
+            raise ValueError(f'{name} must be one of {known}, got {value!r}')
+    if empty_clusters == 'zero' and metric != 'cosine':
+        raise ValueError("empty_clusters='zero' needs metric='cosine': use 'relocate'")
+    starts = [name for name, tensor in given.items() if tensor is not None]
+    if len(starts) > 1:
+        raise ValueError(f'give one of {" and ".join(starts)}, not both')
+    if starts and num_restarts > 1:
+        raise ValueError(
+            f'num_restarts={num_restarts} from the same {starts[0]} would all be alike: use 1'
+        )
+
+
+def _check_shapes(
+    points: Tensor,
+    num_clusters: int,
+    given: dict[str, Tensor | None],
+    mask: Tensor | None,
+    point_index: Tensor | None,
+) -> None:
+    """Refuse tensors that do not fit the points, with all shapes."""
+    if points.dim() not in (2, 3):
+        raise ValueError(f'points must be (N, D) or (B, N, D), got {tuple(points.shape)}')
+    *batch, num_points, dim = points.shape
+    for name, tensor, shape in (
+        ('initial_centroids', given['initial_centroids'], (*batch, num_clusters, dim)),
+        ('initial_labels', given['initial_labels'], (*batch, num_points)),
+        ('mask', mask, (*batch, num_points)),
+        ('point_index', point_index, (num_points,)),
+    ):
+        if tensor is not None and tuple(tensor.shape) != shape:
+            raise ValueError(
+                f'{name} must be {shape} for points of {tuple(points.shape)} and '
+                f'num_clusters={num_clusters}, got {tuple(tensor.shape)}'
+            )

@@ -1,6 +1,6 @@
-"""Starting centroids for k-means, drawn from the points of all ranks.
+"""Starting centroids for k-means, sampled from the points of all ranks.
 
-Draws are exponential races: point i gets the key E_i / w_i with E_i ~ Exp(1), and the points of
+Samples are exponential races: point i gets the key E_i / w_i with E_i ~ Exp(1), and the points of
 the smallest keys are a sample without replacement, with probabilities proportional to the weights
 (Efraimidis and Spirakis, *Weighted random sampling with a reservoir*, 2006). E_i is a function of
 the point's number in the data set, so the sample does not depend on the split over ranks.
@@ -9,53 +9,62 @@ the point's number in the data set, so the sample does not depend on the split o
 import math
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from mmcroc.numerics.counter_random import counter_uniform
 from mmcroc.numerics.distributed import all_gather_stack, all_reduce_sum, get_rank
 
-#: Streams of random numbers that one start may use: more than clusters anyone asks for.
+#: Number of streams of random numbers that one start may use: more than clusters anyone asks for.
 STREAMS_PER_START = 1 << 20
 
 
-def global_point_index(points, distributed):
-    """Numbers of this rank's points when all points are counted rank by rank.
+def global_point_index(points: Tensor, distributed: bool) -> Tensor:
+    """Number this rank's points when all points are counted rank by rank.
 
     Args:
-        points (Tensor): (B, N, D).
-        distributed (bool): Whether other ranks hold points of the same problem.
+        points: Points (B, N, D).
+        distributed: Whether other ranks hold points of the same problem.
 
     Returns:
-        Tensor: (N,), int64.
+        Numbers, int64 (N,).
     """
-    first = 0
-    if distributed:
-        size = torch.tensor([points.shape[1]], device=points.device)
-        first = all_gather_stack(size)[: get_rank()].sum()
-    return torch.arange(points.shape[1], device=points.device) + first
+    index = torch.arange(points.shape[1], device=points.device)
+    if not distributed:
+        return index
+    size = torch.tensor([points.shape[1]], device=points.device)
+    return index + all_gather_stack(size)[: get_rank()].sum()
 
 
-def race(points, weights, number, point_index, seed, stream, mask, distributed):
-    """Draw points of all ranks without replacement, proportionally to their weights.
+def race(
+    points: Tensor,
+    weights: Tensor | None,
+    number: int,
+    point_index: Tensor,
+    seed: int,
+    stream: int,
+    mask: Tensor | None,
+    distributed: bool,
+) -> tuple[Tensor, Tensor]:
+    """Sample points of all ranks without replacement, proportionally to their weights.
 
     Args:
-        points (Tensor): (B, N, D).
-        weights (Tensor | None): (B, N), not negative; None: all alike. Points of weight 0 are
-            drawn last.
-        number (int): How many.
-        point_index (Tensor): (N,), int64.
-        seed (int): Seed.
-        stream (int): One draw, one stream.
-        mask (Tensor | None): (B, N), True for points that may be drawn.
-        distributed (bool): Draw from the points of all ranks.
+        points: Points (B, N, D).
+        weights: Weights (B, N), not negative; None: all alike. Points of weight 0 come last.
+        number: Number of points to sample.
+        point_index: Each point's number in the whole data set, int64 (N,).
+        seed: Seed of the random numbers.
+        stream: Stream of the random numbers, another one for each sample.
+        mask: True for points that may be sampled, (B, N). None: all.
+        distributed: Whether to sample from the points of all ranks.
 
     Returns:
-        tuple[Tensor, Tensor]: points (B, number, D) in the order drawn, and their keys
-        (B, number), infinite where there was no point left to draw.
+        Points (B, number, D) in the order sampled, and their keys (B, number), infinite where
+        there was no point left.
     """
     batch, num_points, dim = points.shape
     problem = torch.arange(batch, device=points.device)[:, None]
-    # Problems of a batch draw independently. 2^40 points each are enough.
+    # Problems of a batch are sampled independently. 2^40 points each are enough.
     keys = -counter_uniform(point_index + (problem << 40), seed, stream).log()
     if weights is not None:
         keys = keys / weights.double().clamp(min=1e-200)
@@ -74,11 +83,19 @@ def race(points, weights, number, point_index, seed, stream, mask, distributed):
     return drawn, keys
 
 
-def draw_sample(points, mask, point_index, number, seed, start, distributed):
-    """A uniform sample of the points of all ranks, to seed from instead of from all of them.
+def draw_sample(
+    points: Tensor,
+    mask: Tensor | None,
+    point_index: Tensor,
+    number: int,
+    seed: int,
+    start: int,
+    distributed: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sample the points of all ranks uniformly, to seed from instead of from all of them.
 
     Returns:
-        tuple[Tensor, Tensor, Tensor]: points (B, number, D) and a mask (B, number), both the same
+        Points (B, number, D) and a mask (B, number), both the same
         on all ranks, and numbers for the points, (number,).
     """
     stream = (start + 1) * STREAMS_PER_START - 1
@@ -86,33 +103,36 @@ def draw_sample(points, mask, point_index, number, seed, start, distributed):
     return sample, keys.isfinite(), torch.arange(number, device=points.device)
 
 
-def random_points(points, mask, point_index, num_clusters, seed, start, distributed, chunk_size):
-    """K distinct points, all equally likely. Arguments and result: :func:`kmeans_plus_plus`."""
-    stream = start * STREAMS_PER_START
-    return race(points, None, num_clusters, point_index, seed, stream, mask, distributed)[0]
+def kmeans_plus_plus(
+    points: Tensor,
+    mask: Tensor | None,
+    point_index: Tensor,
+    num_clusters: int,
+    seed: int,
+    start: int,
+    distributed: bool,
+    chunk_size: int,
+) -> Tensor:
+    """Spread the starting centroids by greedy k-means++.
 
-
-def kmeans_plus_plus(points, mask, point_index, num_clusters, seed, start, distributed, chunk_size):
-    """Greedy k-means++: spread the starting centroids.
-
-    Each next centroid is drawn with probability proportional to D², the squared distance to the
-    nearest centroid so far. As in scikit-learn, 2 + ln K candidates are drawn each time and the one
-    that leaves the least sum of D² is taken; unlike there, without replacement.
+    Each next centroid is sampled with probability proportional to D², the squared distance to the
+    nearest centroid so far. As in scikit-learn, 2 + ln K candidates are sampled each time and the
+    one that leaves the least sum of D² is taken; unlike there, without replacement.
 
     Reference: Arthur and Vassilvitskii, *k-means++: the advantages of careful seeding*, SODA 2007.
 
     Args:
-        points (Tensor): (B, N, D). Unit vectors for spherical k-means: D² is then 2 - 2 x·c.
-        mask (Tensor | None): (B, N), True for valid points.
-        point_index (Tensor): (N,), int64, each point's number in the whole data set.
-        num_clusters (int): K.
-        seed (int): Seed.
-        start (int): Which of several starts.
-        distributed (bool): Whether other ranks hold points of the same problem.
-        chunk_size (int): Points compared at once.
+        points: Points (B, N, D). Unit vectors for spherical k-means: D² is then 2 - 2 x·c.
+        mask: True for valid points, (B, N). None: all.
+        point_index: Each point's number in the whole data set, int64 (N,).
+        num_clusters: Number K of clusters.
+        seed: Seed of the random numbers.
+        start: Number of the start, where there are several.
+        distributed: Whether other ranks hold points of the same problem.
+        chunk_size: Number of points compared at once.
 
     Returns:
-        Tensor: (B, K, D), the same on all ranks.
+        Centroids (B, K, D), the same on all ranks.
     """
     stream = start * STREAMS_PER_START
     num_candidates = 2 + int(math.log(num_clusters))
@@ -138,7 +158,15 @@ def kmeans_plus_plus(points, mask, point_index, num_clusters, seed, start, distr
     return torch.cat(centroids, 1)
 
 
-def _distances(points, squared_norms, candidates, nearest, valid, distributed, chunk_size):
+def _distances(
+    points: Tensor,
+    squared_norms: Tensor,
+    candidates: Tensor,
+    nearest: Tensor,
+    valid: Tensor,
+    distributed: bool,
+    chunk_size: int,
+) -> tuple[Tensor, Tensor]:
     """D² if each candidate became a centroid: (B, L, N), and its sum over all ranks: (B, L)."""
     batch, num_points, _ = points.shape
     nearer = nearest.new_empty(batch, candidates.shape[1], num_points)

@@ -10,9 +10,11 @@ Every head has an order of its own; all share one pass over time.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size
@@ -26,15 +28,23 @@ class LinearHeads:
     """S linear classifiers.
 
     Attributes:
-        weight (Tensor): (S, K, D).
-        bias (Tensor): (S, K).
+        weight: Weights (S, K, D).
+        bias: Biases (S, K).
     """
 
-    weight: torch.Tensor
-    bias: torch.Tensor
+    weight: Tensor
+    bias: Tensor
 
-    def score_maps(self, tokens, size):
-        """Scores (S, K, H, W), float32, of one image's tokens (D, h, w), resized to (H, W)."""
+    def score_maps(self, tokens: Tensor, size: Sequence[int]) -> Tensor:
+        """Score one image's tokens.
+
+        Args:
+            tokens: Tokens (D, h, w).
+            size: Height and width (H, W) of the result.
+
+        Returns:
+            Scores, float32 (S, K, H, W), resized.
+        """
         with torch.autocast(tokens.device.type, enabled=False):
             weight, bias = (t.to(tokens.device, torch.float32) for t in (self.weight, self.bias))
             scores = torch.einsum('skd,dhw->skhw', weight, tokens.float()) + bias[..., None, None]
@@ -42,43 +52,58 @@ class LinearHeads:
 
 
 class KeptTokens:
-    """Tokens and labels of this rank's share of the images, each drawn several times.
+    """Tokens and labels of this rank's share of the images, of several crops of each.
 
     Image n of the data set lies on rank n % ranks, at place n // ranks.
 
     Args:
-        num_draws (int): V, draws of an image.
-        num_images (int): Images of this rank.
-        dim (int): D.
-        grid (tuple[int, int]): Tokens (h, w) of an image.
-        map_size (tuple[int, int]): Labels (H, W) of an image.
+        num_draws: Number V of crops of an image.
+        num_images: Number of images of this rank.
+        dim: Number D of features.
+        grid: Rows and columns (h, w) of an image's tokens.
+        map_size: Height and width (H, W) of an image's labels.
     """
 
-    def __init__(self, num_draws, num_images, dim, grid, map_size):
+    def __init__(
+        self,
+        num_draws: int,
+        num_images: int,
+        dim: int,
+        grid: tuple[int, int],
+        map_size: tuple[int, int],
+    ) -> None:
         self.grid = tuple(grid)
         # Main memory is only taken when it is written to.
         self.tokens = torch.empty(num_draws, num_images, math.prod(grid), dim, dtype=torch.float16)
         self.labels = torch.empty(num_draws, num_images, *map_size, dtype=torch.int16)
 
     @staticmethod
-    def gibibytes(num_draws, num_images, dim, grid, map_size):
-        """The memory that such a share takes."""
+    def gibibytes(
+        num_draws: int,
+        num_images: int,
+        dim: int,
+        grid: tuple[int, int],
+        map_size: tuple[int, int],
+    ) -> float:
+        """Memory that such a share takes, GiB."""
         return num_draws * num_images * 2 * (dim * math.prod(grid) + math.prod(map_size)) / 2**30
 
-    def put(self, draw, place, tokens, labels):
-        """Keep one draw of an image: tokens (D, h, w) and labels (H, W)."""
+    def put(self, draw: int, place: int, tokens: Tensor, labels: Tensor) -> None:
+        """Keep one crop of an image: tokens (D, h, w) and labels (H, W)."""
         self.tokens[draw, place] = tokens.flatten(1).T
         self.labels[draw, place] = labels
 
 
-def epoch_order(seed, epoch, num_images):
-    """The order of an epoch's images, a function of its arguments alone: (num_images,)."""
+def epoch_order(seed: int, epoch: int, num_images: int) -> Tensor:
+    """Order of an epoch's images (num_images,), a function of its arguments alone."""
     generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
     return torch.randperm(num_images, generator=generator)
 
 
-def initial_heads(seeds, num_classes, dim, device='cpu'):
-    """Heads to begin with; each depends on its seed alone."""
+def initial_heads(
+    seeds: Sequence[int], num_classes: int, dim: int, device: torch.device | str = 'cpu'
+) -> LinearHeads:
+    """Initialise heads, each from its seed alone."""
     weights = [
         torch.randn(num_classes, dim, generator=torch.Generator().manual_seed(seed))
         for seed in seeds
@@ -88,40 +113,40 @@ def initial_heads(seeds, num_classes, dim, device='cpu'):
 
 
 def train_linear_heads(
-    kept,
-    heads,
-    num_images,
-    seeds,
-    num_epochs=25,
-    batch_size=120,
-    lr=0.01,
-    momentum=0.9,
-    weight_decay=1e-4,
-    milestones=(20,),
-    ignore_index=255,
-    on_step=lambda: None,
-):
+    kept: KeptTokens,
+    heads: LinearHeads,
+    num_images: int,
+    seeds: Sequence[int],
+    num_epochs: int = 25,
+    batch_size: int = 120,
+    lr: float = 0.01,
+    momentum: float = 0.9,
+    weight_decay: float = 1e-4,
+    milestones: Sequence[int] = (20,),
+    ignore_index: int = 255,
+    on_step: Callable[[], object] = lambda: None,
+) -> Tensor:
     """Train heads by SGD, all at once, in place.
 
-    Epoch e takes draw e mod V of every image; images that do not fill a batch are left out, other
+    Epoch e takes crop e mod V of every image; images that do not fill a batch are left out, other
     ones in each epoch. The learning rate falls to a tenth at each milestone.
 
     Args:
-        kept (KeptTokens): This rank's share.
-        heads (LinearHeads): S of them, on the device to train on, float32.
-        num_images (int): Of the data set, over all ranks.
-        seeds (Sequence[int]): S, of the heads' orders.
-        num_epochs (int): Of the schedule.
-        batch_size (int): Images of a step, over all ranks.
-        lr (float): Learning rate.
-        momentum (float): Of SGD.
-        weight_decay (float): Of SGD, on weights and biases.
-        milestones (Sequence[int]): Epochs, counted from 0, that begin with a tenth of the rate.
-        ignore_index (int): Pixels of this label do not count.
-        on_step (Callable): Called after every step.
+        kept: Tokens and labels of this rank's share.
+        heads: S heads on the device to train on, float32.
+        num_images: Number of images in the data set, over all ranks.
+        seeds: Seeds of the S heads' orders.
+        num_epochs: Number of epochs in the schedule.
+        batch_size: Number of images of a step, over all ranks.
+        lr: Learning rate.
+        momentum: Momentum of SGD.
+        weight_decay: Weight decay of SGD, on weights and biases.
+        milestones: Epochs, counted from 0, that begin with a tenth of the rate.
+        ignore_index: Label whose pixels do not count.
+        on_step: Function that is called after every step.
 
     Returns:
-        Tensor: (S,), each head's loss, the mean over the last epoch's batches.
+        Each head's loss (S,), the mean over the last epoch's batches.
 
     Raises:
         ValueError: There are fewer images than a batch takes.
@@ -149,14 +174,16 @@ def train_linear_heads(
     return all_reduce_sum(torch.stack(losses).mean(0))
 
 
-def _set_gradients(heads, kept, draw, images, ignore_index):
-    """Gradients of every head's mean loss on its batch, over all ranks.
+def _set_gradients(
+    heads: LinearHeads, kept: KeptTokens, draw: int, images: Tensor, ignore_index: int
+) -> Tensor:
+    """Set the gradients of every head's mean loss on its batch, over all ranks.
 
     Args:
-        images (Tensor): (S, B), numbers of each head's images.
+        images: Numbers of each head's images (S, B).
 
     Returns:
-        Tensor: (S,), this rank's part of the losses.
+        This rank's part of the losses (S,).
     """
     device = heads.weight.device
     head, column = torch.nonzero(images % get_world_size() == get_rank(), as_tuple=True)

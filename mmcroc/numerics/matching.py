@@ -6,24 +6,30 @@ c over the whole set, so predictions are never kept.
 
 import torch
 from scipy.optimize import linear_sum_assignment
+from torch import Tensor
 
 
 @torch.no_grad()
 def confusion_matrix(
-    prediction, target, num_clusters, num_classes, ignore_index=255, chunk_size=2**24
-):
+    prediction: Tensor,
+    target: Tensor,
+    num_clusters: int,
+    num_classes: int,
+    ignore_index: int = 255,
+    chunk_size: int = 2**24,
+) -> Tensor:
     """Count pixels by cluster and class.
 
     Args:
-        prediction (Tensor): Integers in [0, num_clusters), any shape.
-        target (Tensor): Integers in [0, num_classes) or ``ignore_index``, of the same shape.
-        num_clusters (int): K.
-        num_classes (int): C.
-        ignore_index (int): Pixels of this target do not count.
-        chunk_size (int): Pixels counted at once.
+        prediction: Clusters, integers in [0, num_clusters), of any shape.
+        target: Classes, integers in [0, num_classes) or ``ignore_index``, of the same shape.
+        num_clusters: Number K of clusters.
+        num_classes: Number C of classes.
+        ignore_index: Target whose pixels do not count.
+        chunk_size: Number of pixels counted at once.
 
     Returns:
-        Tensor: (K, C), int64. Sum the matrices of batches, then of ranks.
+        Numbers of pixels, int64 (K, C). Sum the matrices of batches, then of ranks.
 
     Raises:
         ValueError: Shapes that differ, or numbers out of range (at pixels that count).
@@ -46,7 +52,7 @@ def confusion_matrix(
     return counts.view(num_clusters, num_classes)
 
 
-def _check_range(name, values, number):
+def _check_range(name: str, values: Tensor, number: int) -> None:
     if values.numel() and not 0 <= values.min() <= values.max() < number:
         raise ValueError(
             f'{name} must lie in [0, {number}), but runs from {int(values.min())} to '
@@ -54,19 +60,22 @@ def _check_range(name, values, number):
         )
 
 
-def pairwise_iou(counts):
-    """Intersection over union of every cluster with every class: (K, C), float64.
+def pairwise_iou(counts: Tensor) -> Tensor:
+    """Intersection over union of every cluster with every class.
 
     Args:
-        counts (Tensor): (K, C), from :func:`confusion_matrix`.
+        counts: Numbers of pixels (K, C), from :func:`confusion_matrix`.
+
+    Returns:
+        Intersection over union, float64 (K, C).
     """
     counts = counts.double()
     union = counts.sum(1, keepdim=True) + counts.sum(0, keepdim=True) - counts
     return counts / union.clamp(min=1)
 
 
-def match_hungarian(counts):
-    """One cluster for each class: the matching of least Σ (1 - IoU) over the whole set.
+def match_hungarian(counts: Tensor) -> Tensor:
+    """Match one cluster to each class: the matching of least Σ (1 - IoU) over the whole set.
 
     Clusters left over, when there are more than classes, go to class 0.
 
@@ -75,10 +84,10 @@ def match_hungarian(counts):
     (Leopart), CVPR 2022.
 
     Args:
-        counts (Tensor): (K, C), from :func:`confusion_matrix`.
+        counts: Numbers of pixels (K, C), from :func:`confusion_matrix`.
 
     Returns:
-        Tensor: (K,), int64 on the CPU: each cluster's class.
+        Each cluster's class, int64 (K,) on the CPU.
     """
     clusters, classes = linear_sum_assignment(1 - pairwise_iou(counts).cpu().numpy())
     mapping = torch.zeros(len(counts), dtype=torch.long)
@@ -86,16 +95,16 @@ def match_hungarian(counts):
     return mapping
 
 
-def match_many_to_one(counts, criterion='precision'):
-    """Each cluster to the class it fits best: for over-clustering, K >> C.
+def match_many_to_one(counts: Tensor, criterion: str = 'precision') -> Tensor:
+    """Match each cluster to the class it fits best: for over-clustering, K >> C.
 
     Args:
-        counts (Tensor): (K, C), from :func:`confusion_matrix`.
-        criterion (str): 'precision': the class of most of its pixels; 'iou': the class of greatest
-            intersection over union with the cluster.
+        counts: Numbers of pixels (K, C), from :func:`confusion_matrix`.
+        criterion: Measure of the fit. 'precision': the class of most of its pixels; 'iou': the
+            class of greatest intersection over union with the cluster.
 
     Returns:
-        Tensor: (K,), int64 on the CPU: each cluster's class; 0 for a cluster without pixels, and
+        Each cluster's class, int64 (K,) on the CPU; 0 for a cluster without pixels, and
         the lowest class in a tie.
     """
     if criterion == 'precision':  # the cluster's size divides the whole row
@@ -109,8 +118,18 @@ def match_many_to_one(counts, criterion='precision'):
     return (score == score.amax(1, keepdim=True)).int().argmax(1)
 
 
-def match_identity(counts):
-    """No matching: cluster k is class k. (K,), int64; K must be C."""
+def match_identity(counts: Tensor) -> Tensor:
+    """Match cluster k to class k.
+
+    Args:
+        counts: Numbers of pixels (C, C), from :func:`confusion_matrix`.
+
+    Returns:
+        Each cluster's class, int64 (C,).
+
+    Raises:
+        ValueError: There are not as many clusters as classes.
+    """
     if counts.shape[0] != counts.shape[1]:
         raise ValueError(
             f'{counts.shape[0]} clusters are not {counts.shape[1]} classes: without matching there '
@@ -119,31 +138,31 @@ def match_identity(counts):
     return torch.arange(len(counts))
 
 
-def merge_clusters(counts, mapping):
-    """The confusion matrix after every cluster became its class.
+def merge_clusters(counts: Tensor, mapping: Tensor) -> Tensor:
+    """Confusion matrix after every cluster became its class.
 
     Args:
-        counts (Tensor): (K, C).
-        mapping (Tensor): (K,), each cluster's class.
+        counts: Numbers of pixels (K, C).
+        mapping: Each cluster's class (K,).
 
     Returns:
-        Tensor: (C, C), int64, predicted class by true class.
+        Numbers of pixels, int64 (C, C), predicted class by true class.
     """
     merged = counts.new_zeros(counts.shape[1], counts.shape[1])
     return merged.index_add_(0, mapping.to(counts.device), counts)
 
 
-def intersection_over_union(counts, absent='zero'):
-    """Each class's IoU over the whole set.
+def intersection_over_union(counts: Tensor, absent: str = 'zero') -> Tensor:
+    """Intersection over union of each class over the whole set.
 
     Args:
-        counts (Tensor): (C, C), predicted class by true class.
-        absent (str): The IoU of a class with neither labels nor predictions: 'zero', as in
+        counts: Numbers of pixels (C, C), predicted class by true class.
+        absent: Value of a class with neither labels nor predictions: 'zero', as in
             Leopart's evaluation, or 'nan', as MMSegmentation's ``IoUMetric``. (A class without
             labels that is predicted somewhere has IoU 0 by either rule.)
 
     Returns:
-        Tensor: (C,), float64.
+        Intersection over union, float64 (C,).
     """
     if absent not in ('zero', 'nan'):
         raise ValueError(f"absent must be 'zero' or 'nan', got {absent!r}")
@@ -154,6 +173,6 @@ def intersection_over_union(counts, absent='zero'):
     )
 
 
-def mean_iou(iou):
-    """The plain mean over classes, (), of :func:`intersection_over_union`, NaN ones left out."""
+def mean_iou(iou: Tensor) -> Tensor:
+    """Plain mean over classes (C,) of :func:`intersection_over_union`, NaN ones left out."""
     return iou.nanmean()

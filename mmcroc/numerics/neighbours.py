@@ -5,6 +5,7 @@ segmentation by discriminative sorting of segments*, ICCV 2019; Ke et al. (HSG),
 """
 
 import torch
+from torch import Tensor
 
 from mmcroc.numerics.precision import at_least_float32, full_float32
 
@@ -14,18 +15,24 @@ _AT_ONCE_GPU = 2**28
 
 
 @torch.no_grad()
-def nearest_labels(queries, memory, memory_labels, num_neighbours=20, chunk_size=None):
-    """Labels of each query's nearest memory entries by cosine, the nearest first.
+def nearest_labels(
+    queries: Tensor,
+    memory: Tensor,
+    memory_labels: Tensor,
+    num_neighbours: int = 20,
+    chunk_size: int | None = None,
+) -> Tensor:
+    """Find the labels of each query's nearest memory entries by cosine, the nearest first.
 
     Args:
-        queries (Tensor): (Q, D), unit vectors.
-        memory (Tensor): (M, D), unit vectors.
-        memory_labels (Tensor): (M,), integers.
-        num_neighbours (int): k.
-        chunk_size (int | None): Similarities held at once. Default: as suits the device.
+        queries: Unit vectors (Q, D).
+        memory: Unit vectors (M, D).
+        memory_labels: Label of each entry, integers (M,).
+        num_neighbours: Number k of entries.
+        chunk_size: Number of similarities held at once. Default: as suits the device.
 
     Returns:
-        Tensor: (Q, k), of ``memory_labels``' dtype.
+        Labels (Q, k), of ``memory_labels``' dtype.
 
     Raises:
         ValueError: Shapes that do not fit each other, or a memory with fewer than k entries.
@@ -39,20 +46,22 @@ def nearest_labels(queries, memory, memory_labels, num_neighbours=20, chunk_size
 
 
 @torch.no_grad()
-def nearest_entries(queries, memory, num_neighbours, chunk_size=None):
-    """Each query's nearest memory entries by cosine, the nearest first.
+def nearest_entries(
+    queries: Tensor, memory: Tensor, num_neighbours: int, chunk_size: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Find each query's nearest memory entries by cosine, the nearest first.
 
     Exact. Similarities are computed chunk by chunk of the memory, so that never more than a bounded
     number is held; among equally near entries the order is unspecified.
 
     Args:
-        queries (Tensor): (Q, D), unit vectors.
-        memory (Tensor): (M, D), unit vectors.
-        num_neighbours (int): k.
-        chunk_size (int | None): Similarities held at once. Default: as suits the device.
+        queries: Unit vectors (Q, D).
+        memory: Unit vectors (M, D).
+        num_neighbours: Number k of entries.
+        chunk_size: Number of similarities held at once. Default: as suits the device.
 
     Returns:
-        tuple[Tensor, Tensor]: (Q, k), cosines; (Q, k), int64, places in the memory.
+        Cosines (Q, k), and places in the memory, int64 (Q, k).
 
     Raises:
         ValueError: Shapes that do not fit each other, or a memory with fewer than k entries.
@@ -83,33 +92,31 @@ def nearest_entries(queries, memory, num_neighbours, chunk_size=None):
     return torch.cat(similarities), torch.cat(places)
 
 
-def _nearest(queries, memory, number, chunk):
+def _nearest(queries: Tensor, memory: Tensor, number: int, chunk: int) -> tuple[Tensor, Tensor]:
     """Cosines and places in the memory of the ``number`` nearest entries: twice (Q, number)."""
-    best = place = None
+    best = queries.new_empty(len(queries), 0, dtype=at_least_float32(queries).dtype)
+    place = torch.empty(best.shape, dtype=torch.long, device=queries.device)
     with full_float32(queries.device):
         queries = at_least_float32(queries)
         for start in range(0, len(memory), chunk):
             part = memory[start : start + chunk].to(queries)
             similarity = queries @ part.T
             values, where = similarity.topk(min(number, len(part)), dim=1)
-            where = where + start
-            if best is not None:
-                values, where = torch.cat([best, values], 1), torch.cat([place, where], 1)
-                values, order = values.topk(min(number, values.shape[1]), dim=1)
-                where = where.gather(1, order)
-            best, place = values, where
+            both, places = torch.cat([best, values], 1), torch.cat([place, where + start], 1)
+            best, order = both.topk(min(number, both.shape[1]), dim=1)
+            place = places.gather(1, order)
     return best, place
 
 
-def majority_vote(labels, num_classes):
-    """The most frequent label of each row; of several, the lowest.
+def majority_vote(labels: Tensor, num_classes: int) -> Tensor:
+    """Find the most frequent label of each row; of several, the lowest.
 
     Args:
-        labels (Tensor): (Q, k), integers in [0, num_classes).
-        num_classes (int): C.
+        labels: Labels (Q, k), integers in [0, num_classes).
+        num_classes: Number of classes.
 
     Returns:
-        Tensor: (Q,), int64.
+        Labels, int64 (Q,).
     """
     labels = labels.long()
     votes = labels.new_zeros(len(labels), num_classes)

@@ -11,6 +11,7 @@ correlation matrix Cov / (std stdᵀ).
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from mmcroc.numerics.distributed import all_reduce_sum
 
@@ -24,17 +25,17 @@ class RunningMoments:
     >>> pca = fit_pca(moments.all_reduce(), 50)
 
     Args:
-        dim (int): D.
-        device: Where the sums are kept and made; best the features' own.
+        dim: Number D of features.
+        device: Device of the sums; best the features'.
     """
 
-    def __init__(self, dim, device='cpu'):
+    def __init__(self, dim: int, device: torch.device | str = 'cpu') -> None:
         self.count = torch.zeros((), dtype=torch.float64, device=device)
         self.sum = torch.zeros(dim, dtype=torch.float64, device=device)
         self.second = torch.zeros(dim, dim, dtype=torch.float64, device=device)
 
     @torch.no_grad()
-    def update(self, features, chunk_size=65536):
+    def update(self, features: Tensor, chunk_size: int = 65536) -> 'RunningMoments':
         """Add features (..., D), ``chunk_size`` of them at once.
 
         Raises:
@@ -58,8 +59,8 @@ class RunningMoments:
             self.second += chunk.T @ chunk
         return self
 
-    def all_reduce(self):
-        """The moments over all ranks, as a new object. Every rank must call."""
+    def all_reduce(self) -> 'RunningMoments':
+        """Sum the moments over all ranks, to a new object. Every rank must call."""
         united = RunningMoments(len(self.sum), self.sum.device)
         united.count = all_reduce_sum(self.count.clone())
         united.sum = all_reduce_sum(self.sum.clone())
@@ -67,18 +68,18 @@ class RunningMoments:
         return united
 
     @property
-    def mean(self):
-        """(D,), float64."""
+    def mean(self) -> Tensor:
+        """Mean of the features, float64 (D,)."""
         return self.sum / self.count
 
     @property
-    def covariance(self):
-        """(D, D), float64, divided by n."""
+    def covariance(self) -> Tensor:
+        """Covariance of the features, divided by n, float64 (D, D)."""
         return self.second / self.count - torch.outer(self.mean, self.mean)
 
     @property
-    def std(self):
-        """(D,), float64. A feature that does not vary gets 1, so that one can divide by it."""
+    def std(self) -> Tensor:
+        """Standard deviations, float64 (D,); 1, to divide by, where a feature does not vary."""
         std = self.covariance.diagonal().clamp(min=0).sqrt()
         # Below this the difference that makes the variance is rounding.
         constant = std <= 1e-7 * (self.second.diagonal() / self.count).sqrt()
@@ -90,23 +91,23 @@ class PCA:
     """An affine map to principal components: (x - mean) / scale · componentsᵀ.
 
     Attributes:
-        mean (Tensor): (D,), float64.
-        scale (Tensor): (D,), float64: the standard deviations, or ones.
-        components (Tensor): (d, D), float64, orthonormal rows, the greatest variance first. The
+        mean: Mean, float64 (D,).
+        scale: Standard deviations, or ones, float64 (D,).
+        components: Components, float64 (d, D), orthonormal rows, the greatest variance first. The
             entry of greatest magnitude of each row is positive, so that signs are reproducible.
-        explained_variance (Tensor): (d,), float64: the variance (by n - 1, as scikit-learn) along
-            each component.
-        explained_variance_ratio (Tensor): (d,), float64: its share of the whole variance.
+        explained_variance: Variance (by n - 1, as scikit-learn) along each component, float64
+            (d,).
+        explained_variance_ratio: Share of each component in the whole variance, float64 (d,).
     """
 
-    mean: torch.Tensor
-    scale: torch.Tensor
-    components: torch.Tensor
-    explained_variance: torch.Tensor
-    explained_variance_ratio: torch.Tensor
+    mean: Tensor
+    scale: Tensor
+    components: Tensor
+    explained_variance: Tensor
+    explained_variance_ratio: Tensor
 
     @torch.no_grad()
-    def transform(self, features, chunk_size=65536):
+    def transform(self, features: Tensor, chunk_size: int = 65536) -> Tensor:
         """Project features (..., D) to (..., d), in float32 (float64 if they are)."""
         dtype = features.dtype if features.dtype == torch.float64 else torch.float32
         mean = self.mean.to(features.device)
@@ -120,16 +121,16 @@ class PCA:
         return out.view(*features.shape[:-1], -1)
 
 
-def fit_pca(moments, num_components, standardize=True):
-    """Principal components from moments.
+def fit_pca(moments: RunningMoments, num_components: int, standardize: bool = True) -> PCA:
+    """Find principal components from moments.
 
     Args:
-        moments (RunningMoments): Of all features (after ``all_reduce`` with several ranks).
-        num_components (int): d, at most D and fewer than the features.
-        standardize (bool): Scale features to unit variance first.
+        moments: Moments of all features (after ``all_reduce`` with several ranks).
+        num_components: Number d of components, at most D and fewer than the features.
+        standardize: Whether to scale features to unit variance first.
 
     Returns:
-        PCA: The projection.
+        Projection to the components.
 
     Raises:
         ValueError: More components than features or dimensions can give.

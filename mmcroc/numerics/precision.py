@@ -1,19 +1,20 @@
 """float32 islands: arithmetic that bf16 or TF32 would break."""
 
 import contextlib
+from collections.abc import Iterator
 
 import torch
 
 
 @contextlib.contextmanager
-def full_float32(device: torch.device):
+def full_float32(device: torch.device) -> Iterator[None]:
     """Compute in true float32 inside, whatever autocast and the TF32 switches say outside.
 
     Tensors that enter must be cast by the caller (``.float()``); autocast's own casts and the
     GPU's TF32 matrix products are off.
 
     Args:
-        device: Where the computation runs.
+        device: Device of the computation.
     """
     with torch.autocast(device.type, enabled=False):
         if device.type != 'cuda':
@@ -35,5 +36,5 @@ def full_float32(device: torch.device):
 
 
 def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor as float32, or unchanged if it is float64."""
+    """Convert a tensor to float32, or leave it unchanged if it is float64."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()

@@ -12,6 +12,7 @@ Reference: Hoerl and Kennard, *Ridge regression*, Technometrics 1970.
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from mmcroc.numerics.distributed import all_reduce_sum
@@ -23,12 +24,12 @@ class RidgeClassifier:
     """A linear classifier.
 
     Attributes:
-        weight (Tensor): (C, D), float64, for features as they come (standardisation is folded in).
-        bias (Tensor): (C,), float64.
+        weight: Weights, float64 (C, D), for features as they come (standardisation is folded in).
+        bias: Biases, float64 (C,).
     """
 
-    weight: torch.Tensor
-    bias: torch.Tensor
+    weight: Tensor
+    bias: Tensor
 
 
 class RidgeAccumulator:
@@ -40,26 +41,34 @@ class RidgeAccumulator:
     >>> classifier = ridge.all_reduce().fit(alpha=1.0)
 
     Args:
-        dim (int): D.
-        num_classes (int): C.
-        ignore_index (int): Tokens of this label are left out.
-        device: Where the products are kept and made; best the features' own.
+        dim: Number D of features.
+        num_classes: Number C of classes.
+        ignore_index: Label whose tokens are left out.
+        device: Device of the products; best the features'.
     """
 
-    def __init__(self, dim, num_classes, ignore_index=255, device='cpu'):
+    def __init__(
+        self,
+        dim: int,
+        num_classes: int,
+        ignore_index: int = 255,
+        device: torch.device | str = 'cpu',
+    ) -> None:
         self.num_classes, self.ignore_index = num_classes, ignore_index
         self.moments = RunningMoments(dim, device)
         self.class_sum = torch.zeros(num_classes, dim, dtype=torch.float64, device=device)
         self.class_count = torch.zeros(num_classes, dtype=torch.float64, device=device)
 
     @torch.no_grad()
-    def update(self, features, labels, chunk_size=65536):
+    def update(
+        self, features: Tensor, labels: Tensor, chunk_size: int = 65536
+    ) -> 'RidgeAccumulator':
         """Add tokens.
 
         Args:
-            features (Tensor): (..., D).
-            labels (Tensor): (...), integers in [0, C) or ``ignore_index``.
-            chunk_size (int): Tokens taken at once.
+            features: Features (..., D).
+            labels: Labels (...), integers in [0, C) or ``ignore_index``.
+            chunk_size: Number of tokens taken at once.
 
         Raises:
             ValueError: Shapes that do not fit, a label out of range, NaN or infinite features.
@@ -85,8 +94,8 @@ class RidgeAccumulator:
             self.class_count += one_hot.sum(0)
         return self
 
-    def all_reduce(self):
-        """The products over all ranks, as a new object. Every rank must call."""
+    def all_reduce(self) -> 'RidgeAccumulator':
+        """Sum the products over all ranks, to a new object. Every rank must call."""
         dim = self.class_sum.shape[1]
         device = self.class_sum.device
         united = RidgeAccumulator(dim, self.num_classes, self.ignore_index, device)
@@ -95,15 +104,15 @@ class RidgeAccumulator:
         united.class_count = all_reduce_sum(self.class_count.clone())
         return united
 
-    def fit(self, alpha=1.0, standardize=False):
+    def fit(self, alpha: float = 1.0, standardize: bool = False) -> RidgeClassifier:
         """Solve for the classifier.
 
         Args:
-            alpha (float): The penalty alpha, not divided by the number of tokens (as scikit-learn).
-            standardize (bool): Penalise the weights of features scaled to unit variance.
+            alpha: Penalty, not divided by the number of tokens (as scikit-learn).
+            standardize: Whether to penalise the weights of features scaled to unit variance.
 
         Returns:
-            RidgeClassifier: The minimiser.
+            Classifier that minimises the penalised error.
 
         Raises:
             ValueError: No labelled token was given, or the system is singular.

@@ -5,9 +5,11 @@ import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from mmcroc.atomic_file import atomic_file
 from mmcroc.numerics.counter_random import counter_uniform
@@ -30,18 +32,18 @@ class SegmentMemory:
     """Prototypes of segments and their labels.
 
     Attributes:
-        prototypes (Tensor): (M, D), float32, unit vectors.
-        labels (Tensor): (M,), int64.
+        prototypes: Unit vectors, float32 (M, D).
+        labels: Labels, int64 (M,).
     """
 
-    prototypes: torch.Tensor
-    labels: torch.Tensor
+    prototypes: Tensor
+    labels: Tensor
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
-    def to(self, device):
-        """The same on another device."""
+    def to(self, device: torch.device) -> 'SegmentMemory':
+        """Copy to another device."""
         return SegmentMemory(self.prototypes.to(device), self.labels.to(device))
 
 
@@ -49,23 +51,25 @@ class SegmentMemoryBuilder:
     """Gathers the segments of this rank's images in main memory.
 
     Args:
-        max_size (int | None): Keep at most this many segments over all ranks: those whose random
-            numbers are lowest. The choice depends on the seed and the images, not on the ranks.
-        seed (int): Of the choice.
+        max_size: Greatest number of segments over all ranks; those whose random numbers are lowest
+            are kept. The choice depends on the seed and the images, not on the ranks.
+        seed: Seed of the choice.
     """
 
-    def __init__(self, max_size=None, seed=0):
+    def __init__(self, max_size: int | None = None, seed: int = 0) -> None:
         self.max_size, self.seed = max_size, seed
-        self.keys, self.prototypes, self.labels = [], [], []
+        self.keys: list[Tensor] = []
+        self.prototypes: list[Tensor] = []
+        self.labels: list[Tensor] = []
         self.held = 0
 
-    def add(self, image, prototypes, labels):
+    def add(self, image: int, prototypes: Tensor, labels: Tensor) -> None:
         """Take the segments of one image.
 
         Args:
-            image (int): Its number in the data set.
-            prototypes (Tensor): (S, D), unit vectors.
-            labels (Tensor): (S,), integers.
+            image: Number of the image in the data set.
+            prototypes: Unit vectors (S, D).
+            labels: Labels, integers (S,).
         """
         self.keys.append(image * SEGMENTS_PER_IMAGE + torch.arange(len(labels)))
         self.prototypes.append(prototypes.float().cpu())
@@ -74,26 +78,28 @@ class SegmentMemoryBuilder:
         if self.max_size is not None and self.held > 2 * self.max_size:
             self._prune()
 
-    def _prune(self):
+    def _prune(self) -> None:
+        """Drop the segments that cannot be chosen any more."""
         keys, prototypes, labels = map(torch.cat, (self.keys, self.prototypes, self.labels))
         kept = self._choice(keys)
         self.keys, self.prototypes, self.labels = [keys[kept]], [prototypes[kept]], [labels[kept]]
         self.held = len(kept)
 
-    def _choice(self, keys):
+    def _choice(self, keys: Tensor) -> Tensor:
+        """Places of the segments that are kept."""
         return counter_uniform(keys, self.seed).argsort()[: self.max_size]
 
-    def gather(self, device):
-        """The segments of all ranks, alike on each, in the order of the images.
+    def gather(self, device: torch.device) -> SegmentMemory:
+        """Gather the segments of all ranks, alike on each, in the order of the images.
 
         Nothing is pickled: each rank writes its rows into a table of zeros, and the tables are
         added up.
 
         Args:
-            device (torch.device): Where to.
+            device: Device of the result.
 
         Returns:
-            SegmentMemory: Empty if no rank has a segment.
+            Memory of all segments, empty if no rank has one.
         """
         own_keys = torch.cat([torch.empty(0, dtype=torch.long), *self.keys])
         dim = self.prototypes[0].shape[1] if self.prototypes else 0
@@ -117,11 +123,14 @@ class SegmentMemoryBuilder:
         return SegmentMemory(all_reduce_sum(memory.prototypes), all_reduce_sum(memory.labels))
 
 
-def model_fingerprint(model):
-    """A name for a model with its weights: equal for equal ones.
+def model_fingerprint(model: nn.Module) -> str:
+    """Name a model with its weights: equal for equal ones.
 
     Args:
-        model (nn.Module): On any device, wrapped for data parallelism or not.
+        model: Model on any device, wrapped for data parallelism or not.
+
+    Returns:
+        32 hexadecimal digits.
     """
     model = getattr(model, 'module', model)
     digest = hashlib.sha256(repr(model).encode())
@@ -131,16 +140,16 @@ def model_fingerprint(model):
     return digest.hexdigest()[:32]
 
 
-def save_memory(path, memory, metadata):
+def save_memory(path: str | Path, memory: SegmentMemory, metadata: dict[str, Any]) -> None:
     """Write a memory to a file, which appears under its name only once it is whole.
 
     A NumPy archive (.npz, not compressed) with ``prototypes`` (M, D) float32, ``labels`` (M,)
     int32, and ``metadata``, a JSON string. Call on the main process.
 
     Args:
-        path (str | Path): Where.
-        memory (SegmentMemory): What.
-        metadata (dict): What has to be the same for the memory to be used again, as JSON.
+        path: Name of the file.
+        memory: Memory to write.
+        metadata: Settings that have to be the same for the memory to be used again, as JSON.
     """
     with atomic_file(path) as file:
         np.savez(
@@ -151,15 +160,16 @@ def save_memory(path, memory, metadata):
         )
 
 
-def read_memory(path, metadata):
+def read_memory(path: str | Path, metadata: dict[str, Any]) -> tuple[SegmentMemory, dict[str, Any]]:
     """Read a memory that :func:`save_memory` wrote.
 
     Args:
-        path (str | Path): The file.
-        metadata (dict): What is expected. Entries of the file that are not named here may be any.
+        path: Name of the file.
+        metadata: Metadata that are expected. Entries of the file that are not named here may be
+            any.
 
     Returns:
-        tuple[SegmentMemory, dict]: On the CPU; the file's metadata.
+        Memory on the CPU, and the file's metadata.
 
     Raises:
         ValueError: It is no such file, or its metadata are others.
@@ -186,20 +196,22 @@ def read_memory(path, metadata):
     return SegmentMemory(torch.from_numpy(prototypes), torch.from_numpy(labels).long()), found
 
 
-def share_memory(path, metadata, device):
-    """:func:`read_memory` on the main process, for all ranks: only that one needs the file.
+def share_memory(
+    path: str | Path, metadata: dict[str, Any], device: torch.device
+) -> tuple[SegmentMemory, int] | None:
+    """Read a memory on the main process, for all ranks: only that one needs the file.
 
     Args:
-        path (str | Path): The file.
-        metadata (dict): As :func:`read_memory`.
-        device (torch.device): Where to.
+        path: Name of the file.
+        metadata: Metadata that are expected, as for :func:`read_memory`.
+        device: Device of the result.
 
     Returns:
-        tuple[SegmentMemory, int] | None: The memory and the number of its images; None if there is
+        The memory and the number of its images; None if there is
         no file.
 
     Raises:
-        ValueError: As :func:`read_memory`, on every rank.
+        ValueError: :func:`read_memory` refuses the file; raised on every rank.
     """
     state, memory, error = [_ABSENT, 0, 0, 0], None, None
     if get_rank() == 0 and Path(path).exists():

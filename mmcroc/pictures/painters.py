@@ -4,22 +4,28 @@ Every painter has ``paint(example)``, which gives pictures by title, the same ti
 image: the columns of a sheet.
 """
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from mmcroc.croc.clustering import cluster_labels, patch_positions
 from mmcroc.data.sample_seed import seeded_generators
 from mmcroc.features.attention import cls_attention
 from mmcroc.features.model_inputs import model_inputs
-from mmcroc.pictures.heat_map import heat_map
-from mmcroc.pictures.overlay import overlay
+from mmcroc.pictures.label_maps import overlay
+from mmcroc.pictures.sheets import photo
 from mmcroc.pictures.token_colours import TokenColours
-from mmcroc.pictures.view_crops import CROP_COLOURS, crops_on_image, frame
 
+if TYPE_CHECKING:
+    from mmcroc.croc.target_generator import OnlineClustering
+    from mmcroc.croc.views import TwoViews
+
+#: Colours of the crops of the first and the second view, and the width of their lines, pixels.
+CROP_COLOURS, LINE_WIDTH = ((255, 220, 0), (0, 220, 255)), 2
 #: Longer side of a picture, pixels.
 SIDE = 240
 
@@ -28,78 +34,123 @@ class Example(NamedTuple):
     """An image and two views of it.
 
     Attributes:
-        image: uint8 RGB (H, W, 3).
-        views: Two uint8 RGB (S, S, 3), or None.
-        view_boxes: float32 (2, 5), crop box x0, y0, w, h in the image's pixels and flip; or None.
+        image: Image, uint8 RGB (H, W, 3).
+        views: Two views, uint8 RGB (S, S, 3), or None.
+        view_boxes: Crop boxes x0, y0, w, h in the image's pixels and flips, float32 (2, 5), or
+            None.
     """
 
     image: np.ndarray
-    views: list | None = None
+    views: list[np.ndarray] | None = None
     view_boxes: np.ndarray | None = None
 
 
-def draw_views(image, two_views, *entropy):
-    """Draw two views of an image, always the same ones.
+def draw_views(image: np.ndarray, two_views: 'TwoViews', *entropy: int) -> Example:
+    """Cut two views of an image, always the same ones.
 
     Args:
-        image (numpy.ndarray): uint8 RGB (H, W, 3).
-        two_views (mmcroc.croc.TwoViews): As training has it, colours and all.
-        *entropy (int): Seed and what else tells draws apart, at least 0.
+        image: Image, uint8 RGB (H, W, 3).
+        two_views: Transform of training, colours and all.
+        *entropy: Seed and numbers that tell samples apart, at least 0.
 
     Returns:
-        Example: The image and its views.
+        Image and views.
     """
     with seeded_generators(*entropy):
         results = two_views.transform(dict(img=image))
     return Example(image, results['img'], results['view_boxes'])
 
 
-def tapped_backbone(model):
-    """The Vision Transformer in a model whose attention can be looked at; None if there is none.
+def tapped_backbone(model: Any) -> Any:
+    """Find the Vision Transformer in a model whose attention can be looked at; None without one.
 
-    Of CrOC the teacher, which is what finds the clusters and gets evaluated.
+    CrOC's is the teacher, which finds the clusters and gets evaluated.
     """
     backbone = model.teacher['backbone'] if hasattr(model, 'teacher') else model.backbone
     backbone = getattr(backbone, 'model', backbone)  # of a PretrainedBackbone
     return backbone if hasattr(backbone, 'forward_tapped') else None
 
 
-def photo_of(image):
-    """An image as it is shown, its longer side ``SIDE`` pixels: PIL, RGB."""
-    factor = SIDE / max(image.shape[:2])
-    size = [max(1, round(factor * length)) for length in image.shape[1::-1]]
-    return Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+def photo_of(image: np.ndarray) -> Image.Image:
+    """Show an image, uint8 RGB (H, W, 3), its longer side ``SIDE`` pixels."""
+    return photo(image, SIDE)
+
+
+def heat_map(values: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    """Paint a map of numbers from 0 (black) over red and yellow to its greatest (white).
+
+    Args:
+        values: Numbers (h, w), at least 0.
+        size: Width and height of the picture, pixels; what is coarse stays coarse.
+
+    Returns:
+        RGB picture.
+    """
+    share = values / max(float(values.max()), np.finfo(np.float32).tiny)
+    ramp = np.clip(3 * share[..., None] - np.arange(3), 0, 1)
+    picture = Image.fromarray(np.round(255 * ramp).astype(np.uint8))
+    return picture.resize(size, Image.Resampling.NEAREST)
+
+
+def outlined(picture: Image.Image, box: Sequence[int], colour: tuple[int, int, int]) -> Image.Image:
+    """Draw a line inside of a box (left, top, right, bottom), right and bottom excluded."""
+    painted = picture.copy()
+    left, top, right, bottom = box
+    corners = (left, top, right - 1, bottom - 1)
+    ImageDraw.Draw(painted).rectangle(corners, outline=colour, width=LINE_WIDTH)
+    return painted
+
+
+def crops_on_image(
+    photo: Image.Image, source_size: tuple[int, int], view_boxes: np.ndarray
+) -> Image.Image:
+    """Draw the views' crops as boxes; their lines lie inside of the crops.
+
+    Args:
+        photo: RGB picture of the image at any size.
+        source_size: Width and height of the image that was cropped, pixels.
+        view_boxes: Crop boxes x0, y0, w, h in source pixels and flips, (2, 5).
+
+    Returns:
+        RGB picture, as large as ``photo``.
+    """
+    scale = np.tile(np.array(photo.size) / source_size, 2)
+    for (x0, y0, w, h, _), colour in zip(view_boxes, CROP_COLOURS, strict=True):
+        box = np.round(scale * (x0, y0, x0 + w, y0 + h)).astype(int).tolist()
+        photo = outlined(photo, box, colour)
+    return photo
 
 
 class PCAPainter:
     """Principal components of the tokens as colours, one projection for all images.
 
     Args:
-        model: With ``extract_feat`` and ``data_preprocessor``.
-        stride (int): Side of its tokens, pixels.
-        longer_side (int): Images are resized to this for the model, pixels.
+        model: Model with ``extract_feat`` and ``data_preprocessor``.
+        stride: Side of the model's tokens, pixels.
+        longer_side: Longer side of images for the model, pixels.
     """
 
-    def __init__(self, model, stride, longer_side):
+    def __init__(self, model: Any, stride: int, longer_side: int) -> None:
         self.model, self.stride, self.longer_side = model, stride, longer_side
         self.colours = TokenColours()
 
-    def update(self, example):
+    def update(self, example: Example) -> None:
         """Take an image into the projection."""
         self.colours.update(self._tokens(example))
 
-    def fit(self):
+    def fit(self) -> None:
         """Make the projection, before anything is painted."""
         self.colours.fit()
 
-    def paint(self, example):
-        """See the module."""
+    def paint(self, example: Example) -> dict[str, Image.Image]:
+        """Paint the tokens of an image."""
         picture = Image.fromarray(self.colours.paint(self._tokens(example)))
         size = photo_of(example.image).size
         return {'PCA of tokens': picture.resize(size, Image.Resampling.NEAREST)}
 
     @torch.no_grad()
-    def _tokens(self, example):
+    def _tokens(self, example: Example) -> torch.Tensor:
+        """Tokens (C, h, w) of an image."""
         inputs = model_inputs(self.model, example.image, self.stride, self.longer_side)
         return self.model.extract_feat(inputs)[0][0]
 
@@ -110,16 +161,16 @@ class AttentionPainter:
     Each map is scaled by its own greatest value; [CLS]'s attention to itself is left out.
 
     Args:
-        model: With ``data_preprocessor`` and a :func:`tapped_backbone`.
-        longer_side (int): Images are resized to this for the model, pixels.
+        model: Model with ``data_preprocessor`` and a :func:`tapped_backbone`.
+        longer_side: Longer side of images for the model, pixels.
     """
 
-    def __init__(self, model, longer_side):
+    def __init__(self, model: Any, longer_side: int) -> None:
         self.model, self.longer_side = model, longer_side
         self.backbone = tapped_backbone(model)
 
-    def paint(self, example):
-        """See the module."""
+    def paint(self, example: Example) -> dict[str, Image.Image]:
+        """Paint the attention to an image's patches."""
         maps = self.attention(example.image)
         size = photo_of(example.image).size
         pictures = {'[CLS], mean of heads': heat_map(maps.mean(0), size)}
@@ -128,8 +179,8 @@ class AttentionPainter:
         return pictures
 
     @torch.no_grad()
-    def attention(self, image):
-        """Attention to the patches, numpy float32 (heads, h, w)."""
+    def attention(self, image: np.ndarray) -> np.ndarray:
+        """Compute the attention to the patches, float32 (heads, h, w)."""
         inputs = model_inputs(self.model, image, self.backbone.patch_size, self.longer_side)
         query, key = (self.backbone.forward_tapped(inputs, f).attention for f in ('q', 'k'))
         grid = self.backbone.grid_size(inputs)
@@ -145,16 +196,22 @@ class ClusterPainter:
     attention heads share a scale, in training those of the other images too.
 
     Args:
-        model: With ``data_preprocessor`` and a :func:`tapped_backbone`.
-        clustering (mmcroc.croc.OnlineClustering): As in training.
-        heads (Sequence[int]): Attention heads to show; each has clusters of its own.
-        seed (int): Of the draw of the clusters' seed tokens, the same for each image.
+        model: Model with ``data_preprocessor`` and a :func:`tapped_backbone`.
+        clustering: Clustering of training.
+        heads: Attention heads to show; each has its clusters.
+        seed: Seed of the clusters' first tokens, the same for each image.
 
     Raises:
         ValueError: A head that there is not.
     """
 
-    def __init__(self, model, clustering, heads=(0,), seed=0):
+    def __init__(
+        self,
+        model: Any,
+        clustering: 'OnlineClustering',
+        heads: Sequence[int] = (0,),
+        seed: int = 0,
+    ) -> None:
         self.model, self.clustering = model, clustering
         self.heads, self.seed = tuple(heads), seed
         self.backbone = tapped_backbone(model)
@@ -165,15 +222,16 @@ class ClusterPainter:
                 f'{number - 1}'
             )
 
-    def paint(self, example):
-        """See the module."""
+    def paint(self, example: Example) -> dict[str, Image.Image]:
+        """Paint crops, views and their clusters."""
+        assert example.views is not None and example.view_boxes is not None
         labels = self.labels(example)
         size = example.image.shape[1::-1]
         crops = crops_on_image(photo_of(example.image), size, example.view_boxes)
         pictures = {'crops': crops}
         views = [Image.fromarray(view).resize((SIDE, SIDE)) for view in example.views]
         for number, (view, colour) in enumerate(zip(views, CROP_COLOURS, strict=True), 1):
-            pictures[f'view {number}'] = Image.fromarray(frame(np.asarray(view), colour))
+            pictures[f'view {number}'] = outlined(view, (0, 0, SIDE, SIDE), colour)
         for head in self.heads:
             for number, view in enumerate(views, 1):
                 title = f'view {number}, clusters of head {head}'
@@ -181,8 +239,9 @@ class ClusterPainter:
         return pictures
 
     @torch.no_grad()
-    def labels(self, example):
-        """Clusters of both views' patches, numpy int64 (2, heads, h, w), -1 as in the class."""
+    def labels(self, example: Example) -> np.ndarray:
+        """Find the clusters of both views' patches, int64 (2, heads, h, w), -1 where grey."""
+        assert example.views is not None and example.view_boxes is not None
         views = torch.from_numpy(np.stack(example.views)).permute(0, 3, 1, 2)
         inputs = self.model.data_preprocessor(dict(inputs=views))['inputs']
         boxes = torch.from_numpy(example.view_boxes)[:, None].to(inputs.device)
@@ -194,7 +253,7 @@ class ClusterPainter:
 
 
 @contextmanager
-def seeded_device(seed, device):
+def seeded_device(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the generators of the host and of a device for a while; then they go on as before."""
     with seeded_generators(seed):
         if device.type != 'cuda':

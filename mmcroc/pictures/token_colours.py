@@ -2,8 +2,9 @@
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from mmcroc.numerics.pca import RunningMoments, fit_pca
+from mmcroc.numerics.pca import PCA, RunningMoments, fit_pca
 
 
 class TokenColours:
@@ -26,19 +27,20 @@ class TokenColours:
     MAX_SAMPLE = 2**16
     PERCENTILES = (0.01, 0.99)
 
-    def __init__(self):
-        self.moments = None
-        self.sample, self.sampled, self.step = [], 0, 1
-        self.pca = None
+    def __init__(self) -> None:
+        self.moments: RunningMoments | None = None
+        self.sample: list[Tensor] = []
+        self.sampled, self.step = 0, 1
+        self.pca: PCA | None = None
 
-    def update(self, tokens):
+    def update(self, tokens: Tensor) -> 'TokenColours':
         """Take an image's tokens into account.
 
         Args:
-            tokens (torch.Tensor): (C, h, w).
+            tokens: Tokens (C, h, w).
 
         Raises:
-            ValueError: Other C than before; NaN or infinity.
+            ValueError: Another C than before; NaN or infinity.
         """
         flat = tokens.detach().flatten(1).T.float()
         if self.moments is None:
@@ -52,7 +54,7 @@ class TokenColours:
             self.sampled = len(self.sample[0])
         return self
 
-    def fit(self):
+    def fit(self) -> 'TokenColours':
         """Find components and ranges.
 
         Raises:
@@ -65,8 +67,9 @@ class TokenColours:
         self.low, self.high = np.quantile(sample, self.PERCENTILES, axis=0)
         return self
 
-    def paint(self, tokens):
-        """Colours of an image's tokens: (C, h, w) to uint8 (h, w, 3)."""
+    def paint(self, tokens: Tensor) -> np.ndarray:
+        """Colour an image's tokens: (C, h, w) to uint8 RGB (h, w, 3), after :meth:`fit`."""
+        assert self.pca is not None
         channels = self.pca.transform(tokens.detach().permute(1, 2, 0).cpu()).numpy()
         extent = np.maximum(self.high - self.low, np.finfo(np.float32).tiny)
         shares = np.clip((channels - self.low) / extent, 0, 1)

@@ -8,7 +8,7 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop
 
-from mmcroc.data.samplers import EndlessEpochSampler, EpochSampler
+from mmcroc.data.sample_seed import EndlessEpochSampler, EpochSampler
 from mmcroc.registry import HOOKS
 
 

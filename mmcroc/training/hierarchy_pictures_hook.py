@@ -3,7 +3,7 @@
 import torch
 
 from mmcroc.hsg.views import TwoViewsWithRegions, central_view
-from mmcroc.pictures.overlay import overlay_sheet
+from mmcroc.pictures.sheets import overlay_sheet
 from mmcroc.registry import HOOKS
 from mmcroc.training.pictures_hook import PicturesHook, fixed_samples, views_of
 

@@ -13,7 +13,7 @@ from mmcroc.pictures.painters import (
     photo_of,
     tapped_backbone,
 )
-from mmcroc.pictures.picture_grid import picture_grid
+from mmcroc.pictures.sheets import picture_grid
 from mmcroc.registry import HOOKS
 from mmcroc.training.pictures_hook import PicturesHook, evenly_spread, fixed_samples, views_of
 

@@ -8,10 +8,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from mmcroc.croc.views import TwoViews
-from mmcroc.data.samplers import EpochSampler
+from mmcroc.data.sample_seed import EpochSampler
 from mmcroc.data.synthetic_scenes import SyntheticScenes
-from mmcroc.data.transforms.formatting import PackTwoViews
-from mmcroc.data.transforms.geometry import crop_resize_flip
+from mmcroc.data.two_views import PackTwoViews, crop_resize_flip
 from mmcroc.data.unlabelled import UnlabelledImages
 from tests.support.images import smooth_image, truncate, write_images
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from mmseg.datasets.transforms import PackSegInputs
 
-from mmcroc.data import scene_drawing, synthetic_scenes
+from mmcroc.data import synthetic_scenes
 from mmcroc.data.sample_seed import SampleIndex
 from mmcroc.data.synthetic_scenes import SyntheticScenes
 
@@ -23,11 +23,11 @@ def test_scene_depends_on_seed_and_index_alone(scenes):
 
 def test_a_kept_scene_is_the_drawn_one_whatever_transforms_do_to_it(scenes, monkeypatch):
     """Also a copy of the drawn: the first sample is changed as well, and drawn but once."""
-    calls = []
+    calls, draw_scene = [], synthetic_scenes.draw_scene
 
     def draw(*args):
         calls.append(args)
-        return scene_drawing.draw_scene(*args)
+        return draw_scene(*args)
 
     monkeypatch.setattr(synthetic_scenes, 'draw_scene', draw)
     dataset = SyntheticScenes(num_images=3, cache=True)
@@ -74,7 +74,7 @@ def test_an_object_is_labelled_exactly_where_it_is_painted():
     rng = np.random.default_rng(0)
     for _ in range(40):
         image, mask = np.full((48, 48, 3), -9, np.float32), np.full((48, 48), 255, np.uint8)
-        scene_drawing._draw_object(rng, image, mask)
+        synthetic_scenes._draw_object(rng, image, mask)
         np.testing.assert_array_equal((image != -9).all(axis=2), mask != 255)
         assert len(np.unique(mask)) <= 2 and 0 < (mask != 255).mean() < 0.4
 

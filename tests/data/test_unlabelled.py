@@ -1,3 +1,5 @@
+"""Folders of images, without labels."""
+
 import os
 import shutil
 
@@ -6,7 +8,7 @@ import pytest
 
 from mmcroc.data.image_reading import UnreadableImageError, read_image
 from mmcroc.data.sample_seed import SampleIndex
-from mmcroc.data.unlabelled import UnlabelledImages
+from mmcroc.data.unlabelled import UnlabelledImages, named_images
 from tests.support.images import truncate, write_images
 
 
@@ -116,3 +118,22 @@ def test_many_unreadable_images_in_a_row_raise(tmp_path):
         truncate(tmp_path / f'{name}.jpg')
     with pytest.raises(UnreadableImageError, match=r'(?si)in a row.*\.jpg: .*truncated'):
         UnlabelledImages(tmp_path)[0]
+
+
+def test_a_folders_images_keep_their_place_and_a_single_ones_is_its_name(tmp_path):
+    write_images(tmp_path, ['a.jpg', 'deep/er/b.webp', 'out/old.png'])
+    named = named_images(tmp_path, tmp_path / 'out')
+    assert [(str(p.relative_to(tmp_path)), str(n)) for p, n in named] == [
+        ('a.jpg', 'a.png'),
+        ('deep/er/b.webp', 'deep/er/b.png'),
+    ]
+    one = tmp_path / 'deep/er/b.webp'
+    assert [(p, str(n)) for p, n in named_images(one, tmp_path / 'out')] == [(one, 'b.png')]
+
+
+def test_no_images_and_two_of_one_name_are_named(tmp_path):
+    with pytest.raises(ValueError, match='no images below'):
+        named_images(tmp_path, tmp_path / 'out')
+    write_images(tmp_path, ['a.jpg', 'a.png'])
+    with pytest.raises(ValueError, match=r'a\.jpg and .*a\.png would both become a\.png: rename'):
+        named_images(tmp_path, tmp_path / 'out')

@@ -50,9 +50,6 @@ def test_first_run_pictures_and_weights(shell):
     )
     for folder in ('seen', 'seen_clusters'):
         assert (shell.folder / 'work_dirs' / folder / 'sheet.png').is_file()
-    curves = 'work_dirs/curves.png'
-    shell(f'python tools/analysis/plot_curves.py work_dirs/croc_vit-t_scenes --out {curves}')
-    assert (shell.folder / curves).is_file()
     exported = 'work_dirs/exported/croc.safetensors'
     out = shell(f'python tools/export.py {DEMO} --format timm --out {exported}')
     assert 'timm.create_model' in out

@@ -2,7 +2,7 @@ import pytest
 import torch
 from mmpretrain.structures import DataSample
 
-from mmcroc.data.preprocessor import TwoViewDataPreprocessor
+from mmcroc.data.two_views import TwoViewDataPreprocessor
 from mmcroc.hsg.preprocessor import RegionViewDataPreprocessor
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]

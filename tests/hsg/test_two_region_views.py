@@ -8,8 +8,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from mmcroc.data.oversegmented import OversegmentedImages
-from mmcroc.data.samplers import EpochSampler
-from mmcroc.data.transforms.formatting import PackTwoViewsWithRegions
+from mmcroc.data.sample_seed import EpochSampler
+from mmcroc.data.two_views import PackTwoViewsWithRegions
 from mmcroc.hsg.views import IGNORE, TwoViewsWithRegions, central_view, nearest_indices
 from tests.support.images import smooth_image, write_images
 from tests.support.paths import CONFIGS

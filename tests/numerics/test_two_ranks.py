@@ -33,7 +33,7 @@ def evaluate(share, distributed):
     settings = {'distributed': distributed, 'num_iterations': 50}
     seeded = kmeans(points, 20, point_index=index, num_restarts=2, **settings)
     sampled = faiss_kmeans(points, 7, places=index, distributed=distributed, seed=2)
-    spherical = kmeans(points, 6, metric='cosine', init='random', point_index=index, **settings)
+    spherical = kmeans(points, 6, metric='cosine', point_index=index, **settings)
     start = torch.cat([everything[:4], torch.tensor(FAR_START)])
     relocated = kmeans(points, 6, initial_centroids=start, **settings)
     moments = RunningMoments(8).update(points)

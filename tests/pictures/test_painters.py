@@ -6,18 +6,21 @@ import torch
 from PIL import Image
 
 from mmcroc.croc.views import TwoViews
-from mmcroc.data.transforms.geometry import crop_resize_flip
+from mmcroc.data.two_views import crop_resize_flip
 from mmcroc.features.model_inputs import model_inputs
-from mmcroc.pictures.overlay import BOUNDARY, IGNORED
+from mmcroc.pictures.label_maps import BOUNDARY, IGNORED, distinct_colours
 from mmcroc.pictures.painters import (
+    CROP_COLOURS,
+    LINE_WIDTH,
     SIDE,
     AttentionPainter,
     ClusterPainter,
     PCAPainter,
+    crops_on_image,
     draw_views,
+    heat_map,
     photo_of,
 )
-from mmcroc.pictures.picture_grid import distinct_colours
 from tests.support.croc_models import HEADS, PATCH, SIZE, build_croc
 from tests.support.images import smooth_image
 from tests.support.picture_runs import generator_states
@@ -168,3 +171,45 @@ def test_pictures_have_the_images_aspect_and_squares_are_views(model):
     assert pictures.pop('crops').size == (100, SIDE)
     assert {one.size for one in pictures.values()} == {(SIDE, SIDE)}
     assert all(isinstance(one, Image.Image) and one.mode == 'RGB' for one in pictures.values())
+
+
+def test_zero_is_black_the_greatest_white_and_between_them_more_is_brighter():
+    values = np.array([[0.0, 0.1, 0.2, 0.4]])
+    picture = np.asarray(heat_map(values, (8, 2))).astype(int)
+    assert picture.shape == (2, 8, 3)
+    row = picture[0, ::2]
+    assert row[0].tolist() == [0, 0, 0] and row[-1].tolist() == [255, 255, 255]
+    assert (np.diff(row.sum(1)) > 0).all()
+    np.testing.assert_array_equal(picture[:, 0::2], picture[:, 1::2])  # coarse stays coarse
+
+
+def test_scale_does_not_matter_and_nothing_at_all_is_black():
+    values = np.random.default_rng(0).random((3, 4))
+    pictures = [np.asarray(heat_map(values * factor, (4, 3))) for factor in (1, 1e-3)]
+    np.testing.assert_array_equal(*pictures)
+    assert not np.asarray(heat_map(np.zeros((2, 2)), (2, 2))).any()
+
+
+GREY = np.full((60, 80, 3), 100, np.uint8)
+BOXES = np.array([[10, 5, 30, 20, 0], [40, 30, 40, 30, 1]], np.float32)
+
+
+@pytest.mark.parametrize('factor', [1, 2, 3])
+def test_lines_are_the_crops_edge_pixels_and_nothing_else_is_touched(factor):
+    photo = Image.fromarray(GREY).resize((80 * factor, 60 * factor))
+    painted = np.asarray(crops_on_image(photo, (80, 60), BOXES))
+    want = np.asarray(photo).copy()
+    for (x, y, w, h), colour in zip(BOXES[:, :4].astype(int) * factor, CROP_COLOURS, strict=True):
+        inside = want[y + LINE_WIDTH : y + h - LINE_WIDTH, x + LINE_WIDTH : x + w - LINE_WIDTH]
+        kept = inside.copy()
+        want[y : y + h, x : x + w] = colour
+        inside[:] = kept
+    np.testing.assert_array_equal(painted, want)
+
+
+def test_the_whole_image_and_a_crop_of_few_pixels_can_be_drawn():
+    boxes = np.array([[0, 0, 80, 60, 0], [79, 59, 1, 1, 0]], np.float32)
+    painted = np.asarray(crops_on_image(Image.fromarray(GREY), (80, 60), boxes))
+    assert (painted[0] == CROP_COLOURS[0]).all() and (painted[-1, 0] == CROP_COLOURS[0]).all()
+    assert (painted[59, 79] == CROP_COLOURS[1]).all()
+    assert (painted[30, 40] == 100).all()

@@ -67,8 +67,6 @@ COMMANDS = {
     f'python tools/visualize.py my_data/labelled/images {DEMO} --out work_dirs/seen_clusters '
     '--what clusters --heads 0 1 --views scale=0.5,1 flip_prob=0 '
     '--clustering max_clusters=4': FIRST_RUN,
-    'python tools/analysis/plot_curves.py work_dirs/croc_vit-t_scenes '
-    '--out work_dirs/curves.png': FIRST_RUN,
     f'python tools/export.py {DEMO} --format timm '
     '--out work_dirs/exported/croc.safetensors': FIRST_RUN,
     'python tools/model_converters/to_mmpretrain.py croc_vits_coco.pth '

@@ -21,11 +21,10 @@ import torch
 from PIL import Image, ImageFilter, ImageOps
 from torchvision import transforms as T
 
-import mmcroc.data.transforms.colour as colour
+import mmcroc.data.colour as colour
 from mmcroc.data.image_reading import read_image
 from mmcroc.data.oversegmented import OversegmentedImages, read_oversegmentation
-from mmcroc.data.transforms.formatting import PackTwoViews
-from mmcroc.data.transforms.geometry import crop_resize_flip, sample_crop_box
+from mmcroc.data.two_views import PackTwoViews, crop_resize_flip, sample_crop_box
 from mmcroc.data.unlabelled import UnlabelledImages, scan_images
 
 COLOUR = [dict(type='mmcroc.ColorJitter'), dict(type='mmcroc.RandomGrayscale', prob=0.2)]

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from mmcroc.data.oversegmentation.region_files import read_regions
-from mmcroc.pictures.picture_grid import boundaries
+from mmcroc.data.oversegmented import read_oversegmentation
+from mmcroc.pictures.label_maps import boundaries
 
 NAMES = ('regions', 'covering', 'purity', 'recall', 'precision')
 TOLERANCE = 2
@@ -65,7 +65,11 @@ def main(argv=None):
     for path in sorted(args.regions.glob('*.png')):
         references = sorted(args.references.glob(f'{path.stem}_*.png'))
         if references:
-            rows.append(score(read_regions(path), [read_regions(one) for one in references]))
+            rows.append(
+                score(
+                    read_oversegmentation(path), [read_oversegmentation(one) for one in references]
+                )
+            )
     if not rows:
         sys.exit(f'no NAME.png of {args.regions} has a NAME_*.png in {args.references}')
     means = np.mean(rows, axis=0)

@@ -18,13 +18,12 @@ import conversion
 import numpy as np
 from PIL import Image
 
-from mmcroc.data.coco_supercategories import STUFF, THINGS
-from mmcroc.data.label_table import IGNORE
+from mmcroc.data.labelled_sets import IGNORE, STUFF, THINGS
 
 CLASSES = {'things12': THINGS, 'stuff15': STUFF, 'stuff27': THINGS + STUFF}
 
 
-def parse_args(argv=None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -36,8 +35,8 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def class_of_category(categories, classes):
-    """Class by COCO category id, from the categories' super-categories.
+def class_of_category(categories: list[dict], classes: tuple[str, ...]) -> dict[int, int]:
+    """Tabulate the class by COCO category id, from the categories' super-categories.
 
     Raises:
         ValueError: A super-category that is not among COCO's 27.
@@ -49,7 +48,7 @@ def class_of_category(categories, classes):
     return {entry['id']: index.get(entry['supercategory'], IGNORE) for entry in categories}
 
 
-def convert(target, source, segment_ids, segment_classes):
+def convert(target: Path, source: Path, segment_ids: list[int], segment_classes: list[int]) -> None:
     """Write the class of every pixel. Pixels of no segment (id 0) are ignored."""
     with Image.open(source) as mask:
         if mask.mode != 'RGB':
@@ -64,7 +63,7 @@ def convert(target, source, segment_ids, segment_classes):
     conversion.write_labels(target, labels.reshape(pixels.shape[:2]))
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     masks = args.masks or args.json.with_suffix('')
     name = args.json.stem.replace('panoptic', args.classes)

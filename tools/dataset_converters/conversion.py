@@ -1,16 +1,20 @@
 """What the converters share: many files, in parallel, safely, as often as you like."""
 
-import os
+import argparse
 import sys
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from mmengine.utils import track_parallel_progress, track_progress
 from PIL import Image
 
+from mmcroc.atomic_file import atomic_file
 
-def add_arguments(parser):
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --nproc and --overwrite."""
     parser.add_argument('--nproc', type=int, default=8, help='processes (default: %(default)s)')
     parser.add_argument(
@@ -18,18 +22,18 @@ def add_arguments(parser):
     )
 
 
-def run(function, jobs, nproc, overwrite):
+def run(function: Callable[..., None], jobs: list[tuple], nproc: int, overwrite: bool) -> int:
     """Call ``function(*job)`` for all jobs, with a progress bar; report and count what fails.
 
     Args:
-        function (Callable): Module-level. Converts one file; its first argument is the path it
-            writes. Raises where it cannot.
-        jobs (list[tuple]): Arguments of each call.
-        nproc (int): Processes.
-        overwrite (bool): Do jobs whose file is there already.
+        function: Module-level function that converts one file; its first argument is the path it
+            writes. It raises where it cannot.
+        jobs: Arguments of each call.
+        nproc: Number of processes.
+        overwrite: Whether to do jobs whose file is there already.
 
     Returns:
-        int: The exit status: 1 if any job failed, else 0. The summary is printed.
+        Exit status: 1 if any job failed, else 0. The summary is printed.
     """
     task = partial(_run_one, function, overwrite)
     bar = {'file': sys.stderr}
@@ -47,29 +51,19 @@ def run(function, jobs, nproc, overwrite):
     return 1 if count['failed'] else 0
 
 
-def _run_one(function, overwrite, job):
+def _run_one(function: Callable[..., None], overwrite: bool, job: tuple) -> tuple[str, str]:
+    """Do one job: what came of it, and what went wrong."""
     path = Path(job[0])
     if path.exists() and not overwrite:
         return 'there', ''
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         function(*job)
     except Exception as error:  # one bad file must not end the work on the others
         return 'failed', f'{path}: {type(error).__name__}: {error}'
     return 'converted', ''
 
 
-def replace(path, write):
-    """Let ``write(temporary)`` make a file and put it in place at once: never half a file."""
-    path = Path(path)
-    temporary = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_labels(path, labels):
-    """Write labels (H, W), uint8, as a grey PNG."""
-    replace(path, Image.fromarray(labels).save)
+def write_labels(path: Path, labels: np.ndarray) -> None:
+    """Write labels (H, W), uint8, as a grey PNG, whole or not at all."""
+    with atomic_file(path) as file:
+        Image.fromarray(labels).save(file, format='PNG')

@@ -27,12 +27,13 @@ import conversion
 import numpy as np
 from PIL import Image
 
-from mmcroc.data.kitti_step import NUM_FRAMES, SEQUENCES
+from mmcroc.atomic_file import atomic_file
+from mmcroc.data.labelled_sets import NUM_FRAMES, SEQUENCES
 
 NUM_CLASSES, VOID = 19, 255
 
 
-def parse_args(argv=None):
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -45,8 +46,8 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def find_image(root, split, sequence, name):
-    """The image of a label file; FileNotFoundError names all places looked at."""
+def find_image(root: Path, split: str, sequence: str, name: str) -> Path:
+    """Find the image of a label file; FileNotFoundError names all places looked at."""
     places = [
         root / 'training' / 'image_02' / sequence / name,
         root / 'images' / split / sequence / name,
@@ -57,8 +58,8 @@ def find_image(root, split, sequence, name):
     raise FileNotFoundError(f'no image at {" or ".join(map(str, places))}')
 
 
-def semantic_labels(path):
-    """The classes of a panoptic map: (H, W) uint8. ValueError for what is no panoptic map."""
+def semantic_labels(path: Path) -> np.ndarray:
+    """Read the classes of a panoptic map: (H, W) uint8. ValueError for what is no panoptic map."""
     with Image.open(path) as panoptic:
         if panoptic.mode != 'RGB':
             raise ValueError(f'{path} is of mode {panoptic.mode}, a panoptic map is RGB')
@@ -69,7 +70,7 @@ def semantic_labels(path):
     return labels
 
 
-def convert(target, source, image_target, root, images):
+def convert(target: Path, source: Path, image_target: Path, root: Path, images: str) -> None:
     """Write the labels and place the image of one frame. The labels last: they mark it done."""
     labels = semantic_labels(source)
     if images != 'none':
@@ -79,15 +80,17 @@ def convert(target, source, image_target, root, images):
                 raise ValueError(f'{image} is {opened.size}, its labels are {labels.shape[::-1]}')
         image_target.parent.mkdir(parents=True, exist_ok=True)
         if images == 'copy':
-            conversion.replace(image_target, lambda path: shutil.copyfile(image, path))
+            with image.open('rb') as source_file, atomic_file(image_target) as file:
+                shutil.copyfileobj(source_file, file)
         else:
             # Relative to where the folder really is, so that data may move as a whole.
             there = os.path.relpath(image.resolve(), image_target.parent.resolve())
-            conversion.replace(image_target, lambda path: path.symlink_to(there))
+            image_target.unlink(missing_ok=True)
+            image_target.symlink_to(there)
     conversion.write_labels(target, labels)
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     out_dir = args.out_dir or args.root
     jobs, found = [], Counter()

@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 from mmseg.datasets import CityscapesDataset, COCOStuffDataset
 from PIL import Image
 
-from mmcroc.data.coco_supercategories import RAW_OF_TRAIN_ID, STUFF, THINGS
+from mmcroc.data.labelled_sets import RAW_OF_TRAIN_ID, STUFF, THINGS
 from mmcroc.registry import DATASETS
 
 LOADERS = ('mmseg.LoadAnnotations', 'mmcroc.LoadMappedAnnotations')

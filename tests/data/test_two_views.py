@@ -6,7 +6,7 @@ from PIL import Image
 from torchvision.transforms import RandomResizedCrop
 
 from mmcroc.croc.clustering import patch_positions
-from mmcroc.data.transforms.geometry import crop_resize_flip, sample_crop_box
+from mmcroc.data.two_views import crop_resize_flip, sample_crop_box
 from tests.support.images import smooth_image
 
 BOXES = [(0, 0, 64, 48), (5, 7, 33, 40), (20, 10, 17, 13), (63, 47, 1, 1)]

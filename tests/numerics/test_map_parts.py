@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from mmcroc.numerics.cpu_threads import NUM_PARTS, map_parts, split_in_parts
 from mmcroc.numerics.kmeans import kmeans
+from mmcroc.numerics.kmeans_lloyd import NUM_PARTS, map_parts, split_in_parts
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
-"""Label maps in files."""
+"""Label maps as colours and in files."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mmcroc.pictures.label_map_files import compact_labels, write_label_map
+from mmcroc.pictures.label_maps import compact_labels, write_label_map
 
 LABELS = np.zeros((20, 40), np.int64)
 LABELS[:, 20:] = 5

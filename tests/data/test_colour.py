@@ -3,7 +3,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from torchvision.transforms import functional as F
 
-from mmcroc.data.transforms.colour import (
+from mmcroc.data.colour import (
     ColorJitter,
     GaussianBlur,
     RandomGrayscale,
@@ -112,7 +112,7 @@ def test_jitter_draws_factors_from_the_whole_range(monkeypatch):
             values.append(factor)
             return img
 
-        monkeypatch.setattr(f'mmcroc.data.transforms.colour.adjust_{name}', record)
+        monkeypatch.setattr(f'mmcroc.data.colour.adjust_{name}', record)
     np.random.seed(0)  # noqa: NPY002
     jitter = ColorJitter(brightness=0.4, contrast=1.5, saturation=0.2, hue=0.1, prob=1.0)
     for _ in range(400):
@@ -128,7 +128,7 @@ def test_jitter_order_is_random(monkeypatch):
     orders, order = set(), []
     for name in ('brightness', 'contrast', 'saturation', 'hue'):
         monkeypatch.setattr(
-            f'mmcroc.data.transforms.colour.adjust_{name}',
+            f'mmcroc.data.colour.adjust_{name}',
             lambda img, factor, name=name: order.append(name) or img,
         )
     for _ in range(400):

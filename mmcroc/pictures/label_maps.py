@@ -1,0 +1,134 @@
+"""Label maps as colours, over their image and in files."""
+
+import colorsys
+import os
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from PIL import Image
+
+from mmcroc.atomic_file import atomic_file
+
+BOUNDARY = (255, 255, 255)
+IGNORED = (128, 128, 128)
+#: Colour of labels beyond the classes.
+NO_CLASS = (255, 255, 255)
+
+
+def distinct_colours(ids: Iterable[int]) -> np.ndarray:
+    """Choose a colour for every number, always the same one; hues of neighbours are far apart.
+
+    Args:
+        ids: Numbers, at least 0.
+
+    Returns:
+        RGB colours, uint8 (ids, 3).
+    """
+    # The golden ratio keeps them apart.
+    shades = [(0.618034 * int(i) % 1, 0.9, (0.9, 0.6)[i % 2]) for i in ids]
+    colours = [[round(255 * v) for v in colorsys.hsv_to_rgb(*shade)] for shade in shades]
+    return np.array(colours, dtype=np.uint8).reshape(-1, 3)
+
+
+def class_colours(number: int, palette: Sequence[Sequence[int]] | None = None) -> np.ndarray:
+    """Choose the colours of all 256 labels; those beyond the classes are white.
+
+    Args:
+        number: Number of classes.
+        palette: Colours of the classes; by default hues far apart.
+
+    Returns:
+        RGB colours, uint8 (256, 3).
+    """
+    given = palette and len(palette) >= number
+    colours = np.full((256, 3), NO_CLASS, dtype=np.uint8)
+    colours[:number] = np.asarray(palette)[:number] if given else distinct_colours(range(number))
+    return colours
+
+
+def boundaries(regions: np.ndarray) -> np.ndarray:
+    """Find the pixels whose right or lower neighbour is of another region: bool (H, W)."""
+    found = np.zeros(regions.shape, bool)
+    found[:, :-1] |= regions[:, :-1] != regions[:, 1:]
+    found[:-1] |= regions[:-1] != regions[1:]
+    return found
+
+
+def mean_colours(image: np.ndarray, regions: np.ndarray) -> np.ndarray:
+    """Average the colours (H, W, 3) of every region (H, W): uint8 (regions, 3)."""
+    flat = regions.ravel()
+    count = np.maximum(np.bincount(flat), 1)
+    sums = [np.bincount(flat, weights=image[..., c].ravel()) for c in range(3)]
+    return np.stack([np.round(one / count) for one in sums], axis=1).astype(np.uint8)
+
+
+def at_size(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a label map to a picture's width and height, by nearest pixel centres: int32 (h, w).
+
+    Lines and outlines are drawn after this: thin ones would not survive being scaled.
+    """
+    picture = Image.fromarray(np.ascontiguousarray(labels, dtype=np.int32))
+    return np.asarray(picture.resize(size, Image.Resampling.NEAREST))
+
+
+def overlay(photo: Image.Image, labels: np.ndarray) -> Image.Image:
+    """Colour a photograph's grey by labels, with the boundaries between them.
+
+    A number has the same colour everywhere; ignored pixels are plain grey.
+
+    Args:
+        photo: RGB picture, W x H.
+        labels: Integers (h, w) of any size; -1: ignored.
+
+    Returns:
+        RGB picture, W x H.
+    """
+    labels = at_size(labels, photo.size)
+    found, place = np.unique(labels, return_inverse=True)
+    colours = Image.fromarray(distinct_colours(np.maximum(found, 0))[place.reshape(labels.shape)])
+    # Over the photograph's grey: its own colours would make one label's colour many.
+    painted = np.array(Image.blend(photo.convert('L').convert('RGB'), colours, 0.5))
+    painted[labels < 0] = IGNORED
+    painted[boundaries(labels)] = BOUNDARY
+    return Image.fromarray(painted)
+
+
+def compact_labels(labels: np.ndarray) -> np.ndarray:
+    """Number the labels that occur 0, 1, ... in their order; -1 stays.
+
+    Args:
+        labels: Integers (H, W), at least -1.
+
+    Returns:
+        Labels, int64 (H, W).
+    """
+    found, compact = np.unique(labels, return_inverse=True)
+    return compact.reshape(labels.shape) - int(found[0] < 0)
+
+
+def write_label_map(path: str | os.PathLike[str], labels: np.ndarray) -> None:
+    """Write labels as a palette PNG of 8 bits, or beyond 255 labels as a grey one of 16.
+
+    Ignored pixels are 255 (white), or 65535.
+
+    Args:
+        path: Name of the file, which is written whole or not at all.
+        labels: Integers (H, W), 0 ... n - 1, -1 where ignored.
+
+    Raises:
+        ValueError: More labels than 16 bits can number.
+    """
+    number = int(labels.max()) + 1
+    if number > 65535:
+        raise ValueError(f'{path}: {number} labels, but a PNG numbers 65535')
+    dtype = np.uint8 if number <= 255 else np.uint16
+    picture = Image.fromarray(np.where(labels < 0, np.iinfo(dtype).max, labels).astype(dtype))
+    if dtype is np.uint8:
+        picture.putpalette(class_colours(255).tobytes())
+    save_png(picture, path)
+
+
+def save_png(picture: Image.Image, path: str | os.PathLike[str]) -> None:
+    """Save a picture as PNG, whole or not at all."""
+    with atomic_file(path) as file:
+        picture.save(file, format='PNG')
