@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from mmcroc.data.image_reading import read_image
-from mmcroc.evaluation.hierarchy_segmentor import HierarchySegmentor
+from mmcroc.evaluation.nf_covering import HierarchySegmentor
 from mmcroc.evaluation.nf_covering import nf_covering
 from mmcroc.inference.segmentation import init_model, segment_image
 from tests.support.hsg_models import save_hsg

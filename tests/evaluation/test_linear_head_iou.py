@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 
-from mmcroc.evaluation.linear_head_iou import LinearHeadIoU
+from mmcroc.evaluation.linear_iou import LinearHeadIoU
 from mmcroc.registry import DATASETS
 from tests.support.samples import PIPELINE, linear_heads, sample, scenes_runner
 
