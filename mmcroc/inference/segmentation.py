@@ -1,7 +1,9 @@
 """Segments, groups or clusters of single images, in the manner of ``mmseg.apis``."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +26,7 @@ from mmcroc.weights.checkpoint_config import backbone_config, model_kind
 from mmcroc.weights.checkpoint_file import read_checkpoint
 from mmcroc.weights.checkpoint_name import split_checkpoint
 
-#: Of ImageNet, RGB: what all protocols of mmcroc normalise by.
+#: ImageNet's mean and standard deviation, RGB: all protocols of mmcroc normalise by them.
 PREPROCESSOR = dict(
     type='mmcroc.TwoViewDataPreprocessor',
     mean=[123.675, 116.28, 103.53],
@@ -48,7 +50,7 @@ def init_model(
         config: A config, or its file, for checkpoints that hold none. None: the one in the
             checkpoint.
         checkpoint: Anything that :func:`mmcroc.features.load_backbone` takes.
-        device: Of the model.
+        device: Device to put the model on.
 
     Returns:
         :class:`mmcroc.hsg.HSG` at stride 8 for its checkpoints, a
@@ -71,7 +73,7 @@ def init_model(
     return model
 
 
-def _hsg(config, name):
+def _hsg(config: dict | None, name: str) -> BaseModel | None:
     """The model of an HSG checkpoint, None of any other."""
     path, part = split_checkpoint(name) or ('', '')
     if not path or part:
@@ -88,7 +90,8 @@ def _hsg(config, name):
     return model
 
 
-def _feature_segmentor(config, name):
+def _feature_segmentor(config: dict | None, name: str) -> FeatureSegmentor:
+    """A segmentor that hands out the dense tokens of a named backbone."""
     checkpoint = split_checkpoint(name)
     if config is None:
         backbone = PretrainedBackbone(name)
@@ -121,7 +124,7 @@ def segment_image(
     views, random in its seeds, and finds other clusters for each attention head.
 
     Args:
-        model: Of :func:`init_model`.
+        model: Model of :func:`init_model`.
         image: A file, or uint8 RGB (H, W, 3).
         oversegmentation: For HSG, regions to cut the segments along: a PNG file or integers (H, W)
             in [0, 2^17), -1 where there is nothing to segment. A model whose segments are the
@@ -139,10 +142,10 @@ def segment_image(
         ValueError: Arrays that are no image or do not fit it; settings that this model does not
             take.
     """
-    image = as_image(image)
-    _, maps = embed_and_segment(model, image, oversegmentation, longer_side, num_clusters)
-    maps = nearest_resize(maps, *image.shape[:2]).cpu().numpy()
-    return dict(zip(level_names(model), maps, strict=True))
+    pixels = as_image(image)
+    _, maps = embed_and_segment(model, pixels, oversegmentation, longer_side, num_clusters)
+    resized = nearest_resize(maps, *pixels.shape[:2]).cpu().numpy()
+    return dict(zip(level_names(model), resized, strict=True))
 
 
 @torch.no_grad()
@@ -168,7 +171,7 @@ def embed_and_segment(
     return tokens[0], maps[0]
 
 
-def check_options(model: BaseModel, oversegmentation, num_clusters: int | None):
+def check_options(model: BaseModel, oversegmentation: Any, num_clusters: int | None) -> None:
     """Refuse what :func:`segment_image` cannot do with a model.
 
     Raises:
@@ -196,8 +199,14 @@ def cluster_tokens(tokens: Tensor, num_clusters: int) -> Tensor:
     return labels.unflatten(1, tokens.shape[-2:])[:, None]
 
 
-def _hierarchy(model, embedding, input_size, image, oversegmentation):
-    """(1, 1 + levels, h, w); checks the regions."""
+def _hierarchy(
+    model: HSG,
+    embedding: Tensor,
+    input_size: Sequence[int],
+    image: np.ndarray,
+    oversegmentation: str | os.PathLike | np.ndarray | None,
+) -> Tensor:
+    """Segments and groups of each level (1, 1 + levels, h, w); regions are checked."""
     if oversegmentation is None:
         return model.hierarchy_of(embedding, input_size)
     source = 'oversegmentation'
