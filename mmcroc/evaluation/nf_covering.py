@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
 from mmengine.structures import PixelData
-from mmseg.models.segmentors import BaseSegmentor
 from prettytable import PrettyTable
 from torch import Tensor, nn
 
@@ -199,7 +199,7 @@ class NFCovering(BaseMetric):
 
 
 @MODELS.register_module()
-class HierarchySegmentor(BaseSegmentor):
+class HierarchySegmentor(BaseModel):
     """Hands out ``pred_hierarchy``, label maps of every level, for :class:`NFCovering`.
 
     Images come as they are: uint8, BGR, of any size, not normalised. The maps of models are those
@@ -260,6 +260,12 @@ class HierarchySegmentor(BaseSegmentor):
         """Frozen: neither stochastic depth nor running statistics, ever."""
         return super().train(False)
 
+    def forward(self, inputs: list[Tensor], data_samples: list, mode: str = 'predict') -> list:
+        """The samples with their maps; mode 'predict' alone: there is nothing to train."""
+        if mode != 'predict':
+            raise NotImplementedError(f"HierarchySegmentor only predicts maps, not '{mode}'")
+        return self.predict(inputs, data_samples)
+
     def predict(self, inputs: list[Tensor], data_samples: list) -> list:
         """Data samples with ``pred_hierarchy`` (levels, H, W) and ``hierarchy_levels``, the names.
 
@@ -282,20 +288,6 @@ class HierarchySegmentor(BaseSegmentor):
         image = image.flip(0).permute(1, 2, 0).cpu().numpy()
         maps = segment_image(self.model, image, regions, self.longer_side, self.num_clusters)
         return torch.stack([torch.from_numpy(labels) for labels in maps.values()])
-
-    def extract_feat(self, inputs: Any) -> Any:
-        """Not available: it has maps, no features."""
-        raise NotImplementedError('HierarchySegmentor hands out maps: call predict')
-
-    _forward = extract_feat
-
-    def encode_decode(self, inputs: Any, batch_data_samples: Any) -> Any:
-        """Not available: there is no head."""
-        raise NotImplementedError('HierarchySegmentor predicts no classes')
-
-    def loss(self, inputs: Any, data_samples: Any) -> Any:
-        """Not available: nothing is trained."""
-        raise NotImplementedError('HierarchySegmentor trains nothing')
 
 
 def _map_of(folder: str | Path, sample: Any) -> Path:

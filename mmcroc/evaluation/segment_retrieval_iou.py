@@ -29,6 +29,9 @@ from mmcroc.numerics.segment_memory import (
 )
 from mmcroc.registry import METRICS, MODELS
 
+#: Settings that a memory of training segments depends on.
+MEMORY_SETTINGS = ('grid', 'num_iterations', 'stride', 'max_memory')
+
 
 @MODELS.register_module()
 class PaddedFeatureSegmentor(FeatureSegmentor):
@@ -265,9 +268,6 @@ class SegmentRetrievalIoU(PixelIoU):
             data=repr(data),
             classes=list(self.classes),
             ignore_index=self.ignore_index,
-            grid=self.settings['grid'],
-            num_iterations=self.settings['num_iterations'],
-            stride=self.settings['stride'],
-            max_memory=self.settings['max_memory'],
             seed=self.seed,
+            **{name: self.settings[name] for name in MEMORY_SETTINGS},
         )
