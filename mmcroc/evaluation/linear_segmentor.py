@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from mmseg.evaluation import IoUMetric
 from mmseg.models.segmentors import EncoderDecoder
@@ -27,8 +28,8 @@ class LinearSegmentor(EncoderDecoder):
     """
 
     def __init__(self, backbone: dict, decode_head: dict, **kwargs: Any) -> None:
-        kwargs = {'train_cfg': {}, 'test_cfg': dict(mode='whole'), **kwargs}
-        super().__init__(backbone, decode_head, **kwargs)
+        whole = ConfigDict(mode='whole')
+        super().__init__(backbone, decode_head, **{'test_cfg': whole, **kwargs})
         self.data_preprocessor.test_cfg = dict(size_divisor=self.backbone.stride)
 
     def _init_decode_head(self, decode_head: dict) -> None:
