@@ -34,13 +34,14 @@ class LinearSegmentor(EncoderDecoder):
 
     def _init_decode_head(self, decode_head: dict) -> None:
         """Build the head as wide as the backbone, which is there by now."""
+        channels = self.backbone.out_channels
         linear = dict(
             type='mmseg.FCNHead',
             num_convs=0,
             concat_input=False,
             kernel_size=1,
-            in_channels=self.backbone.out_channels,
-            channels=self.backbone.out_channels,
+            in_channels=channels,
+            channels=channels,
             in_index=0,
             dropout_ratio=0,
             norm_cfg=None,

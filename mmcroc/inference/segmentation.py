@@ -26,7 +26,7 @@ from mmcroc.weights.checkpoint_config import backbone_config, model_kind
 from mmcroc.weights.checkpoint_file import read_checkpoint
 from mmcroc.weights.checkpoint_name import split_checkpoint
 
-#: ImageNet's mean and standard deviation, RGB: all protocols of mmcroc normalise by them.
+#: Of ImageNet, RGB: what all protocols of mmcroc normalise by.
 PREPROCESSOR = dict(
     type='mmcroc.TwoViewDataPreprocessor',
     mean=[123.675, 116.28, 103.53],
@@ -50,7 +50,7 @@ def init_model(
         config: A config, or its file, for checkpoints that hold none. None: the one in the
             checkpoint.
         checkpoint: Anything that :func:`mmcroc.features.load_backbone` takes.
-        device: Device to put the model on.
+        device: Of the model.
 
     Returns:
         :class:`mmcroc.hsg.HSG` at stride 8 for its checkpoints, a
@@ -73,7 +73,7 @@ def init_model(
     return model
 
 
-def _hsg(config: dict | None, name: str) -> BaseModel | None:
+def _hsg(config, name):
     """The model of an HSG checkpoint, None of any other."""
     path, part = split_checkpoint(name) or ('', '')
     if not path or part:
@@ -90,8 +90,7 @@ def _hsg(config: dict | None, name: str) -> BaseModel | None:
     return model
 
 
-def _feature_segmentor(config: dict | None, name: str) -> FeatureSegmentor:
-    """A segmentor that hands out the dense tokens of a named backbone."""
+def _feature_segmentor(config, name):
     checkpoint = split_checkpoint(name)
     if config is None:
         backbone = PretrainedBackbone(name)
