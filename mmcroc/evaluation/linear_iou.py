@@ -83,7 +83,7 @@ class LinearRidgeIoU(LinearIoU):
     """Mean IoU of a linear classifier of frozen tokens, fitted in closed form.
 
     :meth:`fit` classifies the tokens of a few training images, each token labelled with the class
-    of most of its pixels. Nothing is drawn at random.
+    of most of its pixels. Nothing is random.
 
     Args:
         train_dataloader: Labelled training images, in a fixed order and without augmentation. By
@@ -285,7 +285,7 @@ class LinearHeadIoU(LinearIoU):
         needed = KeptTokens.gibibytes(*shape)
         if needed > self.max_gib:
             raise ValueError(
-                f'{self.protocol}: tokens of {share} images, drawn {len(self.draws)} times, take '
+                f'{self.protocol}: tokens of {share} images, {len(self.draws)} crops each, take '
                 f'{needed:.1f} GiB of main memory, more than max_gib={self.max_gib}: lower '
                 'num_draws, take fewer images (train_dataloader.dataset.indices) or raise max_gib'
             )

@@ -95,7 +95,7 @@ class ContextMemory:
         places: By level: (M,), int64, each region's image in ``images``.
         images: Paths.
         failed: Images that could not be done, and why.
-        metadata: What a query has to share: see :func:`memory_metadata`.
+        metadata: Settings that a query has to share, of :func:`memory_metadata`.
     """
 
     prototypes: dict[str, Tensor]
@@ -237,7 +237,7 @@ def save_context_memory(path: str | os.PathLike, memory: ContextMemory, **origin
     Args:
         path: File to write.
         memory: Memory to save.
-        **origin: Where it comes from, as JSON, for whoever reads it.
+        **origin: Facts about the images, as JSON, for whoever reads the file.
     """
     metadata = dict(memory.metadata, images=memory.images, failed=memory.failed, origin=origin)
     arrays = {f'prototypes_{level}': own.numpy() for level, own in memory.prototypes.items()}

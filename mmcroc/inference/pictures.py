@@ -113,7 +113,7 @@ def training_views(
 
     Args:
         config: A config file. None: the config in the checkpoint, if it holds any.
-        checkpoint: As :func:`mmcroc.inference.init_model` takes it.
+        checkpoint: Name of a model that :func:`mmcroc.inference.init_model` takes.
         view_options: Other settings of the views.
         clustering_options: Other settings of the clustering.
 
