@@ -100,7 +100,7 @@ class ClusteringIoU(TokenMetric):
                 "ClusteringIoU: max_init_points is a setting of algorithm='k-means++'; 'faiss' "
                 'trains on a sample anyway'
             )
-        self.settings = dict(
+        self.settings: dict[str, Any] = dict(
             num_clusters=num_clusters,
             pca_dim=pca_dim,
             num_iterations=num_iterations,
@@ -157,7 +157,7 @@ class ClusteringIoU(TokenMetric):
             )
         points = self._project(num_tokens)
         places = places.to(points.device)
-        outcomes = []
+        outcomes: list[tuple[Tensor, Tensor, Tensor]] = []
         for seed in self.settings['seeds']:
             labels = self._cluster(points, places, num_clusters, seed)
             counts = all_reduce_sum(self._compare(labels, num_clusters))

@@ -134,7 +134,7 @@ class LinearRidgeIoU(LinearIoU):
         """The class of most of a token's labelled pixels: (h, w), ignore_index without any."""
         valid = mask != self.ignore_index
         one_hot = F.one_hot(mask.long() * valid, len(self.classes)) * valid[..., None]
-        share = F.adaptive_avg_pool2d(one_hot.permute(2, 0, 1).float(), tuple(grid))
+        share = F.adaptive_avg_pool2d(one_hot.permute(2, 0, 1).float(), (grid[0], grid[1]))
         most, label = share.max(0)
         return torch.where(most > 0, label, self.ignore_index)
 
@@ -197,7 +197,7 @@ class LinearHeadIoU(LinearIoU):
             )
         if not seeds:
             raise ValueError('LinearHeadIoU: seeds must name at least one seed')
-        self.schedule = dict(
+        self.schedule: dict[str, Any] = dict(
             num_epochs=num_epochs,
             batch_size=batch_size,
             lr=lr,
@@ -275,6 +275,7 @@ class LinearHeadIoU(LinearIoU):
                     'dict(type="DefaultSampler", shuffle=False, round_up=False) or none'
                 )
         self.num_train_images = int(all_reduce_sum(torch.tensor(number)))
+        assert kept is not None  # there is at least one draw
         return kept, device
 
     def _room(self, images: TrainingImages, tokens: Tensor, mask: Tensor) -> KeptTokens:

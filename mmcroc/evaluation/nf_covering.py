@@ -282,12 +282,12 @@ class HierarchySegmentor(BaseModel):
     def _maps(self, image: Tensor, sample: Any) -> Tensor:
         """Maps of all levels (levels, H, W), int64."""
         if self.regions:
-            regions = read_oversegmentation(_map_of(self.regions, sample))
-            return torch.from_numpy(regions).long()[None]
+            maps = read_oversegmentation(_map_of(self.regions, sample))
+            return torch.from_numpy(maps).long()[None]
         regions = self.oversegmentation and _map_of(self.oversegmentation, sample)
-        image = image.flip(0).permute(1, 2, 0).cpu().numpy()
-        maps = segment_image(self.model, image, regions, self.longer_side, self.num_clusters)
-        return torch.stack([torch.from_numpy(labels) for labels in maps.values()])
+        rgb = image.flip(0).permute(1, 2, 0).cpu().numpy()
+        levels = segment_image(self.model, rgb, regions, self.longer_side, self.num_clusters)
+        return torch.stack([torch.from_numpy(labels) for labels in levels.values()])
 
 
 def _map_of(folder: str | Path, sample: Any) -> Path:

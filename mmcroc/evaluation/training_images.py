@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
@@ -81,7 +82,7 @@ class TrainingImages:
         model.eval()
         progress, number = Progress(purpose, len(self._loader)), 0
         for batch in self._loader:
-            for sample in model.val_step(batch):
+            for sample in cast(BaseModel, model).val_step(batch):
                 sample = sample.to_dict()
                 place = get_rank() + get_world_size() * number
                 yield place, sample.get('img_path', f'training image {place}'), sample

@@ -113,21 +113,20 @@ def describe_regions(
     num_clusters: int | None = None,
 ) -> ImageRegions:
     """Regions of an image with their prototypes; arguments and errors as ``segment_image``."""
-    image = as_image(image)
-    embedding, maps = embed_and_segment(model, image, oversegmentation, longer_side, num_clusters)
+    shown = as_image(image)
+    embedding, maps = embed_and_segment(model, shown, oversegmentation, longer_side, num_clusters)
     # One "image" per level: its labels in place of regions.
     segments = cut_along_regions(torch.zeros_like(maps), maps, 1)
     pixels = F.normalize(at_least_float32(embedding).flatten(1), dim=0).mT
     found = segment_prototypes(pixels.expand(len(maps), -1, -1), segments).float().cpu()
-    places = segments.pixel_segment.view_as(maps)
-    places = nearest_resize(places, *image.shape[:2]).cpu().numpy()
+    places = nearest_resize(segments.pixel_segment.view_as(maps), *shown.shape[:2])
     levels = level_names(model)
     return ImageRegions(
-        image=image,
-        maps=dict(zip(levels, places, strict=True)),
+        image=shown,
+        maps=dict(zip(levels, places.cpu().numpy(), strict=True)),
         prototypes={
-            level: own[:count]
-            for level, own, count in zip(levels, found, segments.counts.tolist(), strict=True)
+            level: rows[:count]
+            for level, rows, count in zip(levels, found, segments.counts.tolist(), strict=True)
         },
     )
 
@@ -240,7 +239,9 @@ def save_context_memory(path: str | os.PathLike, memory: ContextMemory, **origin
         **origin: Facts about the images, as JSON, for whoever reads the file.
     """
     metadata = dict(memory.metadata, images=memory.images, failed=memory.failed, origin=origin)
-    arrays = {f'prototypes_{level}': own.numpy() for level, own in memory.prototypes.items()}
+    arrays: dict[str, Any] = {
+        f'prototypes_{level}': own.numpy() for level, own in memory.prototypes.items()
+    }
     for level, places in memory.places.items():
         arrays[f'places_{level}'] = places.numpy().astype(np.int32)
     with atomic_file(path) as file:

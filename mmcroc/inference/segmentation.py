@@ -1,7 +1,6 @@
 """Segments, groups or clusters of single images, in the manner of ``mmseg.apis``."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +163,8 @@ def embed_and_segment(
     inputs = model_inputs(model, image, model.stride, longer_side)
     tokens = model.extract_feat(inputs)[0]
     if isinstance(model, HSG):
-        maps = _hierarchy(model, tokens, inputs.shape[-2:], image, oversegmentation)
+        height, width = inputs.shape[-2:]
+        maps = _hierarchy(model, tokens, (height, width), image, oversegmentation)
     else:
         maps = cluster_tokens(tokens, num_clusters or NUM_CLUSTERS)
     return tokens[0], maps[0]
@@ -201,7 +201,7 @@ def cluster_tokens(tokens: Tensor, num_clusters: int) -> Tensor:
 def _hierarchy(
     model: HSG,
     embedding: Tensor,
-    input_size: Sequence[int],
+    input_size: tuple[int, int],
     image: np.ndarray,
     oversegmentation: str | os.PathLike | np.ndarray | None,
 ) -> Tensor:
@@ -220,8 +220,8 @@ def _hierarchy(
         )
     if regions.min() < -1 or regions.max() >= REGION_IDS:
         raise ValueError(f'{source} has ids {regions.min()} to {regions.max()}: not in -1…2^17-1')
-    regions = torch.from_numpy(regions.astype(np.int64))[None].to(embedding.device)
-    return model.hierarchy_of(embedding, input_size, regions)
+    ids = torch.from_numpy(regions.astype(np.int64))[None].to(embedding.device)
+    return model.hierarchy_of(embedding, input_size, ids)
 
 
 def as_image(image: str | os.PathLike | np.ndarray) -> np.ndarray:
