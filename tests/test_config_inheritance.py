@@ -20,11 +20,11 @@ model = dict(
     decode_head=dict(in_channels=5, in_index=0, num_classes=21, norm_cfg=dict(type='BN')),
     auxiliary_head=None,
 )
-train_dataloader = dict(dataset=dict(data_root={root!r}, pipeline=[]))
+train_set = dict(data_root={root!r}, pipeline=[])
 """
 
 INHERITS_OURS = """
-_base_ = 'mmcroc::eval/clustering-leopart_vit-s_voc.py'
+_base_ = 'mmcroc::eval/clustering-leopart_voc.py'
 model = dict(backbone=dict(model='rgb'))
 test_dataloader = dict(
     batch_size=2, num_workers=0, persistent_workers=False, dataset=dict(data_root='voc')
@@ -55,13 +55,13 @@ def test_a_config_may_mix_a_piece_of_mmsegmentation_and_one_of_ours(tmp_path):
     model = MODELS.build(cfg.model).eval()
     with torch.no_grad():
         assert model(torch.rand(1, 3, 32, 48)).shape == (1, 21, 2, 3)
-    assert len(DATASETS.build(cfg.train_dataloader.dataset)) == 3
+    assert len(DATASETS.build(cfg.train_set)) == 3
 
 
 def test_the_linear_mmseg_protocol_has_mmsegmentations_own_schedule(tmp_path):
     (tmp_path / 'theirs.py').write_text("_base_ = 'mmseg::_base_/schedules/schedule_20k.py'\n")
     theirs = Config.fromfile(tmp_path / 'theirs.py')
-    ours = Config.fromfile(CONFIGS / 'eval' / 'linear-mmseg_vit-s_voc.py')
+    ours = Config.fromfile(CONFIGS / 'eval' / 'linear-mmseg_voc.py')
     assert ours.optim_wrapper == theirs.optim_wrapper
     assert ours.param_scheduler == theirs.param_scheduler
     assert ours.train_cfg.max_iters == theirs.train_cfg.max_iters == 20000

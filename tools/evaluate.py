@@ -4,8 +4,8 @@
         --data voc --data-root data/VOCdevkit/VOC2012 --work-dir work_dirs/voc
 
 MODEL is a checkpoint, a timm model (timm:vit_small_patch16_224.dino), a name of MMPretrain's,
-'random' or 'rgb'; see mmcroc.features.load_backbone. nfcovering-hsg also takes regions:FOLDER, the PNG
-region maps of a folder. Results go to WORK_DIR/results.json, a picture of the first images'
+'random' or 'rgb'; see mmcroc.features.load_backbone. nfcovering-hsg also takes regions:FOLDER, the
+PNG region maps of a folder. Results go to WORK_DIR/results.json, a picture of the first images'
 predicted classes to WORK_DIR/predictions.png.
 """
 
@@ -25,8 +25,7 @@ from mmengine.runner import Runner
 from prettytable import PrettyTable
 
 import mmcroc
-from mmcroc.evaluation.reporting import mean_and_spread
-from mmcroc.features.pretrained_backbone import PretrainedBackbone
+from mmcroc.evaluation.token_metric import mean_and_spread
 from mmcroc.pictures.sheets import prediction_sheet
 from mmcroc.training.default_hooks import leave_out_unset_hooks
 from mmcroc.training.launch import prepare_cpu_ranks
@@ -42,8 +41,8 @@ def parse_args():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    stems = [path.stem.split('_') for path in CONFIGS.glob('*_*_*.py')]
-    known, data = (sorted({stem[part] for stem in stems}) for part in (0, 2))
+    pairs = {tuple(path.stem.split('_')) for path in CONFIGS.glob('*_*.py')}
+    known, data = (sorted(set(names)) for names in zip(*pairs, strict=True))
     parser.add_argument('model', metavar='MODEL', help='the backbone')
     parser.add_argument('--protocol', nargs='+', required=True, choices=known, metavar='P',
                         help=', '.join(known))  # fmt: skip
@@ -58,6 +57,9 @@ def parse_args():
         help='models beside it: random (weights), rgb (colour and position), or any other',
     )
     parser.add_argument('--batch-size', type=int, help='images per process')
+    parser.add_argument('--image-size', type=int, metavar='PIXELS',
+                        help="side of the images that the model sees; default: the "
+                        "protocol's")  # fmt: skip
     parser.add_argument('--num-workers', type=int, help='processes that load data')
     parser.add_argument(
         '--cfg-options',
@@ -69,34 +71,25 @@ def parse_args():
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    for protocol in args.protocol:
+        if (protocol, args.data) not in pairs:
+            has = ', '.join(sorted(name for own, name in pairs if own == protocol))
+            parser.error(f'{protocol} has no config for {args.data}: --data can be {has}')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
 
 
 def read_config(args, model, protocol):
-    """The config of a protocol and a data set, with the model and the command line in it.
-
-    Raises:
-        FileNotFoundError: There is no such config.
-    """
-    # Any architecture's will do: the model replaces it.
-    paths = [CONFIGS / f'{protocol}_{arch}_{args.data}.py' for arch in ('vit-s', 'r50')]
-    path = next(filter(Path.exists, paths), None)
-    if path is None:
-        raise FileNotFoundError(f'no config for {protocol} on {args.data}: {paths[0]}')
-    cfg = Config.fromfile(path)
+    """The config of a protocol and a data set, with the model and the command line in it."""
+    if args.image_size is not None:  # the protocol's file computes its pipelines from this
+        os.environ['MMCROC_IMAGE_SIZE'] = str(args.image_size)
+    cfg = Config.fromfile(CONFIGS / f'{protocol}_{args.data}.py')
+    if args.image_size is not None and 'image_size' not in cfg:
+        raise SystemExit(f'--image-size: {protocol} has no image size to choose')
     if cfg.model.type.endswith('HierarchySegmentor'):
         cfg.model.model = model
     else:
         cfg.model.backbone.model = model
-    padded = 'test_cfg' in cfg.model.data_preprocessor
-    if padded or 'decode_head' in cfg.model:
-        backbone = PretrainedBackbone(model)
-    if padded:
-        cfg.model.data_preprocessor.test_cfg.size_divisor = backbone.stride
-    if 'decode_head' in cfg.model:
-        channels = backbone.out_channels
-        cfg.model.decode_head.update(in_channels=channels, channels=channels)
     loaders = [cfg.get(f'{name}_dataloader') for name in ('train', 'val', 'test')]
     # Training images of a metric's own.
     loaders += [cfg[name].get('train_dataloader') for name in ('val_evaluator', 'test_evaluator')]
@@ -148,6 +141,8 @@ def evaluate(args, model, protocol):
         path = runner.message_hub.get_info('best_ckpt')
         best = float(runner.message_hub.get_info('best_score'))
         report['best'] = dict(mIoU=best, epoch=int(re.search(r'(\d+)\.pth$', path)[1]))
+    if 'image_size' in cfg:
+        report['settings']['image_size'] = cfg.image_size
     report['seconds'] = time.perf_counter() - began
     palette = (evaluator.dataset_meta or {}).get('palette')
     return dict(model=model, data=args.data, **report), getattr(metric, 'examples', None), palette
@@ -208,6 +203,8 @@ def miou_table(results):
 
 def main():
     args = parse_args()
+    for protocol in args.protocol:  # what cannot be is refused before anything is scored
+        read_config(args, args.model, protocol)
     results, columns = [], {}
     for model in dict.fromkeys([args.model, *args.baseline]):
         for protocol in args.protocol:

@@ -23,15 +23,12 @@ segments shrinks by 5 %.
 import argparse
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
-from tqdm import tqdm
 
+from mmcroc.data.each_image import exit_in_words, for_each_image
 from mmcroc.data.image_reading import read_image
 from mmcroc.data.oversegmentation import (
     colour_edges,
@@ -119,18 +116,14 @@ def is_done(target: Path, image: np.ndarray, max_regions: int) -> bool:
     return regions.shape == image.shape[:2] and regions.max() < max_regions
 
 
-def prepare(args: argparse.Namespace, path: Path, target: Path) -> tuple[str, int | str]:
-    """Make one map: the outcome, and the number of regions or what went wrong."""
-    try:
-        image = read_image(path)
-        if target.exists() and is_done(target, image, args.max_regions):
-            return 'there', 0
-        regions = segment(image, path.relative_to(args.images), args)
-        write_oversegmentation(target, regions)
-    except Exception as error:  # one bad image must not end the work on the others
-        message = str(error) if str(path) in str(error) else f'{path}: {error}'
-        return 'failed', f'{message} ({type(error).__name__})'
-    return 'made', int(regions.max()) + 1
+def prepare(args: argparse.Namespace, path: Path, target: Path) -> int:
+    """Make one map: the number of its regions, 0 if it is there already."""
+    image = read_image(path)
+    if target.exists() and is_done(target, image, args.max_regions):
+        return 0
+    regions = segment(image, path.relative_to(args.images), args)
+    write_oversegmentation(target, regions)
+    return int(regions.max()) + 1
 
 
 def find_jobs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
@@ -152,41 +145,6 @@ def find_jobs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
     return [(path, target) for target, path in jobs.items()]
 
 
-def run(
-    args: argparse.Namespace, jobs: list[tuple[Path, Path]]
-) -> dict[tuple[Path, Path], tuple[str, int | str]]:
-    """Do all jobs, with a progress bar: by job the outcome that :func:`prepare` gives."""
-    outcomes = {}
-    bar = tqdm(total=len(jobs), unit='image', file=sys.stderr, dynamic_ncols=True)
-
-    def note(job, outcome):
-        outcomes[job] = outcome
-        if outcome[0] == 'failed':
-            bar.write(f'failed: {outcome[1]}', file=sys.stderr)
-        bar.update()
-
-    with bar:
-        if args.num_workers == 1 or len(jobs) == 1:
-            for job in jobs:
-                note(job, prepare(args, *job))
-            return outcomes
-        start = partial(cv2.setNumThreads, 1)  # the processes are the parallelism
-        with ProcessPoolExecutor(args.num_workers, initializer=start) as pool:
-            try:
-                futures = {pool.submit(prepare, args, *job): job for job in jobs}
-                for future in as_completed(futures):
-                    note(futures[future], future.result())
-            except BrokenProcessPool:
-                sys.exit(
-                    'a worker process died, probably for want of memory: start again with fewer '
-                    '--num-workers; what is done is kept'
-                )
-            except KeyboardInterrupt:
-                pool.shutdown(cancel_futures=True)
-                sys.exit('interrupted; start again to go on, what is done is kept')
-    return outcomes
-
-
 def write_sheet(args: argparse.Namespace, done: list[tuple[Path, Path]]) -> Path | None:
     """Paint the contact sheet of images evenly spread over the jobs done; returns its path."""
     if not done or args.sheet_images < 1:
@@ -202,15 +160,15 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     jobs = find_jobs(args)
     start = time.perf_counter()
-    outcomes = run(args, jobs)
+    with exit_in_words('start again to go on, what is done is kept'):
+        done, failed = for_each_image(jobs, partial(prepare, args), args.num_workers)
     seconds = time.perf_counter() - start
-    numbers = [number for outcome, number in outcomes.values() if outcome == 'made']
-    failed = sum(outcome == 'failed' for outcome, _ in outcomes.values())
-    sheet = write_sheet(args, [job for job in jobs if outcomes[job][0] != 'failed'])
+    numbers = [number for number in done.values() if number]
+    sheet = write_sheet(args, [job for job in jobs if job in done])
     mean = f' ({sum(numbers) / len(numbers):.1f} regions on average)' if numbers else ''
     print(
-        f'{len(numbers)} made{mean}, {len(outcomes) - len(numbers) - failed} already there, '
-        f'{failed} failed in {seconds:.0f} s: {args.out}' + (f', see {sheet}' if sheet else '')
+        f'{len(numbers)} made{mean}, {len(done) - len(numbers)} already there, '
+        f'{len(failed)} failed in {seconds:.0f} s: {args.out}' + (f', see {sheet}' if sheet else '')
     )
     sys.exit(1 if failed else 0)
 

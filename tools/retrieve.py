@@ -21,8 +21,8 @@ import time
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
+from mmcroc.data.each_image import exit_in_words
 from mmcroc.data.image_reading import UnreadableImageError
 from mmcroc.data.unlabelled import scan_images
 from mmcroc.inference.context_retrieval import (
@@ -118,10 +118,7 @@ def load_memory(args, model, settings):
                 'that, or name another --memory-file'
             )
         return memory, origin['root'], f'read from {path}'
-    bar = tqdm(found, unit='image', file=sys.stderr, dynamic_ncols=True)
-    memory = build_memory(model, bar, regions_of(args, root), **settings)
-    for image, why in memory.failed.items():
-        print(f'left out: {why if image in why else f"{image}: {why}"}', file=sys.stderr)
+    memory = build_memory(model, found, regions_of(args, root), **settings)
     save_context_memory(path, memory, root=root, oversegmentation=regions)
     return memory, root, f'written to {path}'
 
@@ -161,11 +158,8 @@ def main(argv=None):
     args = parse_args(argv)
     began = time.perf_counter()
     try:
-        summary = retrieve(args)
-    except KeyboardInterrupt:
-        sys.exit('interrupted; a memory is kept only when it is whole')
-    except torch.cuda.OutOfMemoryError:
-        sys.exit('out of memory; lower --longer-side')
+        with exit_in_words('a memory is kept only when it is whole'):
+            summary = retrieve(args)
     except (UnreadableImageError, FileNotFoundError, ValueError, KeyError) as error:
         sys.exit(str(error))
     print(f'{summary} ({time.perf_counter() - began:.0f} s)')

@@ -18,15 +18,21 @@ status is then 1.
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
+from mmcroc.data.each_image import exit_in_words, for_each_image
 from mmcroc.data.image_reading import read_image
 from mmcroc.data.unlabelled import named_images
-from mmcroc.inference.segmentation import init_model, level_names, segment_image
+from mmcroc.inference.segmentation import (
+    check_options,
+    init_model,
+    level_names,
+    segment_image,
+)
 from mmcroc.pictures.label_maps import compact_labels, save_png, write_label_map
 from mmcroc.pictures.sheets import overlay_sheet
 
@@ -54,8 +60,6 @@ def parse_args(argv=None):
         parser.error(f'{args.images}: no such image or folder')
     if args.oversegmentation and not args.oversegmentation.is_dir():
         parser.error(f'--oversegmentation: {args.oversegmentation} is not a folder')
-    if args.num_clusters is not None and args.num_clusters < 1:
-        parser.error('--num-clusters must be >= 1')
     args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     return args
 
@@ -64,15 +68,9 @@ def load(args):
     """The model; exits where there is none, or where it does not take the options."""
     try:
         model = init_model(args.config, args.checkpoint, args.device)
+        check_options(model, args.oversegmentation, args.num_clusters)
     except (FileNotFoundError, ValueError, KeyError) as error:
-        sys.exit(f'{args.checkpoint} cannot be used: {error}')
-    is_hsg = level_names(model)[0] == 'segments'
-    if is_hsg and args.num_clusters:
-        sys.exit('--num-clusters: the groups of HSG are those it was trained with')
-    if args.oversegmentation and not is_hsg:
-        sys.exit(f'--oversegmentation is for HSG, and {args.checkpoint} holds another model')
-    if is_hsg and model.head.grid == (1, 1) and not args.oversegmentation:
-        sys.exit('the segments of this HSG are regions (head.grid=(1, 1)): give --oversegmentation')
+        sys.exit(f'{args.checkpoint} cannot be used so: {error}')
     return model
 
 
@@ -101,22 +99,10 @@ def main(argv=None):
     folders = [*level_names(model), SHEETS]
     todo = [job for job in jobs if not all((args.out / f / job[1]).exists() for f in folders)]
     start = time.perf_counter()
-    failed = 0
-    with tqdm(total=len(todo), unit='image', file=sys.stderr, dynamic_ncols=True) as bar:
-        for path, name in todo:
-            try:
-                segment(args, model, path, name)
-            except torch.cuda.OutOfMemoryError:
-                sys.exit(f'{path}: out of memory; lower --longer-side. What is done is kept')
-            except KeyboardInterrupt:
-                sys.exit('interrupted; start again to go on, what is done is kept')
-            except Exception as error:  # one bad image must not end the work on the others
-                failed += 1
-                message = str(error) if str(path) in str(error) else f'{path}: {error}'
-                bar.write(f'failed: {message} ({type(error).__name__})', file=sys.stderr)
-            bar.update()
+    with exit_in_words('start again to go on, what is done is kept'):
+        done, failed = for_each_image(todo, partial(segment, args, model))
     print(
-        f'{len(todo) - failed} images segmented, {len(jobs) - len(todo)} already there, {failed} '
+        f'{len(done)} images segmented, {len(jobs) - len(todo)} already there, {len(failed)} '
         f'failed in {time.perf_counter() - start:.0f} s: {args.out} ({", ".join(folders)})'
     )
     sys.exit(1 if failed else 0)

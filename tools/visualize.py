@@ -29,8 +29,8 @@ from pathlib import Path
 
 import torch
 from mmengine.config import DictAction
-from tqdm import tqdm
 
+from mmcroc.data.each_image import exit_in_words, for_each_image
 from mmcroc.data.image_reading import read_image
 from mmcroc.data.unlabelled import named_images
 from mmcroc.inference.pictures import KINDS, available_kinds, build_painters, training_views
@@ -85,44 +85,15 @@ def prepare(args):
     return painters, views
 
 
-class Work:
-    """Pass over the images with a progress bar; those that fail are named and left out."""
-
-    def __init__(self, jobs, views, seed, passes):
-        self.jobs, self.views, self.seed = jobs, views, seed
-        self.failed = set()
-        total = passes * len(jobs)
-        self.bar = tqdm(total=total, unit='image', file=sys.stderr, dynamic_ncols=True)
-
-    def each(self, do):
-        """Call ``do(example, name)`` for every image that has not failed yet."""
-        for place, (path, name) in enumerate(self.jobs):
-            if name not in self.failed:
-                try:
-                    do(self._example(path, place), name)
-                except torch.cuda.OutOfMemoryError:
-                    sys.exit(f'{path}: out of memory; lower --longer-side')
-                except KeyboardInterrupt:
-                    sys.exit('interrupted; start again')
-                except Exception as error:  # one bad image must not end the work on the others
-                    self.failed.add(name)
-                    message = str(error) if str(path) in str(error) else f'{path}: {error}'
-                    self.bar.write(f'failed: {message} ({type(error).__name__})', file=sys.stderr)
-            self.bar.update()
-
-    def _example(self, path, place):
-        image = read_image(path)
-        return draw_views(image, self.views, self.seed, place) if self.views else Example(image)
-
-
-def paint(args, painters, work):
-    """Write the single files and the sheet; gives its number of rows."""
+def paint(args, painters, jobs, example):
+    """Write the single files and the sheet; gives its number of rows, and what failed."""
     rows, titles = [], ['image']
 
-    def one(example, name):
-        pictures = {'image': photo_of(example.image)}
+    def one(path, name):
+        shown = example(path, name)
+        pictures = {'image': photo_of(shown.image)}
         for kind, painter in painters.items():
-            painted = painter.paint(example)
+            painted = painter.paint(shown)
             target = args.out / kind / name
             target.parent.mkdir(parents=True, exist_ok=True)
             save_png(picture_grid([list(painted.values())], list(painted)), target)
@@ -131,10 +102,10 @@ def paint(args, painters, work):
             rows.append(list(pictures.values()))
             titles[:] = pictures
 
-    work.each(one)
+    _, failed = for_each_image(jobs, one)
     if rows:
         save_png(picture_grid(rows, titles), args.out / SHEET)
-    return len(rows)
+    return len(rows), failed
 
 
 def main(argv=None):
@@ -148,23 +119,30 @@ def main(argv=None):
     except (FileNotFoundError, ValueError, KeyError) as error:
         sys.exit(f'{args.checkpoint}: {error}')
     began = time.perf_counter()
-    fitted = painters.get('pca')
-    work = Work(jobs, views, args.seed, passes=2 if fitted else 1)
-    with work.bar:
-        if fitted:
-            work.each(lambda example, name: fitted.update(example))
+    places = {name: place for place, (_, name) in enumerate(jobs)}
+
+    def example(path, name):
+        image = read_image(path)
+        return draw_views(image, views, args.seed, places[name]) if views else Example(image)
+
+    unread = {}
+    with exit_in_words('start again'):
+        if fitted := painters.get('pca'):
+            _, unread = for_each_image(jobs, lambda *job: fitted.update(example(*job)))
             try:
                 fitted.fit()
             except ValueError as error:
                 sys.exit(f'no PCA: {error}')
-        rows = paint(args, painters, work)
-    done = len(jobs) - len(work.failed)
+        readable = [job for job in jobs if job not in unread]
+        rows, unpainted = paint(args, painters, readable, example)
+    failed = len(unread) + len(unpainted)
+    done = len(jobs) - failed
     where = f'{args.out / SHEET} ({rows} of them; single files beside it: {", ".join(painters)})'
     print(
-        f'{done} images painted, {len(work.failed)} failed in {time.perf_counter() - began:.0f} s'
+        f'{done} images painted, {failed} failed in {time.perf_counter() - began:.0f} s'
         + (f': {where}' if rows else '')
     )
-    sys.exit(1 if work.failed else 0)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 # Protocol clustering on a folder of one's own: images, and for each a PNG mask by the same
 # name whose pixels hold the number of the class (255: does not count).
-_base_ = 'mmcroc::eval/clustering_vit-s_voc.py'
+_base_ = 'mmcroc::eval/clustering_voc.py'
 
 my_dataset = dict(
     _delete_=True,

@@ -11,7 +11,7 @@ from mmcroc.doctor.packages import import_error
 INHERITED = (
     'mmseg::_base_/models/fcn_r50-d8.py',
     'mmcroc::croc_vit-s_coco.py',
-    'mmcroc::eval/clustering-leopart_vit-s_voc.py',
+    'mmcroc::eval/clustering-leopart_voc.py',
 )
 
 

@@ -1,8 +1,10 @@
 from .clustering_iou import ClusteringIoU as ClusteringIoU
-from .hierarchy_segmentor import HierarchySegmentor as HierarchySegmentor
-from .linear_head_iou import LinearHeadIoU as LinearHeadIoU
-from .linear_ridge_iou import LinearRidgeIoU as LinearRidgeIoU
+from .linear_iou import LinearHeadIoU as LinearHeadIoU
+from .linear_iou import LinearRidgeIoU as LinearRidgeIoU
+from .linear_segmentor import LinearSegmentor as LinearSegmentor
+from .linear_segmentor import SegmentationIoU as SegmentationIoU
+from .nf_covering import HierarchySegmentor as HierarchySegmentor
 from .nf_covering import NFCovering as NFCovering
+from .segment_retrieval_iou import PaddedFeatureSegmentor as PaddedFeatureSegmentor
 from .segment_retrieval_iou import SegmentRetrievalIoU as SegmentRetrievalIoU
-from .segmentation_iou import SegmentationIoU as SegmentationIoU
 from .token_metric import TokenMetric as TokenMetric

@@ -1,14 +1,16 @@
 """Segment retrieval: the nearest labelled segments of training images vote."""
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from mmengine.logging import MMLogger
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmcroc.evaluation.pixel_iou import PixelIoU
-from mmcroc.evaluation.reporting import iou_table
+from mmcroc.evaluation.token_metric import PixelIoU, iou_table, log
 from mmcroc.evaluation.training_images import TrainingImages
+from mmcroc.features.feature_segmentor import FeatureSegmentor
 from mmcroc.hsg.segments import (
     cluster_pixels,
     cut_along_regions,
@@ -19,12 +21,30 @@ from mmcroc.numerics.distributed import all_reduce_sum, get_rank
 from mmcroc.numerics.neighbours import majority_vote, nearest_labels
 from mmcroc.numerics.precision import at_least_float32
 from mmcroc.numerics.segment_memory import (
+    SegmentMemory,
     SegmentMemoryBuilder,
     model_fingerprint,
     save_memory,
     share_memory,
 )
-from mmcroc.registry import METRICS
+from mmcroc.registry import METRICS, MODELS
+
+#: Settings that a memory of training segments depends on.
+MEMORY_SETTINGS = ('grid', 'num_iterations', 'stride', 'max_memory')
+
+
+@MODELS.register_module()
+class PaddedFeatureSegmentor(FeatureSegmentor):
+    """:class:`FeatureSegmentor` for images of any size: they are padded to whole patches.
+
+    Args:
+        *args: Arguments of :class:`FeatureSegmentor`; the data preprocessor is MMSegmentation's.
+        **kwargs: Further ones.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.data_preprocessor.test_cfg = dict(size_divisor=self.backbone.stride)
 
 
 @METRICS.register_module()
@@ -48,40 +68,40 @@ class SegmentRetrievalIoU(PixelIoU):
     multiview cosegmentation and clustering transformers* (HSG), CVPR 2022.
 
     Args:
-        train_dataloader (dict): Labelled training images, in a fixed order and without
-            augmentation. By default ranks share them without repetition.
-        train_pipeline (list | None): Takes the place of that data set's own pipeline.
-        grid (tuple[int, int]): Rows and columns of the grid that k-means starts from.
-        num_iterations (int): Of k-means.
-        num_neighbours (int): Training segments that vote.
-        stride (int): Cluster every so many pixels: features are upsampled to the input's size
-            divided by this. 1 is the published protocol; 4 takes a sixteenth of memory and time.
-        max_memory (int | None): The most training segments to keep, drawn at random.
-        memory_file (str | None): An .npz file of the training segments: read where it exists
-            (training images are not needed then), else written. One that was built with another
-            model, other data or other settings is refused; ``{model}`` in its name becomes a
-            fingerprint of the model's weights, so that each model has its own.
-        seed (int): Of ``max_memory``'s choice.
-        absent (str): As for :class:`ClusteringIoU`.
-        protocol (str): As for :class:`TokenMetric`, like the rest.
-        **kwargs: To :class:`TokenMetric`.
+        train_dataloader: Labelled training images, in a fixed order and without augmentation. By
+            default ranks share them without repetition.
+        train_pipeline: Transforms in place of that data set's.
+        grid: Rows and columns of the grid that k-means starts from.
+        num_iterations: Iterations of k-means.
+        num_neighbours: Number of training segments that vote.
+        stride: Cluster every so many pixels: features are upsampled to the input's size divided by
+            this. 1 is the published protocol; 4 takes a sixteenth of memory and time.
+        max_memory: Most training segments to keep, a random choice.
+        memory_file: An .npz file of the training segments: read where it exists (training images
+            are not needed then), else written. One that was built with another model, other data or
+            other settings is refused; ``{model}`` in its name becomes a fingerprint of the model's
+            weights, so that each model has a file of its own.
+        seed: Seed of ``max_memory``'s choice.
+        absent: IoU of a class without any pixel, 'zero' or 'nan' (left out of the mean).
+        protocol: Name of the protocol, the prefix of every number.
+        **kwargs: Further arguments of :class:`TokenMetric`.
     """
 
     def __init__(
         self,
-        train_dataloader,
-        train_pipeline=None,
-        grid=(6, 6),
-        num_iterations=15,
-        num_neighbours=20,
-        stride=1,
-        max_memory=None,
-        memory_file=None,
-        seed=0,
-        absent='zero',
-        protocol='retrieval-hsg',
-        **kwargs,
-    ):
+        train_dataloader: dict,
+        train_pipeline: list[dict] | None = None,
+        grid: Sequence[int] = (6, 6),
+        num_iterations: int = 15,
+        num_neighbours: int = 20,
+        stride: int = 1,
+        max_memory: int | None = None,
+        memory_file: str | None = None,
+        seed: int = 0,
+        absent: str = 'zero',
+        protocol: str = 'retrieval-hsg',
+        **kwargs: Any,
+    ) -> None:
         super().__init__(protocol, absent, **kwargs)
         numbers = dict(num_iterations=num_iterations, num_neighbours=num_neighbours, stride=stride)
         numbers |= dict(rows=grid[0], columns=grid[1], max_memory=max_memory or num_neighbours)
@@ -94,10 +114,7 @@ class SegmentRetrievalIoU(PixelIoU):
                 f'num_neighbours={num_neighbours} that vote'
             )
         self.train_images = TrainingImages(train_dataloader, train_pipeline)
-        self.grid, self.num_iterations = tuple(grid), num_iterations
-        self.num_neighbours, self.stride = num_neighbours, stride
-        self.max_memory, self.memory_file, self.seed = max_memory, memory_file, seed
-        self.settings = dict(
+        self.settings: dict[str, Any] = dict(
             grid=list(grid),
             num_iterations=num_iterations,
             num_neighbours=num_neighbours,
@@ -105,16 +122,14 @@ class SegmentRetrievalIoU(PixelIoU):
             max_memory=max_memory,
             absent=absent,
         )
-        self.memory = None
+        self.memory_file, self.seed = memory_file, seed
+        self.memory: SegmentMemory | None = None
         self.num_train_images = 0
         self.memory_seconds = 0.0
 
     @torch.no_grad()
-    def fit(self, model):
-        """Fill the memory with the segments of the training images, or read it.
-
-        Args:
-            model (nn.Module): As evaluated. Every rank must call.
+    def fit(self, model: nn.Module) -> None:
+        """Fill the memory with the training images' segments, or read it. Every rank must call.
 
         Raises:
             ValueError: There are fewer labelled segments than neighbours to vote, the memory's file
@@ -122,7 +137,6 @@ class SegmentRetrievalIoU(PixelIoU):
         """
         began = time.perf_counter()
         device = next((p.device for p in model.parameters()), torch.device('cpu'))
-        logger = MMLogger.get_current_instance()
         path, shared = self.memory_file, None
         if path:
             metadata = self._metadata(model)
@@ -134,10 +148,11 @@ class SegmentRetrievalIoU(PixelIoU):
         else:
             self.memory, self.num_train_images = self._build(model, device)
             origin = f'of {self.num_train_images} images'
-        if len(self.memory) < self.num_neighbours:
+        neighbours = self.settings['num_neighbours']
+        if len(self.memory) < neighbours:
             raise ValueError(
                 f'{self.protocol}: the memory holds {len(self.memory)} labelled segments '
-                f'{origin}, fewer than the {self.num_neighbours} neighbours that vote; give more '
+                f'{origin}, fewer than the {neighbours} neighbours that vote; give more '
                 'training images or lower num_neighbours'
             )
         if path and not shared and get_rank() == 0:
@@ -146,15 +161,14 @@ class SegmentRetrievalIoU(PixelIoU):
             save_memory(path, self.memory, metadata | size)
             origin += f', written to {path}'
         self.memory_seconds = time.perf_counter() - began
-        if get_rank() == 0:
-            logger.info(
-                f'{self.protocol}: memory of {len(self.memory)} segments {origin}, '
-                f'{self.memory_seconds:.1f} s'
-            )
+        log(
+            f'{self.protocol}: memory of {len(self.memory)} segments {origin}, '
+            f'{self.memory_seconds:.1f} s'
+        )
 
-    def _build(self, model, device):
+    def _build(self, model: nn.Module, device: torch.device) -> tuple[SegmentMemory, int]:
         """The segments of all ranks' training images, and the images' number."""
-        builder, number = SegmentMemoryBuilder(self.max_memory, self.seed), 0
+        builder, number = SegmentMemoryBuilder(self.settings['max_memory'], self.seed), 0
         purpose = f'{self.protocol}, memory'
         for place, name, sample in self.train_images.through(model, purpose):
             mask = self._mask(sample, name)
@@ -166,8 +180,8 @@ class SegmentRetrievalIoU(PixelIoU):
             number += 1
         return builder.gather(device), int(all_reduce_sum(torch.tensor(number)))
 
-    def add_sample(self, number, name, sample):
-        """See :class:`TokenMetric`."""
+    def add_sample(self, number: int, name: str, sample: dict) -> None:
+        """Classify the segments of a data sample and count their pixels."""
         if self.memory is None:
             raise RuntimeError(
                 f'{self.protocol}: there is no memory of training segments; add '
@@ -182,59 +196,62 @@ class SegmentRetrievalIoU(PixelIoU):
             )
         prototypes, segments = self._segment(tokens, sample, mask.shape)
         memory = self.memory = self.memory.to(tokens.device)
-        near = nearest_labels(prototypes, memory.prototypes, memory.labels, self.num_neighbours)
+        neighbours = self.settings['num_neighbours']
+        near = nearest_labels(prototypes, memory.prototypes, memory.labels, neighbours)
         classes = len(self.classes)
         prediction = nearest_resize(majority_vote(near, classes)[segments], *mask.shape)
         self.count(number, prediction[None], mask)
 
-    def score(self, size):
-        """See :class:`TokenMetric`."""
+    def score(self, size: int) -> dict[str, float]:
+        """Metrics of the first ``size`` images over all ranks, alike on all ranks."""
+        num_segments = len(self.memory) if self.memory else 0
         self.report = self.count_report(size)
         self.report['settings'] = dict(
             self.settings,
             num_train_images=self.num_train_images,
-            num_memory_segments=len(self.memory),
+            num_memory_segments=num_segments,
         )
         self.report['memory_seconds'] = self.memory_seconds
-        if get_rank() == 0:
-            MMLogger.get_current_instance().info(
-                f'{self.protocol}: {size} images, memory of {len(self.memory)} segments of '
-                f'{self.num_train_images} images\n{iou_table(self.report)}'
-            )
+        log(
+            f'{self.protocol}: {size} images, memory of {num_segments} segments of '
+            f'{self.num_train_images} images\n{iou_table(self.report)}'
+        )
         return self.report['metrics']
 
-    def _segment(self, tokens, sample, mask_shape):
+    def _segment(
+        self, tokens: Tensor, sample: dict, mask_shape: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
         """Segments of one image.
 
         Args:
-            tokens (Tensor): (D, h, w).
-            sample (dict): Its data sample: where the image lies in the model's input.
-            mask_shape (tuple[int, int]): The image's size if the sample does not tell.
+            tokens: (D, h, w).
+            sample: Data sample, which tells where the image lies in the model's input.
+            mask_shape: Size of the image if the sample does not tell.
 
         Returns:
-            tuple[Tensor, Tensor]: prototypes (S, D), unit vectors; the segment of each of the
-            image's pixels, (H / stride, W / stride), in [0, S).
+            Prototypes (S, D), unit vectors; the segment of each of the image's pixels,
+            (H / stride, W / stride), in [0, S).
         """
+        grid, stride = self.settings['grid'], self.settings['stride']
         image = tuple(sample.get('img_shape', mask_shape))[:2]
         padded = tuple(sample.get('pad_shape', image))[:2]
         _, right, _, bottom = sample.get('img_padding_size', (0, 0, 0, 0))
         canvas = padded[0] - bottom, padded[1] - right
         image, padded, canvas = (
-            tuple(-(-side // self.stride) for side in size) for size in (image, padded, canvas)
+            tuple(-(-side // stride) for side in size) for size in (image, padded, canvas)
         )
         embedding = F.interpolate(at_least_float32(tokens)[None], size=padded, mode='bilinear')
         embedding = F.normalize(embedding[..., : canvas[0], : canvas[1]], dim=1)
         valid = torch.zeros(1, *canvas, dtype=torch.bool, device=tokens.device)
         valid[:, : image[0], : image[1]] = True
-        clusters = cluster_pixels(embedding, valid, self.grid, self.num_iterations)
+        clusters = cluster_pixels(embedding, valid, grid, self.settings['num_iterations'])
         # The table's width is given: otherwise ranks would ask each other, image by image.
-        number = self.grid[0] * self.grid[1]
-        segments = cut_along_regions(clusters, valid.long() - 1, 1, max_segments=number)
+        segments = cut_along_regions(clusters, valid.long() - 1, 1, max_segments=grid[0] * grid[1])
         prototypes = segment_prototypes(embedding.flatten(2).mT, segments)[0]
         pixels = segments.pixel_segment.view(canvas)[: image[0], : image[1]]
         return prototypes[: int(segments.counts[0])], pixels
 
-    def _majority(self, segments, labels, number):
+    def _majority(self, segments: Tensor, labels: Tensor, number: int) -> Tensor:
         """The label of most pixels of each segment: (number,); C where most are ignored."""
         classes = len(self.classes)
         labels = torch.where(labels == self.ignore_index, classes, labels.long())
@@ -242,8 +259,8 @@ class SegmentRetrievalIoU(PixelIoU):
         counts = torch.bincount(pairs, minlength=number * (classes + 1))
         return counts.view(number, classes + 1).argmax(1)
 
-    def _metadata(self, model):
-        """What another run has to share to use this run's memory."""
+    def _metadata(self, model: nn.Module) -> dict[str, Any]:
+        """Settings that another run has to share to use this run's memory."""
         data = dict(self.train_images.config or {})
         data.pop('data_root', None)  # where the files lie does not matter
         return dict(
@@ -251,9 +268,6 @@ class SegmentRetrievalIoU(PixelIoU):
             data=repr(data),
             classes=list(self.classes),
             ignore_index=self.ignore_index,
-            grid=list(self.grid),
-            num_iterations=self.num_iterations,
-            stride=self.stride,
-            max_memory=self.max_memory,
             seed=self.seed,
+            **{name: self.settings[name] for name in MEMORY_SETTINGS},
         )

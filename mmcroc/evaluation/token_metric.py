@@ -1,10 +1,17 @@
-"""What the metrics on dense features share: a share of the images per rank, each counted once."""
+"""What the metrics on dense features share: each rank's images, each counted once; the tables."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.evaluator import BaseMetric
-from torch.nn import functional as F
+from mmengine.logging import MMLogger
+from prettytable import PrettyTable
+from torch import Tensor
 
 from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size
+from mmcroc.numerics.matching import confusion_matrix, intersection_over_union, mean_iou
 
 
 class TokenMetric(BaseMetric):
@@ -20,31 +27,33 @@ class TokenMetric(BaseMetric):
     out.
 
     Args:
-        protocol (str): The protocol's name: the prefix of every number.
-        classes (Sequence[str] | None): Names of the classes. Default: the data set's.
-        ignore_index (int): Label of pixels that do not count.
+        protocol: Name of the protocol, the prefix of every number.
+        classes: Names of the classes. Default: the data set's.
+        ignore_index: Label of pixels that do not count.
 
     Attributes:
-        report (dict): Everything about the last evaluation, ready for JSON.
-        examples (list[dict]): Of this rank's among the first ``NUM_EXAMPLES`` images, for a look:
-            ``img_path``, ``label`` and ``prediction`` (uint8 arrays).
+        report: Everything about the last evaluation, ready for JSON.
+        examples: This rank's share of the first ``NUM_EXAMPLES`` images, for a look: ``img_path``,
+            ``label`` and ``prediction`` (uint8 arrays).
     """
 
     NUM_EXAMPLES = 8
 
-    def __init__(self, protocol, classes=None, ignore_index=255):
+    def __init__(
+        self, protocol: str, classes: Sequence[str] | None = None, ignore_index: int = 255
+    ) -> None:
         super().__init__(prefix=protocol)
         self.protocol = protocol
         self._classes = classes
         self.ignore_index = ignore_index
-        self.report = {}
-        self.examples = []
-        self.paths = {}
+        self.report: dict[str, Any] = {}
+        self.examples: list[dict] = []
+        self.paths: dict[int, str] = {}
         self.num_processed = 0
 
     @property
-    def classes(self):
-        """tuple[str]: Names of the classes."""
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
         classes = self._classes or (self.dataset_meta or {}).get('classes')
         if not classes:
             raise ValueError(
@@ -52,35 +61,35 @@ class TokenMetric(BaseMetric):
             )
         return tuple(classes)
 
-    def add_sample(self, number, name, sample):
+    def add_sample(self, number: int, name: str, sample: dict) -> None:
         """Keep what is needed of one data sample: by default :meth:`add` of its tokens and mask.
 
         Args:
-            number (int): Of the image in the data set; beyond its end for a repeated image.
-            name (str): To call it by.
-            sample (dict): With ``tokens`` and ``gt_sem_seg``.
+            number: Place of the image in the data set; beyond its end for a repeated image.
+            name: Name of the image in messages.
+            sample: Data sample with ``tokens`` and ``gt_sem_seg``.
         """
         self.add(number, self._tokens(sample, name), self._mask(sample, name))
 
-    def add(self, number, tokens, mask):
+    def add(self, number: int, tokens: Tensor, mask: Tensor) -> None:
         """Keep what is needed of one image.
 
         Args:
-            number (int): Of the image in the data set; beyond its end for a repeated image.
-            tokens (Tensor): (C, h, w).
-            mask (Tensor): (H, W), integers in [0, classes) or ``ignore_index``.
+            number: Place of the image in the data set; beyond its end for a repeated image.
+            tokens: (C, h, w).
+            mask: (H, W), integers in [0, classes) or ``ignore_index``.
         """
         raise NotImplementedError
 
-    def score(self, size):
-        """All ranks' metrics of the first ``size`` images: dict[str, float], alike on all ranks."""
+    def score(self, size: int) -> dict[str, float]:
+        """Metrics of the first ``size`` images over all ranks, alike on all ranks."""
         raise NotImplementedError
 
-    def reset(self):
+    def reset(self) -> None:
         """Forget all images."""
         raise NotImplementedError
 
-    def process(self, data_batch, data_samples):
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Take a batch of data samples (as dicts) with ``tokens`` and ``gt_sem_seg``.
 
         Raises:
@@ -96,7 +105,7 @@ class TokenMetric(BaseMetric):
             self.add_sample(number, name, sample)
             self.num_processed += 1
 
-    def evaluate(self, size):
+    def evaluate(self, size: int) -> dict[str, float]:
         """Metrics of the data set's ``size`` images, the names preceded by the protocol's.
 
         Raises:
@@ -116,11 +125,12 @@ class TokenMetric(BaseMetric):
             self.num_processed = 0
         return {f'{self.prefix}/{name}': value for name, value in metrics.items()}
 
-    def compute_metrics(self, results):
+    def compute_metrics(self, results: list) -> dict:
         """Not used: :meth:`evaluate` collects no results on one rank."""
         raise NotImplementedError
 
-    def _tokens(self, sample, name):
+    def _tokens(self, sample: dict, name: str) -> Tensor:
+        """Tokens of a sample (C, h, w), checked."""
         if 'tokens' not in sample:
             raise KeyError(
                 f'{type(self).__name__}: the model hands out no tokens; use '
@@ -134,8 +144,8 @@ class TokenMetric(BaseMetric):
             )
         return tokens
 
-    def _mask(self, sample, name):
-        """Labels of the image's size."""
+    def _mask(self, sample: dict, name: str) -> Tensor:
+        """Labels of a sample (H, W), of the image's size."""
         mask = self._labels(sample, name)
         sizes = [tuple(sample[k]) for k in ('img_shape', 'ori_shape', 'pad_shape') if k in sample]
         sizes = [size[:2] for size in sizes]
@@ -146,8 +156,8 @@ class TokenMetric(BaseMetric):
             )
         return mask
 
-    def _labels(self, sample, name):
-        """Labels of any size."""
+    def _labels(self, sample: dict, name: str) -> Tensor:
+        """Labels of a sample (H, W), of any size."""
         if 'gt_sem_seg' not in sample:
             raise KeyError(f'{self.protocol}: {name} has no labels; load them in the pipeline')
         mask = sample['gt_sem_seg']['data'].squeeze(0)
@@ -162,10 +172,111 @@ class TokenMetric(BaseMetric):
         return mask
 
 
-def resize_nearest(maps, size):
-    """Resize integer maps (..., H, W), below 2^24, to ``size`` by nearest neighbour."""
-    if tuple(maps.shape[-2:]) == tuple(size):
-        return maps
-    flat = maps.reshape(-1, 1, *maps.shape[-2:]).float()
-    resized = F.interpolate(flat, size=tuple(size), mode='nearest')
-    return resized.to(maps.dtype).view(*maps.shape[:-2], *size)
+class PixelIoU(TokenMetric):
+    """Base of the metrics that keep of an image no more than how its pixels were classified.
+
+    Args:
+        protocol: Name of the protocol, the prefix of every number.
+        absent: IoU of a class without any pixel: 'zero' (as the released evaluations) or 'nan'
+            (left out of the mean, as MMSegmentation).
+        **kwargs: Further arguments of :class:`TokenMetric`.
+    """
+
+    def __init__(self, protocol: str, absent: str = 'zero', **kwargs: Any) -> None:
+        super().__init__(protocol, **kwargs)
+        self.absent = absent
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all images."""
+        self.counts: list[tuple[int, Tensor]] = []
+        self.kept_examples: list[tuple[int, dict]] = []
+
+    def count(self, number: int, predictions: Tensor, mask: Tensor) -> None:
+        """Keep the confusion matrices of an image.
+
+        Args:
+            number: Place of the image in the data set.
+            predictions: (S, H, W), the classes that each of S classifiers gives.
+            mask: (H, W), labels.
+        """
+        classes, mask = len(self.classes), mask.to(predictions.device)
+        counts = [
+            confusion_matrix(prediction, mask, classes, classes, self.ignore_index)
+            for prediction in predictions
+        ]
+        self.counts.append((number, torch.stack(counts).cpu()))
+        if number < self.NUM_EXAMPLES:
+            example = example_of(self.paths[number], mask, predictions[0])
+            self.kept_examples.append((number, example))
+
+    def count_report(self, size: int, num_classifiers: int = 1) -> dict[str, Any]:
+        """A report of the confusion matrices of the first ``size`` images.
+
+        Sets :attr:`examples`. Every rank must call.
+
+        Args:
+            size: Number of images in the data set, over all ranks.
+            num_classifiers: Number S of classifiers.
+
+        Returns:
+            ``metrics`` (the mean over classifiers, and its spread if there are several),
+            ``mIoU_per_seed``, ``iou_per_seed``, and what was scored.
+        """
+        classes = len(self.classes)
+        counts = torch.zeros(num_classifiers, classes, classes, dtype=torch.long)
+        for number, image in self.counts:
+            if number < size:
+                counts += image
+        counts = all_reduce_sum(counts)
+        self.examples = [example for number, example in self.kept_examples if number < size]
+        iou = torch.stack([100 * intersection_over_union(each, self.absent) for each in counts])
+        miou = torch.stack([mean_iou(each) for each in iou])
+        correct = counts.diagonal(dim1=1, dim2=2).sum(1) / counts.sum((1, 2))
+        metrics = dict(mIoU=float(miou.mean()), aAcc=float(100 * correct.mean()))
+        if num_classifiers > 1:
+            metrics['mIoU_std'] = float(miou.std())
+        return dict(
+            protocol=self.protocol,
+            classes=list(self.classes),
+            metrics=metrics,
+            mIoU_per_seed=miou.tolist(),
+            iou_per_seed=iou.tolist(),
+            num_images=size,
+            ranks=get_world_size(),
+        )
+
+
+def example_of(path: str, label: Tensor, prediction: Tensor) -> dict[str, Any]:
+    """An image's labels and predicted classes, both (H, W), as uint8 arrays, for a look."""
+    maps = dict(label=label, prediction=prediction)
+    arrays = {name: map_.clamp(max=255).to('cpu', torch.uint8) for name, map_ in maps.items()}
+    return dict(img_path=path, **{name: array.numpy() for name, array in arrays.items()})
+
+
+def log(message: str) -> None:
+    """Log a message, on the main process alone."""
+    if get_rank() == 0:
+        MMLogger.get_current_instance().info(message)
+
+
+def mean_and_spread(percentages: Sequence[float]) -> str:
+    """'mean ± standard deviation (n - 1)' of percentages; the mean alone if there is one."""
+    values = torch.tensor(percentages, dtype=torch.float64)
+    mean = float(values.mean())
+    if math.isnan(mean):
+        return 'absent'
+    if len(values) == 1:
+        return f'{mean:.2f}'
+    return f'{mean:.2f} ± {float(values.std()):.2f}'
+
+
+def iou_table(report: dict[str, Any]) -> str:
+    """A table of per-class IoU in percent, mean and spread over seeds, from a metric's report."""
+    table = PrettyTable(['class', f'IoU, {report["protocol"]}'], align='r')
+    table.align['class'] = 'l'
+    for name, *values in zip(report['classes'], *report['iou_per_seed'], strict=True):
+        table.add_row([name, mean_and_spread(values)])
+    table.add_divider()
+    table.add_row(['mIoU', mean_and_spread(report['mIoU_per_seed'])])
+    return table.get_string()

@@ -1,10 +1,14 @@
 """Training images for metrics that fit something before they can evaluate."""
 
 import time
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
 import torch
 from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
 from mmengine.runner import Runner
+from torch import nn
 
 from mmcroc.numerics.distributed import get_rank, get_world_size
 
@@ -12,18 +16,15 @@ from mmcroc.numerics.distributed import get_rank, get_world_size
 LOG_EVERY = 20
 
 
-def with_pipeline(dataset, pipeline):
+def with_pipeline(dataset: dict, pipeline: list[dict]) -> dict:
     """A data set's config with another pipeline: a wrapper's innermost data sets get it.
 
     Args:
-        dataset (dict): Of any data set; ``datasets`` or ``dataset`` are those that it wraps.
-        pipeline (list): Transforms.
-
-    Returns:
-        dict: The new config.
+        dataset: Config of any data set; ``datasets`` or ``dataset`` are those that it wraps.
+        pipeline: Transforms.
     """
     if 'datasets' in dataset:
-        inner = [with_pipeline(own, pipeline) for own in dataset['datasets']]
+        inner = [with_pipeline(wrapped, pipeline) for wrapped in dataset['datasets']]
         return dict(dataset, datasets=inner)
     if 'dataset' in dataset:
         return dict(dataset, dataset=with_pipeline(dataset['dataset'], pipeline))
@@ -34,38 +35,39 @@ class TrainingImages:
     """Goes through labelled training images with a model, each image once over all ranks.
 
     Args:
-        dataloader (dict | Iterable): Of training images, in a fixed order and without
+        dataloader: Dataloader of training images, or its config, in a fixed order and without
             augmentation. By default ranks share them without repetition.
-        pipeline (list | None): Takes the place of the data set's own; in a data set that wraps
-            others (``ConcatDataset``, ``RepeatDataset``, ...) of theirs.
+        pipeline: Transforms in place of the data set's; in a data set that wraps others
+            (``ConcatDataset``, ``RepeatDataset``, ...) in place of theirs.
     """
 
-    def __init__(self, dataloader, pipeline=None):
+    def __init__(self, dataloader: dict | Iterable, pipeline: list[dict] | None = None) -> None:
         if pipeline is not None:
+            assert isinstance(dataloader, dict)
             dataloader = dict(dataloader, dataset=with_pipeline(dataloader['dataset'], pipeline))
         self.dataloader = dataloader
-        self._loader = None
+        self._loader: Any = None
 
     @property
-    def config(self):
-        """dict | None: The data set's config, where one was given."""
+    def config(self) -> dict | None:
+        """Config of the data set, where one was given."""
         return self.dataloader.get('dataset') if isinstance(self.dataloader, dict) else None
 
     @property
-    def size(self):
-        """int: Images of the data set, once :meth:`through` has begun."""
+    def size(self) -> int:
+        """Number of images in the data set, once :meth:`through` has begun."""
         return len(self._loader.dataset)
 
     @torch.no_grad()
-    def through(self, model, purpose):
-        """What ``model.val_step`` makes of the images of this rank.
+    def through(self, model: nn.Module, purpose: str) -> Iterator[tuple[int, str, dict]]:
+        """Data samples that ``model.val_step`` makes of the images of this rank.
 
         Args:
-            model (nn.Module): As evaluated.
-            purpose (str): What the lines of progress begin with.
+            model: The model that is evaluated.
+            purpose: First words of the lines of progress.
 
         Yields:
-            tuple[int, str, dict]: The image's number in the data set, its name, its data sample.
+            The image's number in the data set, its name, its data sample.
         """
         if self._loader is None:
             self._loader = self.dataloader
@@ -80,7 +82,7 @@ class TrainingImages:
         model.eval()
         progress, number = Progress(purpose, len(self._loader)), 0
         for batch in self._loader:
-            for sample in model.val_step(batch):
+            for sample in cast(BaseModel, model).val_step(batch):
                 sample = sample.to_dict()
                 place = get_rank() + get_world_size() * number
                 yield place, sample.get('img_path', f'training image {place}'), sample
@@ -92,16 +94,16 @@ class Progress:
     """Lines with the time left, every ``LOG_EVERY`` seconds, on the main process.
 
     Args:
-        purpose (str): What the lines begin with.
-        total (int): Steps.
+        purpose: First words of the lines.
+        total: Number of steps.
     """
 
-    def __init__(self, purpose, total):
+    def __init__(self, purpose: str, total: int) -> None:
         self.purpose, self.total, self.done = purpose, total, 0
         self.began = self.logged = time.perf_counter()
 
-    def step(self):
-        """One step is done."""
+    def step(self) -> None:
+        """Count one step as done."""
         self.done += 1
         now = time.perf_counter()
         if get_rank() or now - self.logged < LOG_EVERY:

@@ -13,7 +13,9 @@ pixels' unit embeddings; near is by cosine.
 import json
 import os
 import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from mmcroc.atomic_file import atomic_file
-from mmcroc.data.image_reading import UnreadableImageError
+from mmcroc.data.each_image import for_each_image
 from mmcroc.hsg.segments import cut_along_regions, nearest_resize, segment_prototypes
 from mmcroc.inference.segmentation import as_image, embed_and_segment, level_names
 from mmcroc.numerics.neighbours import nearest_entries
@@ -93,7 +95,7 @@ class ContextMemory:
         places: By level: (M,), int64, each region's image in ``images``.
         images: Paths.
         failed: Images that could not be done, and why.
-        metadata: What a query has to share: see :func:`memory_metadata`.
+        metadata: Settings that a query has to share, of :func:`memory_metadata`.
     """
 
     prototypes: dict[str, Tensor]
@@ -111,21 +113,20 @@ def describe_regions(
     num_clusters: int | None = None,
 ) -> ImageRegions:
     """Regions of an image with their prototypes; arguments and errors as ``segment_image``."""
-    image = as_image(image)
-    embedding, maps = embed_and_segment(model, image, oversegmentation, longer_side, num_clusters)
+    shown = as_image(image)
+    embedding, maps = embed_and_segment(model, shown, oversegmentation, longer_side, num_clusters)
     # One "image" per level: its labels in place of regions.
     segments = cut_along_regions(torch.zeros_like(maps), maps, 1)
     pixels = F.normalize(at_least_float32(embedding).flatten(1), dim=0).mT
     found = segment_prototypes(pixels.expand(len(maps), -1, -1), segments).float().cpu()
-    places = segments.pixel_segment.view_as(maps)
-    places = nearest_resize(places, *image.shape[:2]).cpu().numpy()
+    places = nearest_resize(segments.pixel_segment.view_as(maps), *shown.shape[:2])
     levels = level_names(model)
     return ImageRegions(
-        image=image,
-        maps=dict(zip(levels, places, strict=True)),
+        image=shown,
+        maps=dict(zip(levels, places.cpu().numpy(), strict=True)),
         prototypes={
-            level: own[:count]
-            for level, own, count in zip(levels, found, segments.counts.tolist(), strict=True)
+            level: rows[:count]
+            for level, rows, count in zip(levels, found, segments.counts.tolist(), strict=True)
         },
     )
 
@@ -145,19 +146,20 @@ def memory_metadata(
 
 def build_memory(
     model: BaseModel,
-    images: list[str | os.PathLike],
-    oversegmentation=None,
+    images: Sequence[str | os.PathLike],
+    oversegmentation: Callable[..., Any] | None = None,
     longer_side: int = 512,
     num_clusters: int | None = None,
 ) -> ContextMemory:
-    """Gather the regions of images, one after the other.
+    """Gather the regions of images, one after the other, with a progress bar.
 
     Args:
-        model: Of :func:`mmcroc.inference.init_model`.
-        images: Files; may be wrapped in a progress bar.
-        oversegmentation: For HSG: gives an image's region map, a file or integers, of its path.
-        longer_side: As :func:`describe_regions`.
-        num_clusters: Likewise.
+        model: Model of :func:`mmcroc.inference.init_model`.
+        images: Files.
+        oversegmentation: For HSG: function from an image's path to its region map, a file or
+            integers.
+        longer_side: Images are resized to this for the model, pixels.
+        num_clusters: K of the k-means, 8 by default; not for HSG.
 
     Returns:
         The memory. Images that cannot be done are in ``failed``.
@@ -166,29 +168,23 @@ def build_memory(
         ValueError: No image could be done.
     """
     metadata = memory_metadata(model, longer_side, num_clusters)
-    prototypes = {level: [] for level in metadata['levels']}
-    counts = {level: [] for level in metadata['levels']}
-    done, failed = [], {}
-    for path in images:
-        try:
-            regions = oversegmentation and oversegmentation(path)
-            found = describe_regions(model, path, regions, longer_side, num_clusters)
-        except (UnreadableImageError, OSError, ValueError) as error:
-            failed[str(path)] = str(error)
-            continue
-        done.append(str(path))
-        for level, own in found.prototypes.items():
-            prototypes[level].append(own)
-            counts[level].append(len(own))
-    if not done:
+
+    def describe(path: str | os.PathLike) -> dict[str, Tensor]:
+        regions = oversegmentation and oversegmentation(path)
+        return describe_regions(model, path, regions, longer_side, num_clusters).prototypes
+
+    found, problems = for_each_image([(path,) for path in images], describe)
+    failed = {str(path): problem for (path,), problem in problems.items()}
+    if not found:
         why = f': {next(iter(failed.values()))}' if failed else ''
         raise ValueError(f'the memory is empty: none of {len(failed)} images could be used{why}')
-    places = {
-        level: torch.arange(len(done)).repeat_interleave(torch.tensor(own))
-        for level, own in counts.items()
-    }
-    joined = {level: torch.cat(own) for level, own in prototypes.items()}
-    return ContextMemory(joined, places, done, failed, metadata)
+    prototypes, places = {}, {}
+    for level in metadata['levels']:
+        of_images = [prototypes_of[level] for prototypes_of in found.values()]
+        counts = torch.tensor([len(rows) for rows in of_images])
+        prototypes[level] = torch.cat(of_images)
+        places[level] = torch.arange(len(found)).repeat_interleave(counts)
+    return ContextMemory(prototypes, places, [str(path) for (path,) in found], failed, metadata)
 
 
 def nearest_regions(
@@ -201,14 +197,14 @@ def nearest_regions(
     """The regions of a level nearest to a prototype, the nearest first.
 
     Args:
-        memory: Of the model that the prototype is of.
-        level: Of both.
+        memory: Memory of the same model as the prototype.
+        level: Level of the memory's regions.
         prototype: (D,), a unit vector.
-        num_hits: At most so many.
-        exclude: Leave out this image, whatever its path is spelled like: the query's own.
+        num_hits: Most regions to return.
+        exclude: Image to leave out, however its path is spelled: the query's own.
 
     Returns:
-        Of each its image, its cosine and its prototype (D,).
+        Image, cosine and prototype (D,) of each.
 
     Raises:
         ValueError: No such level, no region of other images, or embeddings of another size.
@@ -229,7 +225,7 @@ def nearest_regions(
     ]
 
 
-def save_context_memory(path: str | os.PathLike, memory: ContextMemory, **origin):
+def save_context_memory(path: str | os.PathLike, memory: ContextMemory, **origin: Any) -> None:
     """Write a memory to a file, which appears under its name only once it is whole.
 
     A NumPy archive (.npz, not compressed): per level ``prototypes_LEVEL`` (M, D) float32 and
@@ -238,12 +234,14 @@ def save_context_memory(path: str | os.PathLike, memory: ContextMemory, **origin
     ``origin``.
 
     Args:
-        path: Where.
-        memory: What.
-        **origin: Where it comes from, as JSON: kept for who reads it.
+        path: File to write.
+        memory: Memory to save.
+        **origin: Facts about the images, as JSON, for whoever reads the file.
     """
     metadata = dict(memory.metadata, images=memory.images, failed=memory.failed, origin=origin)
-    arrays = {f'prototypes_{level}': own.numpy() for level, own in memory.prototypes.items()}
+    arrays: dict[str, Any] = {
+        f'prototypes_{level}': own.numpy() for level, own in memory.prototypes.items()
+    }
     for level, places in memory.places.items():
         arrays[f'places_{level}'] = places.numpy().astype(np.int32)
     with atomic_file(path) as file:
@@ -254,8 +252,8 @@ def read_context_memory(path: str | os.PathLike, metadata: dict) -> tuple[Contex
     """Read what :func:`save_context_memory` wrote.
 
     Args:
-        path: The file.
-        metadata: As :func:`memory_metadata` gives it for the model that asks.
+        path: File to read.
+        metadata: Result of :func:`memory_metadata` for the model that asks.
 
     Returns:
         The memory; its origin.

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.model import BaseModel
@@ -14,6 +15,7 @@ from mmcroc.pictures.label_maps import overlay
 from mmcroc.pictures.painters import (
     AttentionPainter,
     ClusterPainter,
+    Example,
     PCAPainter,
     photo_of,
     tapped_backbone,
@@ -36,14 +38,14 @@ class HierarchyPainter:
     """HSG's segments and levels over the image.
 
     Args:
-        model: Of :func:`mmcroc.inference.init_model`, an HSG.
+        model: HSG of :func:`mmcroc.inference.init_model`.
         longer_side: Images are resized to this for the model, pixels.
     """
 
-    def __init__(self, model: HSG, longer_side: int):
+    def __init__(self, model: HSG, longer_side: int) -> None:
         self.model, self.longer_side = model, longer_side
 
-    def paint(self, example) -> dict:
+    def paint(self, example: Example) -> dict:
         """Pictures by title: one of each of the model's levels."""
         maps = segment_image(self.model, example.image, longer_side=self.longer_side)
         photo = photo_of(example.image)
@@ -71,12 +73,12 @@ def build_painters(
     """Painters of a model, see :mod:`mmcroc.pictures.painters`.
 
     Args:
-        model: Of :func:`mmcroc.inference.init_model`.
+        model: Model of :func:`mmcroc.inference.init_model`.
         kinds: Some of ``KINDS``; by default all that the model can give.
         longer_side: Images are resized to this for the model, pixels.
         clustering: For clusters, by default :class:`OnlineClustering` as released.
         heads: Attention heads whose clusters are shown.
-        seed: Of the draw of the clusters' seed tokens.
+        seed: Seed of the random choice of the clusters' seed tokens.
 
     Returns:
         By kind, in the order of ``KINDS``.
@@ -111,7 +113,7 @@ def training_views(
 
     Args:
         config: A config file. None: the config in the checkpoint, if it holds any.
-        checkpoint: As :func:`mmcroc.inference.init_model` takes it.
+        checkpoint: Name of a model that :func:`mmcroc.inference.init_model` takes.
         view_options: Other settings of the views.
         clustering_options: Other settings of the clustering.
 
@@ -134,7 +136,8 @@ def training_views(
         raise ValueError(str(error)) from error
 
 
-def _config_in(checkpoint):
+def _config_in(checkpoint: str) -> dict:
+    """Model and training data of the config in a checkpoint; empty where there is none."""
     path, _ = split_checkpoint(checkpoint) or ('', '')
     if not path:
         return {}
@@ -142,7 +145,7 @@ def _config_in(checkpoint):
     return config_of_text(config_text(content), ('model', 'train_dataloader'))
 
 
-def _of_type(name: str, cfg) -> Iterator[dict]:
+def _of_type(name: str, cfg: Any) -> Iterator[dict]:
     """Every dict of a type, its scope left aside, anywhere in a config."""
     if isinstance(cfg, dict):
         if str(cfg.get('type')).split('.')[-1] == name:

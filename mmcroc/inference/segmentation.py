@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -121,7 +122,7 @@ def segment_image(
     views, random in its seeds, and finds other clusters for each attention head.
 
     Args:
-        model: Of :func:`init_model`.
+        model: Model of :func:`init_model`.
         image: A file, or uint8 RGB (H, W, 3).
         oversegmentation: For HSG, regions to cut the segments along: a PNG file or integers (H, W)
             in [0, 2^17), -1 where there is nothing to segment. A model whose segments are the
@@ -139,10 +140,10 @@ def segment_image(
         ValueError: Arrays that are no image or do not fit it; settings that this model does not
             take.
     """
-    image = as_image(image)
-    _, maps = embed_and_segment(model, image, oversegmentation, longer_side, num_clusters)
-    maps = nearest_resize(maps, *image.shape[:2]).cpu().numpy()
-    return dict(zip(level_names(model), maps, strict=True))
+    pixels = as_image(image)
+    _, maps = embed_and_segment(model, pixels, oversegmentation, longer_side, num_clusters)
+    resized = nearest_resize(maps, *pixels.shape[:2]).cpu().numpy()
+    return dict(zip(level_names(model), resized, strict=True))
 
 
 @torch.no_grad()
@@ -162,13 +163,14 @@ def embed_and_segment(
     inputs = model_inputs(model, image, model.stride, longer_side)
     tokens = model.extract_feat(inputs)[0]
     if isinstance(model, HSG):
-        maps = _hierarchy(model, tokens, inputs.shape[-2:], image, oversegmentation)
+        height, width = inputs.shape[-2:]
+        maps = _hierarchy(model, tokens, (height, width), image, oversegmentation)
     else:
         maps = cluster_tokens(tokens, num_clusters or NUM_CLUSTERS)
     return tokens[0], maps[0]
 
 
-def check_options(model: BaseModel, oversegmentation, num_clusters: int | None):
+def check_options(model: BaseModel, oversegmentation: Any, num_clusters: int | None) -> None:
     """Refuse what :func:`segment_image` cannot do with a model.
 
     Raises:
@@ -196,8 +198,14 @@ def cluster_tokens(tokens: Tensor, num_clusters: int) -> Tensor:
     return labels.unflatten(1, tokens.shape[-2:])[:, None]
 
 
-def _hierarchy(model, embedding, input_size, image, oversegmentation):
-    """(1, 1 + levels, h, w); checks the regions."""
+def _hierarchy(
+    model: HSG,
+    embedding: Tensor,
+    input_size: tuple[int, int],
+    image: np.ndarray,
+    oversegmentation: str | os.PathLike | np.ndarray | None,
+) -> Tensor:
+    """Segments and groups of each level (1, 1 + levels, h, w); regions are checked."""
     if oversegmentation is None:
         return model.hierarchy_of(embedding, input_size)
     source = 'oversegmentation'
@@ -212,8 +220,8 @@ def _hierarchy(model, embedding, input_size, image, oversegmentation):
         )
     if regions.min() < -1 or regions.max() >= REGION_IDS:
         raise ValueError(f'{source} has ids {regions.min()} to {regions.max()}: not in -1…2^17-1')
-    regions = torch.from_numpy(regions.astype(np.int64))[None].to(embedding.device)
-    return model.hierarchy_of(embedding, input_size, regions)
+    ids = torch.from_numpy(regions.astype(np.int64))[None].to(embedding.device)
+    return model.hierarchy_of(embedding, input_size, ids)
 
 
 def as_image(image: str | os.PathLike | np.ndarray) -> np.ndarray:

@@ -80,7 +80,7 @@ def test_its_protocols_have_configs(command):
         return
     (data,) = command.value('--data')
     for protocol in command.value('--protocol'):
-        assert list((CONFIGS / 'eval').glob(f'{protocol}_*_{data}.py')), (protocol, data)
+        assert list((CONFIGS / 'eval').glob(f'{protocol}_{data}.py')), (protocol, data)
 
 
 @pytest.mark.parametrize('text', [text for text, entry in COMMANDS.items() if entry == RUN])

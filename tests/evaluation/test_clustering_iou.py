@@ -247,3 +247,13 @@ def test_models_without_tokens_are_told_what_to_use():
 def test_unknown_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         ClusteringIoU(**wrong)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('algorithm', ['faiss', 'k-means++'])
+def test_tokens_on_a_device_give_the_table_of_the_cpu(algorithm):
+    """Classes are far apart, so that rounding moves no token."""
+    samples = noisy_samples(number=20)
+    there = [dict(each, tokens=dict(data=each['tokens']['data'].cuda())) for each in samples]
+    here, table = (evaluate(some, algorithm=algorithm)[0] for some in (samples, there))
+    assert table == pytest.approx(here, abs=0.5)

@@ -85,3 +85,12 @@ def test_maps_of_other_sizes_are_refused():
 def test_no_levels_are_refused():
     with pytest.raises(ValueError, match='not empty'):
         region_coverings(torch.zeros(0, 3, 4).long(), torch.zeros(3, 4).long())
+
+
+@pytest.mark.gpu
+def test_maps_on_a_device_are_scored_as_on_the_cpu():
+    generator = torch.Generator().manual_seed(0)
+    partitions = torch.randint(-1, 9, (3, 40, 50), generator=generator)
+    regions = torch.randint(0, 5, (40, 50), generator=generator)
+    there = region_coverings(partitions.cuda(), regions.cuda())
+    torch.testing.assert_close(there.cpu(), region_coverings(partitions, regions))

@@ -11,14 +11,13 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from mmcroc.data.image_reading import read_image
-from mmcroc.evaluation.hierarchy_segmentor import HierarchySegmentor
-from mmcroc.evaluation.nf_covering import nf_covering
+from mmcroc.evaluation.nf_covering import HierarchySegmentor, nf_covering
 from mmcroc.inference.segmentation import init_model, segment_image
 from tests.support.hsg_models import save_hsg
 from tests.support.mini_data import make_bsds
 from tests.support.paths import CONFIGS, TOOLS
 
-CONFIG = CONFIGS / 'eval' / 'nfcovering-hsg_r50_bsds.py'
+CONFIG = CONFIGS / 'eval' / 'nfcovering-hsg_bsds.py'
 
 
 @pytest.fixture(scope='module')

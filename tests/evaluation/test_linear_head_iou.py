@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 
-from mmcroc.evaluation.linear_head_iou import LinearHeadIoU
+from mmcroc.evaluation.linear_iou import LinearHeadIoU
 from mmcroc.registry import DATASETS
 from tests.support.samples import PIPELINE, linear_heads, sample, scenes_runner
 
@@ -96,7 +96,7 @@ def test_heads_that_diverge_are_refused(tmp_path):
 
 def test_more_memory_than_allowed_is_refused_before_it_is_taken(tmp_path):
     runner = scenes_runner(tmp_path, [linear_heads(max_gib=1e-6)])
-    with pytest.raises(ValueError, match=r'6 images, drawn 2 times, take 0.0 GiB.*num_draws'):
+    with pytest.raises(ValueError, match=r'6 images, 2 crops each, take 0.0 GiB.*num_draws'):
         runner.val()
 
 

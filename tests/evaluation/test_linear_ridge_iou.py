@@ -6,7 +6,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from mmcroc.evaluation.linear_ridge_iou import LinearRidgeIoU
+from mmcroc.evaluation.linear_iou import LinearRidgeIoU
 from tests.evaluation.test_clustering_iou import noisy_samples
 from tests.support.samples import ridge, scenes_runner
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmseg.evaluation import IoUMetric
 
-from mmcroc.evaluation.segmentation_iou import SegmentationIoU
+from mmcroc.evaluation.linear_segmentor import SegmentationIoU
 
 
 def maps(seed=0):

@@ -113,7 +113,7 @@ COMMANDS = {
     '--protocol clustering-leopart --work-dir work_dirs/dino': Needs(NETWORK, EVALUATE),
     f'python tools/evaluate.py {CROC_COCO} --data coco-things --protocol linear-leopart '
     '--work-dir work_dirs/coco-things': Needs(DATA, EVALUATE),
-    f'python tools/test.py configs/eval/clustering-leopart_vit-s_voc.py {CROC_COCO}': Needs(
+    f'python tools/test.py configs/eval/clustering-leopart_voc.py {CROC_COCO}': Needs(
         DATA, DIST_TEST
     ),
     'python tools/dataset_converters/coco_panoptic.py '
@@ -168,7 +168,7 @@ COMMANDS = {
     'GPUS=16 GPUS_PER_NODE=8 CPUS_PER_TASK=8 SRUN_ARGS="--time=2-00:00:00" '
     'bash tools/slurm_train.sh PARTITION JOB configs/croc_vit-s_in1k.py work_dirs/croc_in1k '
     '--resume': Needs(GPU),
-    f'bash tools/dist_test.sh configs/eval/clustering-leopart_vit-s_voc.py {CROC_COCO} 8': Needs(
+    f'bash tools/dist_test.sh configs/eval/clustering-leopart_voc.py {CROC_COCO} 8': Needs(
         GPU, DIST_TEST
     ),
     # Benchmarks measure the machine

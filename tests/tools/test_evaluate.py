@@ -55,6 +55,7 @@ def test_one_command_gives_a_table_of_models_and_protocols(voc, tmp_path):
     assert clustering['settings']['backbone'] == dict(resnet_stride=16)
     assert clustering['settings']['seeds'] == [0, 1] and len(clustering['mIoU_per_seed']) == 2
     assert found['rgb', 'linear-leopart']['settings']['optim_wrapper']['optimizer']['type'] == 'SGD'
+    assert {result['settings']['image_size'] for result in found.values()} == {448}
 
 
 def test_the_best_epoch_is_reported_beside_the_last(voc, tmp_path):
@@ -97,7 +98,7 @@ def test_retrieval_reads_training_images_from_the_same_root(voc, tmp_path):
 
 def test_two_processes_test_on_a_cpu(voc, tmp_path):
     done = call(
-        'bash', TOOLS / 'dist_test.sh', CONFIGS / 'eval' / 'clustering-leopart_vit-s_voc.py', 'rgb',
+        'bash', TOOLS / 'dist_test.sh', CONFIGS / 'eval' / 'clustering-leopart_voc.py', 'rgb',
         2, '--data-root', voc, '--work-dir', tmp_path,
         '--cfg-options', *FEW, 'test_dataloader.num_workers=0',
         PORT='29534', PATH=f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}',
@@ -112,7 +113,7 @@ def test_training_without_weights_is_refused_with_the_command_that_was_meant(
     voc, tmp_path, protocol
 ):
     """Once they trained a head on, or scored, random weights."""
-    config = CONFIGS / 'eval' / f'{protocol}_vit-s_voc.py'
+    config = CONFIGS / 'eval' / f'{protocol}_voc.py'
     done = call(sys.executable, TOOLS / 'train.py', config, '--work-dir', tmp_path)
     assert done.returncode != 0
     assert 'tools/evaluate.py MODEL' in done.stderr and 'model.backbone.model=MODEL' in done.stderr
@@ -125,7 +126,7 @@ def run_test(monkeypatch, *arguments):
     return stop.value.code
 
 
-LINEAR = CONFIGS / 'eval' / 'linear-leopart_vit-s_voc.py'
+LINEAR = CONFIGS / 'eval' / 'linear-leopart_voc.py'
 
 
 def test_a_pretrained_file_is_no_checkpoint_of_a_linear_probe(monkeypatch):
@@ -136,12 +137,10 @@ def test_a_pretrained_file_is_no_checkpoint_of_a_linear_probe(monkeypatch):
 @pytest.mark.parametrize('kept', [('backbone.',), ('decode_head.',), ()])
 def test_a_checkpoint_that_does_not_fill_the_model_is_refused(voc, tmp_path, monkeypatch, kept):
     """Once it was loaded as far as it fitted, and the rest scored as initialised."""
-    options = ['model.backbone.model=random:resnet18', 'model.decode_head.in_channels=512',
-               'model.decode_head.channels=512', 'test_dataloader.num_workers=0']  # fmt: skip
+    options = ['model.backbone.model=random:resnet18', 'test_dataloader.num_workers=0']
     init_default_scope('mmseg')
     cfg = Config.fromfile(LINEAR)
-    cfg.merge_from_dict({option.split('=')[0]: option.split('=')[1] for option in options[:1]})
-    cfg.model.decode_head.update(in_channels=512, channels=512)
+    cfg.model.backbone.model = 'random:resnet18'
     state = MODELS.build(cfg.model).state_dict()
     part = {key: value for key, value in state.items() if key.startswith(kept)} if kept else {}
     torch.save(dict(state_dict=part or {'cls_token': torch.zeros(1)}), tmp_path / 'part.pth')
@@ -167,7 +166,7 @@ def test_any_default_hook_is_turned_off_on_the_command_line(monkeypatch, tmp_pat
 
 
 def test_features_cannot_be_shown(monkeypatch):
-    config = CONFIGS / 'eval' / 'clustering-leopart_vit-s_voc.py'
+    config = CONFIGS / 'eval' / 'clustering-leopart_voc.py'
     monkeypatch.setattr(sys, 'argv', ['test.py', str(config), 'rgb', '--show'])
     with pytest.raises(SystemExit, match='predicts no classes'):
         runpy.run_path(str(TOOLS / 'test.py'), run_name='__main__')
@@ -183,3 +182,32 @@ def test_data_sets_are_found_by_their_configs_names(monkeypatch, data, dataset):
     cfg = tool['read_config'](tool['parse_args'](), 'rgb', 'clustering-leopart')
     assert cfg.test_dataloader.dataset.type == dataset
     assert cfg.test_evaluator.protocol == 'clustering-leopart'
+
+
+def evaluate_config(monkeypatch, protocol, *arguments):
+    """What tools/evaluate.py makes of a protocol's config."""
+    monkeypatch.setenv('MMCROC_IMAGE_SIZE', '448')  # put back as it was afterwards
+    arguments = ['rgb', '--protocol', protocol, '--work-dir', 'x', *arguments]
+    monkeypatch.setattr(sys, 'argv', ['evaluate.py', *arguments])
+    tool = runpy.run_path(str(TOOLS / 'evaluate.py'))
+    return tool['read_config'](tool['parse_args'](), 'rgb', protocol)
+
+
+def test_the_image_size_is_one_argument(monkeypatch):
+    arguments = ('linear-leopart', '--data', 'voc', '--image-size', '224')
+    cfg = evaluate_config(monkeypatch, *arguments)
+    assert cfg.image_size == 224 and cfg.model.data_preprocessor.size == (224, 224)
+    assert cfg.train_dataloader.dataset.pipeline[2].size == 224
+    assert cfg.test_dataloader.dataset.pipeline[2].scale == (224, 224)
+
+
+def test_an_image_size_that_would_change_nothing_is_refused(monkeypatch):
+    with pytest.raises(SystemExit, match='retrieval-hsg has no image size to choose'):
+        evaluate_config(monkeypatch, 'retrieval-hsg', '--data', 'voc', '--image-size', '224')
+
+
+def test_a_protocol_without_a_config_for_the_data_names_those_it_has(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        evaluate_config(monkeypatch, 'linear-cached', '--data', 'cityscapes')
+    said = ' '.join(capsys.readouterr().err.split())
+    assert 'linear-cached has no config for cityscapes: --data can be voc, voc-animals' in said

@@ -87,7 +87,7 @@ def test_memories_of_another_model_settings_or_folder_are_refused(images, tmp_pa
 def test_unreadable_images_of_the_folder_are_named_and_the_rest_done(images, retrieve):
     truncate(images / 'b.png')
     error, output = retrieve(images / 'a.jpg', images)
-    assert error is None and f'left out: Cannot read image {images / "b.png"}' in output
+    assert error is None and f'failed: Cannot read image {images / "b.png"}' in output
     assert '1 left out' in output
     assert 'read from' in retrieve(images / 'a.jpg', images)[1]
 

@@ -84,7 +84,7 @@ def test_the_testing_tool_refuses_to_load_code(tmp_path):
     path, trace = tmp_path / 'hostile.pth', tmp_path / 'trace'
     torch.save(dict(state_dict={}, meta=Hostile(trace)), path)
     run = call(
-        sys.executable, TOOLS / 'test.py', CONFIGS / 'eval/linear-leopart_vit-s_voc.py', path,
+        sys.executable, TOOLS / 'test.py', CONFIGS / 'eval/linear-leopart_voc.py', path,
         '--data-root', tmp_path / 'voc', '--work-dir', tmp_path / 'run', '--cfg-options',
         'model.backbone.model=rgb', 'model.decode_head.in_channels=5',
         'model.decode_head.channels=5', 'test_dataloader.num_workers=0',

@@ -5,7 +5,7 @@ import pytest
 from mmengine.runner import Runner
 from PIL import Image
 
-from tests.evaluation.test_evaluation_configs import mini_config
+from tests.support.evaluation_configs import mini_config
 from tests.support.mini_data import make_voc
 
 
@@ -13,8 +13,8 @@ from tests.support.mini_data import make_voc
 def linear(tmp_path):
     """The linear-leopart config on drawn VOC, and the folder."""
     make_voc(tmp_path / 'voc')
-    cfg, _, _ = mini_config('linear-leopart_vit-s_voc', {'voc': tmp_path / 'voc'}, tmp_path)
-    return cfg, tmp_path / 'voc'
+    root = tmp_path / 'voc'
+    return mini_config('linear-leopart', 'voc', root, tmp_path), root
 
 
 def test_a_head_of_another_number_of_classes_than_the_data_set(linear):

@@ -2,6 +2,6 @@
 # STEGO. 2,975 training and 500 validation images.
 _base_ = 'cityscapes.py'
 
-train_dataloader = dict(dataset=dict(type='mmcroc.Cityscapes27Dataset'))
-val_dataloader = dict(dataset=dict(type='mmcroc.Cityscapes27Dataset'))
-test_dataloader = val_dataloader
+num_classes = 27
+train_set = dict(type='mmcroc.Cityscapes27Dataset')
+val_set = dict(type='mmcroc.Cityscapes27Dataset')

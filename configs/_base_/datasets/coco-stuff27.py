@@ -3,6 +3,6 @@
 # part of it, whose list of names goes into val_dataloader.dataset.ann_file.
 _base_ = 'coco-stuff.py'
 
-train_dataloader = dict(dataset=dict(type='mmcroc.COCOStuff27Dataset'))
-val_dataloader = dict(dataset=dict(type='mmcroc.COCOStuff27Dataset'))
-test_dataloader = val_dataloader
+num_classes = 27
+train_set = dict(type='mmcroc.COCOStuff27Dataset')
+val_set = dict(type='mmcroc.COCOStuff27Dataset')

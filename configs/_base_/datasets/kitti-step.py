@@ -1,19 +1,13 @@
 # KITTI-STEP, as tools/dataset_converters/kitti_step.py writes it: 5,027 training and 2,981
 # validation frames, 19 classes.
-_base_ = 'labelled.py'
-
-train_dataloader = dict(
-    dataset=dict(
-        type='mmcroc.KITTISTEPDataset',
-        data_root='data/kitti_step',
-        data_prefix=dict(img_path='img_dir/train', seg_map_path='ann_dir/train'),
-    ),
+num_classes = 19
+train_set = dict(
+    type='mmcroc.KITTISTEPDataset',
+    data_root='data/kitti_step',
+    data_prefix=dict(img_path='img_dir/train', seg_map_path='ann_dir/train'),
 )
-val_dataloader = dict(
-    dataset=dict(
-        type='mmcroc.KITTISTEPDataset',
-        data_root='data/kitti_step',
-        data_prefix=dict(img_path='img_dir/val', seg_map_path='ann_dir/val'),
-    ),
+val_set = dict(
+    type='mmcroc.KITTISTEPDataset',
+    data_root='data/kitti_step',
+    data_prefix=dict(img_path='img_dir/val', seg_map_path='ann_dir/val'),
 )
-test_dataloader = val_dataloader

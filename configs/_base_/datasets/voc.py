@@ -1,21 +1,15 @@
 # Pascal VOC 2012: trainaug (10,582 images, with SBD's labels; masks in SegmentationClassAug, list
 # in ImageSets/Segmentation/trainaug.txt) and val (1,449), 21 classes with background.
-_base_ = 'labelled.py'
-
-train_dataloader = dict(
-    dataset=dict(
-        type='mmseg.PascalVOCDataset',
-        data_root='data/VOCdevkit/VOC2012',
-        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
-        ann_file='ImageSets/Segmentation/trainaug.txt',
-    ),
+num_classes = 21
+train_set = dict(
+    type='mmseg.PascalVOCDataset',
+    data_root='data/VOCdevkit/VOC2012',
+    data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
+    ann_file='ImageSets/Segmentation/trainaug.txt',
 )
-val_dataloader = dict(
-    dataset=dict(
-        type='mmseg.PascalVOCDataset',
-        data_root='data/VOCdevkit/VOC2012',
-        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
-        ann_file='ImageSets/Segmentation/val.txt',
-    ),
+val_set = dict(
+    type='mmseg.PascalVOCDataset',
+    data_root='data/VOCdevkit/VOC2012',
+    data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
+    ann_file='ImageSets/Segmentation/val.txt',
 )
-test_dataloader = val_dataloader

@@ -1,13 +1,14 @@
 # Protocol linear-cached: head, schedule and scoring of linear-leopart, but every training image is
-# drawn (crop, flip) twice in all instead of once per epoch. The tokens of these draws are kept in
+# sampled (crop, flip) twice in all instead of once per epoch. The tokens of these crops are kept in
 # main memory (half precision), so that the backbone sees 2 crops of an image instead of 25, and one
 # pass serves three seeds: a head each, mean and spread.
-_base_ = ['clustering-leopart.py', 'leopart-crops.py']
+_base_ = 'leopart.py'
 
 val_evaluator = dict(
-    _delete_=True,
     type='mmcroc.LinearHeadIoU',
     protocol='linear-cached',
+    train_dataloader=dict(batch_size=16, num_workers=8),
+    train_pipeline={{_base_.train_pipeline}},
     num_draws=2,
     num_epochs=25,
     batch_size=120,

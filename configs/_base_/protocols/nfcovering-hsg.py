@@ -4,6 +4,8 @@
 # any other model spherical k-means over its tokens, K = model.num_clusters (8); regions:FOLDER the
 # PNG maps of a folder. HSG's segments are cut along region maps with --cfg-options
 # model.oversegmentation=FOLDER.
+_base_ = '../evaluation_runtime.py'
+
 model = dict(
     type='mmcroc.HierarchySegmentor',
     # Images reach it as they are.

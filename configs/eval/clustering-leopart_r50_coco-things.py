@@ -1,2 +1,0 @@
-# clustering-leopart, ResNet-50 (28x28 tokens), 5,000 validation images, 12 super-categories.
-_base_ = 'clustering-leopart_vit-s_coco-things.py'

@@ -1,0 +1,10 @@
+# linear-leopart on COCO-Stuff: 5,000 validation images, 15 super-categories; trained on a tenth of
+# train2017 (11,829 images), 1 GPU x 120 images.
+# Expect: 49.9, 52.2 and 52.6 of the weights that CrOC's authors released, trained on COCO, COCO+
+# and ImageNet-1k (their figures, docs/zoo.md).
+_base_ = ['../_base_/datasets/coco-stuff.py', '../_base_/protocols/linear-leopart.py']
+
+model = dict(decode_head=dict(num_classes={{_base_.num_classes}}))
+train_dataloader = dict(dataset={{_base_.train_set}})
+val_dataloader = dict(dataset={{_base_.val_set}})
+test_dataloader = val_dataloader

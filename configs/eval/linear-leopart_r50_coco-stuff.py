@@ -1,6 +1,0 @@
-# linear-leopart, ResNet-50 (28x28 tokens), 5,000 validation images, 15 super-categories.
-_base_ = 'linear-leopart_vit-s_coco-stuff.py'
-
-model = dict(
-    decode_head=dict(in_channels=2048, channels=2048),
-)

@@ -1,0 +1,9 @@
+# linear-mmseg on Pascal VOC 2012: 1,449 validation images, 21 classes with background; trained on
+# trainaug (10,582 images), 1 GPU x 16 images.
+# Expect: no figure verified yet; docs/zoo.md holds those that are.
+_base_ = ['../_base_/datasets/voc.py', '../_base_/protocols/linear-mmseg.py']
+
+model = dict(decode_head=dict(num_classes={{_base_.num_classes}}))
+train_dataloader = dict(dataset={{_base_.train_set}})
+val_dataloader = dict(dataset={{_base_.val_set}})
+test_dataloader = val_dataloader
