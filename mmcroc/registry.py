@@ -36,7 +36,6 @@ MODELS = _child(
     'hsg.grouping',
     'hsg.head',
     'hsg.neck',
-    'hsg.pixel_embedding',
     'hsg.preprocessor',
 )
 DATASETS = _child(

@@ -92,3 +92,19 @@ def differentiable_all_gather(tensor):
 def all_reduce_max(tensor):
     """The greatest of ``tensor`` over all ranks, elementwise."""
     return all_gather_stack(tensor).amax(0) if get_world_size() > 1 else tensor
+
+
+def mean_divisor(count: torch.Tensor, over_ranks: bool) -> torch.Tensor:
+    """Divisor that makes a mean of a rank's sum; a sum of nothing stays 0.
+
+    Args:
+        count: Scalar, number of this rank's summands.
+        over_ranks: Whether the mean is over all ranks' summands. DistributedDataParallel averages
+            gradients over ranks, so that a rank's sum is divided by the ranks' mean number.
+
+    Returns:
+        Scalar, above 0.
+    """
+    if not over_ranks:
+        return count.clamp_min(1)
+    return all_reduce_sum(count).clamp_min(1) / get_world_size()
