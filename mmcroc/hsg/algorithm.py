@@ -1,6 +1,6 @@
 """HSG: hierarchical segment grouping."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmpretrain.models import BaseSelfSupervisor
@@ -76,7 +76,7 @@ class HSG(BaseSelfSupervisor):
             as ``tokens``, for metrics such as ``ClusteringIoU``.
         """
         if mode == 'loss':
-            return self.loss(inputs, data_samples, oversegmentation)
+            return self.loss(inputs, data_samples, cast(Tensor, oversegmentation))
         if mode == 'predict':
             return hand_out_tokens(self.extract_feat(inputs)[0], data_samples)
         return super().forward(inputs, data_samples, mode)

@@ -98,8 +98,9 @@ class _SegSortSum(torch.autograd.Function):
         chunk_size: int,
     ) -> Tensor:
         wants_gradient = any(ctx.needs_input_grad[:2])
-        grad_embedding = torch.zeros_like(embedding) if wants_gradient else None
-        grad_prototypes = torch.zeros_like(prototypes) if wants_gradient else None
+        grad_embedding = grad_prototypes = embedding.new_empty(0)
+        if wants_gradient:
+            grad_embedding, grad_prototypes = map(torch.zeros_like, (embedding, prototypes))
         # Unit vectors: κ is the greatest exponent there can be, and takes the place of the maximum
         # of a log-sum-exp. Prototypes that do not count are e^-inf = 0.
         shift = prototypes.new_zeros(len(prototypes)).masked_fill_(~mask, -torch.inf)

@@ -198,7 +198,7 @@ class ClusteringTransformer(BaseModule):
             nn.Linear(hidden, channels),
         )
         self.query = nn.Embedding(num_groups, channels)
-        self.centroid, self.feature = (
+        centroid, feature = (
             nn.Sequential(
                 nn.ReLU(),
                 nn.Linear(channels, channels, bias=False),
@@ -206,8 +206,8 @@ class ClusteringTransformer(BaseModule):
             )
             for _ in range(2)
         )
-        if is_last:  # unused parameters would stop data-parallel training
-            self.feature = None
+        self.centroid = centroid
+        self.feature = None if is_last else feature  # unused, it would stop data-parallel training
         for part in (self.encoder, self.decoder, self.start):
             for parameter in part.parameters():
                 if parameter.dim() > 1:

@@ -123,13 +123,11 @@ class HSGNeck(BaseModule):
     ):
         super().__init__(init_cfg)
         hidden_channels = hidden_channels or in_channels
-        self.projection = nn.Sequential(
-            ConvModule(
-                in_channels, hidden_channels, 1, bias=False, norm_cfg=norm_cfg or dict(type='BN')
-            ),
-            nn.Conv2d(hidden_channels, out_channels, 1),
+        first = ConvModule(
+            in_channels, hidden_channels, 1, bias=False, norm_cfg=norm_cfg or dict(type='BN')
         )
-        self.projection[0].conv.reset_parameters()  # ConvModule's start is 2.4 times as large
+        self.projection = nn.Sequential(first, nn.Conv2d(hidden_channels, out_channels, 1))
+        first.conv.reset_parameters()  # ConvModule's start is 2.4 times as large
         self.position = LearnedPosition2d(out_channels, num_positions)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:

@@ -55,7 +55,7 @@ class TwoViewsWithRegions(ColouredViews):
         view_transforms: Sequence[Sequence[dict | Callable]] = ((), ()),
     ):
         super().__init__(size, flip_prob, view_transforms)
-        self.scale = tuple(scale)
+        self.scale = scale
         self.pad_value = tuple(pad_value)
         valid = {
             'size >= 1': isinstance(size, int) and size >= 1,
@@ -98,7 +98,7 @@ class TwoViewsWithRegions(ColouredViews):
     ) -> None:
         """Sample a view's geometry and write image and regions into (size, size) of padding."""
         source = img.shape[:2]
-        factor = np.random.uniform(*self.scale)  # noqa: NPY002  seeded per sample
+        factor = np.random.uniform(self.scale[0], self.scale[1])  # noqa: NPY002  seeded per sample
         shape = [max(1, round(factor * side)) for side in source]
         top, left = (
             np.random.randint(max(0, side - self.size) + 1)  # noqa: NPY002
