@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.device import get_device
@@ -52,7 +52,7 @@ class SelfDistillOptimWrapper(OptimWrapper):
         self.log_vars: dict[str, torch.Tensor] = {}
         self.device_type = torch.device(get_device()).type
         self.amp_dtype = _amp_dtype(amp_dtype, self.device_type)
-        scaling = loss_scale if isinstance(loss_scale, dict) else {}
+        scaling = {} if loss_scale == 'dynamic' else dict(cast(dict, loss_scale))
         # A scaler that is not enabled passes everything through.
         self.loss_scaler = torch.amp.GradScaler(
             self.device_type, enabled=self.amp_dtype is torch.float16, **scaling
