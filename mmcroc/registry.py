@@ -36,6 +36,7 @@ MODELS = _child(
     'hsg.grouping',
     'hsg.head',
     'hsg.neck',
+    'hsg.pixel_embedding',
     'hsg.preprocessor',
 )
 DATASETS = _child(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mmcroc.data.transforms.coloured_views import ColouredViews
+from mmcroc.data.coloured_views import ColouredViews
 from mmcroc.data.transforms.geometry import crop_resize_flip, sample_crop_box
 from mmcroc.registry import TRANSFORMS
 

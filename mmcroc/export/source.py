@@ -11,7 +11,7 @@ from mmcroc.export.describe import describe
 from mmcroc.export.provenance import MEAN, STD, normalisation_of, protocol_results, provenance
 from mmcroc.features.checkpoint_backbone import HSG_TYPE, find_backbone, load_all
 from mmcroc.features.pretrained_backbone import load_backbone
-from mmcroc.hsg.neck import PixelEmbedding
+from mmcroc.hsg.pixel_embedding import PixelEmbedding
 from mmcroc.registry import MODELS
 from mmcroc.weights.checkpoint_config import model_kind
 from mmcroc.weights.checkpoint_file import read_checkpoint

@@ -1,4 +1,4 @@
-"""HSG's pixel embedding, positions of its pixels, and the embedding as a backbone."""
+"""HSG's pixel embedding, and the positions of its pixels."""
 
 from collections.abc import Sequence
 
@@ -140,32 +140,3 @@ class HSGNeck(BaseModule):
             (B, out_channels, h, w), not normalised.
         """
         return self.projection(features[-1])
-
-
-@MODELS.register_module()
-class PixelEmbedding(BaseModule):
-    """A backbone with HSG's neck on top: what HSG compares pixels by.
-
-    Args:
-        backbone: Backbone, or config of one, that gives a tuple of maps (B, C, h, w).
-        neck: :class:`HSGNeck`, or config of one.
-        init_cfg: MMEngine's initialisation config.
-    """
-
-    def __init__(
-        self, backbone: dict | nn.Module, neck: dict | nn.Module, init_cfg: dict | None = None
-    ):
-        super().__init__(init_cfg)
-        self.backbone = MODELS.build(backbone) if isinstance(backbone, dict) else backbone
-        self.neck = MODELS.build(neck) if isinstance(neck, dict) else neck
-
-    def forward(self, images: Tensor) -> tuple[Tensor]:
-        """Embed the pixels of images.
-
-        Args:
-            images: (B, 3, H, W), normalised.
-
-        Returns:
-            One (B, C, h, w) map, not normalised.
-        """
-        return (self.neck(self.backbone(images)),)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from mmcroc.data.transforms.coloured_views import ColouredViews
+from mmcroc.data.coloured_views import ColouredViews
 from mmcroc.registry import TRANSFORMS
 
 #: In a view's map of regions: a pixel outside of the image, of no region.
