@@ -3,7 +3,7 @@
 import contextlib
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
@@ -52,7 +52,7 @@ def in_float32(function: Callable[P, R]) -> Callable[P, R]:
     Its first tensor tells the device.
     """
 
-    def cast(value):
+    def cast(value: Any) -> Any:
         is_real = torch.is_tensor(value) and value.is_floating_point()
         return at_least_float32(value) if is_real else value
 
