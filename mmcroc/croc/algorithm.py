@@ -1,16 +1,26 @@
 """CrOC: cross-view online clustering."""
 
 import copy
+from typing import Any, cast
 
 import torch
 from mmengine.logging import print_log
 from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
-from mmcroc.croc.clustering import cluster_representations, patch_positions
-from mmcroc.croc.optimizer_steps import act_around_next_step, training_progress
+from mmcroc.croc.clustering import (
+    ClusterAssignments,
+    cluster_representations,
+    patch_positions,
+)
+from mmcroc.croc.optimizer_steps import (
+    TrainingProgress,
+    act_around_next_step,
+    training_progress,
+)
 from mmcroc.croc.schedules import warmup_cosine
 from mmcroc.features.dense_tokens import dense_tokens, hand_out_tokens
+from mmcroc.features.vision_transformer import TappedTokens, VisionTransformer
 from mmcroc.numerics.distributed import differentiable_all_reduce_mean
 from mmcroc.numerics.token_spread import effective_rank, mean_cosine
 from mmcroc.registry import MODELS
@@ -39,18 +49,19 @@ class CrOC(BaseSelfSupervisor):
     not among them starts as the student's copy.
 
     Args:
-        backbone: :class:`mmcroc.features.VisionTransformer`.
-        neck: :class:`mmcroc.croc.CrOCNeck`.
-        head: :class:`mmcroc.croc.CrOCHead`.
-        target_generator: :class:`mmcroc.croc.OnlineClustering`, or None.
+        backbone: Config of :class:`mmcroc.features.VisionTransformer`.
+        neck: Config of :class:`mmcroc.croc.CrOCNeck`.
+        head: Config of :class:`mmcroc.croc.CrOCHead`.
+        target_generator: Config of :class:`mmcroc.croc.OnlineClustering`, or None.
         teacher_momentum: m of the first step.
         end_teacher_momentum: m that the last step comes near.
-        freeze_last_layer_epochs: Epochs at the start in which both last layers wait.
-        sync_statistics: Take the mean [CLS] norm and the mean over clusters over all ranks. By
-            default, as released, they are each rank's own. With ``cost_scaling='problem'`` of the
-            target generator a step then does not depend on how its batch is split over ranks.
-        data_preprocessor: As MMPretrain's; :class:`TwoViewDataPreprocessor` by default.
-        init_cfg: As MMEngine's.
+        freeze_last_layer_epochs: Number of epochs at the start in which both last layers wait.
+        sync_statistics: Whether the mean [CLS] norm and the mean over clusters are taken over all
+            ranks. By default, as released, each rank has its own. With ``cost_scaling='problem'``
+            of the target generator a step then does not depend on how its batch is split.
+        data_preprocessor: Data preprocessor, or config of one, of type
+            :class:`mmcroc.data.TwoViewDataPreprocessor` by default.
+        init_cfg: MMEngine's initialisation config.
     """
 
     def __init__(
@@ -99,22 +110,27 @@ class CrOC(BaseSelfSupervisor):
         require_fit(self, 'backbone', 'teacher.backbone')
         self._forget_training()
 
-    def _forget_training(self):
-        self._step_start = None  # the iteration in which the next step's gradients began
-        self._last_step = None  # the iteration of the last step
-        self._momentum = None  # m of the next step
-        self._versions = None  # of the student's parameters, until the first step was seen
-        self._teacher_tokens = None
+    def _forget_training(self) -> None:
+        """Begin a training: nothing of an earlier one counts."""
+        #: Iteration in which the next step's gradients began, and that of the last step.
+        self._step_start: int | None = None
+        self._last_step: int | None = None
+        #: m of the next step.
+        self._momentum: float | None = None
+        #: Versions of the student's parameters, until the first step was seen.
+        self._versions: list[int] | None = None
+        self._teacher_tokens: Tensor | None = None
 
-    def init_weights(self):
+    def init_weights(self) -> None:
+        """Initialise or load the student's weights; start the teacher unless it was loaded."""
         self._forget_training()
         self._has_loaded = False
         super().init_weights()
         if not self._has_loaded:  # else by init_cfg, the teacher too
             self.copy_student_to_teacher()
 
-    def _complete_teacher(self, state, prefix, *_):
-        """Before weights are loaded: what they lack of the teacher becomes the student's copy."""
+    def _complete_teacher(self, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+        """Fill in what weights to be loaded lack of the teacher, by the student's."""
         self._has_loaded = True
         for part, teacher in self.teacher.items():
             student_prefix, teacher_prefix = f'{prefix}{part}.', f'{prefix}teacher.{part}.'
@@ -125,43 +141,54 @@ class CrOC(BaseSelfSupervisor):
                 print_log(f"CrOC: teacher.{part} starts as the student's copy", logger='current')
 
     @torch.no_grad()
-    def copy_student_to_teacher(self):
+    def copy_student_to_teacher(self) -> None:
         """Start the teacher as a copy of the student."""
         for student, teacher in self.student_teacher_pairs():
             teacher.copy_(student)
 
-    def student_teacher_pairs(self) -> list[tuple[Tensor, Tensor]]:
-        """Parameters of the student and the teacher's that follow them."""
+    def student_teacher_pairs(self) -> list[tuple[nn.Parameter, nn.Parameter]]:
+        """Parameters of the student, each with the teacher's that follows it."""
         return [
             pair
             for name, teacher in self.teacher.items()
             for pair in zip(getattr(self, name).parameters(), teacher.parameters(), strict=True)
         ]
 
-    def train(self, mode: bool = True):
+    def train(self, mode: bool = True) -> 'CrOC':
+        """Set the student's mode; the teacher always evaluates."""
         super().train(mode)
         self.teacher.eval()  # no stochastic depth, ever
         return self
 
-    def forward(self, inputs, data_samples=None, mode='tensor', view_boxes=None):
-        """As MMPretrain's, with the views' geometry besides.
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list | None = None,
+        mode: str = 'tensor',
+        view_boxes: Tensor | None = None,
+    ) -> Any:
+        """Compute losses, features or predictions, as MMPretrain's self-supervisors do.
 
         Args:
             inputs: (2B, 3, S, S) views to train, (B, 3, H, W) images to extract features.
-            data_samples: B, for ``'predict'``.
-            mode: ``'loss'``, ``'tensor'``, or ``'predict'``: the data samples with the teacher's
-                ``tokens``, for metrics such as ``ClusteringIoU``.
-            view_boxes: (2, B, 5) crop boxes and flips, for the loss.
+            data_samples: B data samples, for ``'predict'``.
+            mode: ``'loss'``, ``'tensor'`` or ``'predict'``.
+            view_boxes: (2, B, 5), crop boxes and flips, for the loss.
+
+        Returns:
+            Losses; a tuple of one map of features; or the data samples with the teacher's
+            ``tokens``, for metrics such as ``ClusteringIoU``.
         """
         if mode == 'loss':
             if self.training:
                 self._begin_iteration()
-            return self.loss(inputs, data_samples, view_boxes)
+            return self.loss(inputs, data_samples, cast(Tensor, view_boxes))
         if mode == 'predict':
             return hand_out_tokens(self.extract_feat(inputs)[0], data_samples)
         return super().forward(inputs, data_samples, mode)
 
-    def _begin_iteration(self):
+    def _begin_iteration(self) -> None:
+        """Take temperature and m of this iteration, and ask to be called around the next step."""
         act_around_next_step(self)
         progress = training_progress()
         if progress is None:
@@ -187,7 +214,7 @@ class CrOC(BaseSelfSupervisor):
         """Parameters that the optimiser must hold: the student's that take a gradient."""
         return [student for student, _ in self.student_teacher_pairs() if student.requires_grad]
 
-    def before_optimizer_step(self):
+    def before_optimizer_step(self) -> None:
         """Let the last layers wait.
 
         Raises:
@@ -224,16 +251,17 @@ class CrOC(BaseSelfSupervisor):
                         parameter.grad = None
 
     @torch.no_grad()
-    def after_optimizer_step(self):
+    def after_optimizer_step(self) -> None:
         """Let the teacher follow."""
+        progress = cast(TrainingProgress, training_progress())  # or the step was refused before
         students, teachers = zip(*self.student_teacher_pairs(), strict=True)
-        torch._foreach_lerp_(teachers, students, 1 - self._momentum)
-        self._last_step = training_progress().iteration
+        torch._foreach_lerp_(teachers, students, 1 - cast(float, self._momentum))
+        self._last_step = progress.iteration
         self._step_start = None
 
     @torch.no_grad()
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor]:
-        """The teacher's dense tokens.
+        """Extract the teacher's dense tokens.
 
         Args:
             inputs: (B, 3, H, W), normalised.
@@ -244,65 +272,68 @@ class CrOC(BaseSelfSupervisor):
         return (dense_tokens(self.teacher['backbone'], inputs),)
 
     def loss(
-        self, inputs: Tensor, data_samples, view_boxes: Tensor, seeds: Tensor | None = None
+        self,
+        inputs: Tensor,
+        data_samples: list | None,
+        view_boxes: Tensor,
+        seeds: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Join, locate, split, compare.
 
         Args:
             inputs: (2B, 3, S, S), view 1's images first.
             data_samples: Unused.
-            view_boxes: (2, B, 5) crop boxes and flips.
-            seeds: (B, h, K₀) seed tokens instead of drawn ones.
+            view_boxes: (2, B, 5), crop boxes and flips.
+            seeds: (B, h, K₀), seed tokens instead of sampled ones.
 
         Returns:
             Losses and what to watch.
         """
-        teacher_backbone, teacher_neck = self.teacher['backbone'], self.teacher['neck']
-        if not self.with_target_generator:
-            with torch.no_grad():
-                found = teacher_backbone.forward_tapped(inputs)
-                target = teacher_neck(found.cls_token)
-            student = self.neck(self.backbone.forward_tapped(inputs).cls_token)
-            return self._with_watched(self.head.loss(student, target), found.tokens)
-
+        teacher = cast(VisionTransformer, self.teacher['backbone'])
+        clusters = valid = None
         with torch.no_grad():
-            found = teacher_backbone.forward_tapped(inputs, self.target_generator.tap)
-            positions = patch_positions(view_boxes, teacher_backbone.grid_size(inputs))
-            clusters = self.target_generator(found, positions, seeds)
-            target = teacher_neck(
-                found.cls_token, self._represent(clusters.plans, found.cls_token, found.tokens)
-            )
-        seen = self.backbone.forward_tapped(inputs)
-        student = self.neck(
-            seen.cls_token, self._represent(clusters.plans, seen.cls_token, seen.tokens)
-        )
-        losses = self.head.loss(student, target, clusters.valid.flatten(), self.sync_statistics)
-        losses['num_clusters'] = clusters.num_clusters.float().mean()
-        losses['valid_clusters'] = clusters.valid.sum() / clusters.num_clusters.sum()
-        return self._with_watched(losses, found.tokens)
+            if self.with_target_generator:
+                found = teacher.forward_tapped(inputs, self.target_generator.tap)
+                positions = patch_positions(view_boxes, teacher.grid_size(inputs))
+                clusters = self.target_generator(found, positions, seeds)
+                valid = clusters.valid.flatten()
+            else:
+                found = teacher.forward_tapped(inputs)
+            target = self._project(self.teacher['neck'], found, clusters)
+        student = self._project(self.neck, self.backbone.forward_tapped(inputs), clusters)
+        losses = self.head.loss(student, target, valid, self.sync_statistics)
 
-    def _represent(self, plans: Tensor, cls_tokens: Tensor, tokens: Tensor) -> Tensor:
-        """Cluster representations (2 B h K, C), view 1's first."""
-        scale = cls_tokens.float().norm(dim=-1).mean()
-        if self.sync_statistics:
-            scale = differentiable_all_reduce_mean(scale)
-        return cluster_representations(plans, tokens.unflatten(0, (2, -1)), scale).flatten(0, -2)
-
-    def _with_watched(self, losses: dict[str, Tensor], tokens: Tensor) -> dict[str, Tensor]:
-        self._teacher_tokens = tokens
+        self._teacher_tokens = found.tokens
+        if clusters is not None:
+            losses['num_clusters'] = clusters.num_clusters.float().mean()
+            losses['valid_clusters'] = clusters.valid.sum() / clusters.num_clusters.sum()
         losses['teacher_temperature'] = torch.tensor(self.head.teacher_temperature)
         if self._momentum is not None:
             losses['teacher_momentum'] = torch.tensor(self._momentum, dtype=torch.float64)
         return losses
 
+    def _project(
+        self, neck: nn.Module, found: TappedTokens, clusters: ClusterAssignments | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits of images (2B, P) and of clusters (2·B·h·K, P_c), view 1's first."""
+        if clusters is None:
+            return neck(found.cls_token)
+        scale = found.cls_token.float().norm(dim=-1).mean()
+        if self.sync_statistics:
+            scale = differentiable_all_reduce_mean(scale)
+        tokens = found.tokens.unflatten(0, (2, -1))
+        return neck(
+            found.cls_token, cluster_representations(clusters.plans, tokens, scale).flatten(0, -2)
+        )
+
     def diagnostics(self) -> dict[str, Tensor]:
         """Spread of the teacher's tokens in the last iteration's views, for the log.
 
         :class:`mmcroc.training.DeferredRuntimeInfoHook` asks for it when the logger prints: the
-        eigenvalues wait for the device. On several ranks each has its own.
+        eigenvalues wait for the device. Each rank has its own tokens.
 
         Returns:
-            ``teacher_effective_rank`` and ``teacher_mean_cosine``, see
+            ``teacher_effective_rank`` and ``teacher_mean_cosine`` of
             :mod:`mmcroc.numerics.token_spread`; nothing before the first iteration.
         """
         if self._teacher_tokens is None:

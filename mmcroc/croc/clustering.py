@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmcroc.numerics.precision import full_float32
+from mmcroc.numerics.precision import in_float32
 
 
 def sinkhorn(
@@ -29,14 +29,14 @@ def sinkhorn(
     exactly after a round, the row marginal in the limit.
 
     Args:
-        cost: (..., N, K) cost M, of order 1; float32 or wider (exp(-20) is 0 in half precision).
+        cost: M, (..., N, K), of order 1; float32 or wider (exp(-20) is 0 in half precision).
         row_marginal: (..., N), sums to 1.
         column_marginal: (..., K), sums to 1.
         regularisation: λ, the inverse of the entropy's weight.
-        num_iterations: Rounds.
+        num_iterations: Number of rounds.
 
     Returns:
-        (..., N, K) plan Q. An entry that is 0/0 (a row or column that underflowed) is 1e-8.
+        Plan Q, (..., N, K). An entry that is 0/0 (a row or column that underflowed) is 1e-8.
     """
     plan = torch.exp(-regularisation * cost)
     plan = plan / plan.sum(dim=(-2, -1), keepdim=True)
@@ -56,10 +56,13 @@ def patch_positions(view_boxes: Tensor, grid_size: tuple[int, int]) -> Tensor:
 
     Args:
         view_boxes: (..., 5), crop box x0, y0, w, h in source pixels and the flip bit.
-        grid_size: Rows and columns of patches.
+        grid_size: Numbers of rows and columns of patches.
 
     Returns:
         (..., rows * columns, 2), x and y, patches row by row, float32.
+
+    Raises:
+        ValueError: ``view_boxes`` does not end in 5 numbers.
     """
     if view_boxes.shape[-1] != 5:
         raise ValueError(
@@ -83,11 +86,11 @@ class ClusterAssignments(NamedTuple):
     """What the clustering found.
 
     Attributes:
-        plans: (2, B, h, n, K) for the two views: each token keeps the weight of its cluster (of
+        plans: (2, B, h, n, K), for the two views: each token keeps the weight of its cluster (of
             all its clusters if several tie), all else is 0. K is the greatest number of clusters
-            allowed; columns past a problem's own number are 0.
+            allowed; columns past a problem's number of clusters are 0.
         valid: (B, h, K), True where a cluster has at least one token in both views.
-        num_clusters: (B, h) the number of clusters chosen, int64.
+        num_clusters: (B, h), int64, number of clusters chosen.
     """
 
     plans: Tensor
@@ -99,8 +102,8 @@ def saliency(tokens: Tensor, cls_tokens: Tensor) -> Tensor:
     """Cosine between each token's feature and the [CLS] feature of its own view and head.
 
     Args:
-        tokens: (2, B, h, n, d).
-        cls_tokens: (2, B, h, d).
+        tokens: (2, B, h, n, d), features of the patch tokens.
+        cls_tokens: (2, B, h, d), features of [CLS].
 
     Returns:
         (B, h, 2n), view 1's tokens first.
@@ -112,23 +115,25 @@ def saliency(tokens: Tensor, cls_tokens: Tensor) -> Tensor:
 
 
 def sample_seeds(probability: Tensor, num_seeds: int) -> Tensor:
-    """Draw tokens without replacement with the given probabilities.
+    """Sample tokens without replacement with the given probabilities.
 
     An exponential race: the first ``num_seeds`` of ``t_i ~ Exp(p_i)`` are distributed as draws
     one after another without replacement. Unlike ``torch.multinomial`` it never asks the device
     whether the probabilities are valid.
 
     Args:
-        probability: (..., N).
-        num_seeds: At most N.
+        probability: (..., N), probabilities of the tokens.
+        num_seeds: Number of tokens to sample, at most N.
 
     Returns:
-        (..., num_seeds) token indices, in the order drawn.
+        (..., num_seeds), token indices, in the order sampled.
     """
     race = probability / torch.empty_like(probability).exponential_()
     return race.topk(num_seeds, dim=-1).indices
 
 
+@torch.no_grad()
+@in_float32
 def online_clustering(
     tokens: Tensor,
     cls_tokens: Tensor,
@@ -150,65 +155,62 @@ def online_clustering(
     Runs without gradient, in float32 whatever autocast says, and never waits for the device.
 
     Args:
-        tokens: (2, B, h, n, d) features (the last block's keys, say) of views 1 and 2.
-        cls_tokens: (2, B, h, d) the same feature of [CLS].
-        positions: (2, B, n, 2) token positions in source-image pixels.
+        tokens: (2, B, h, n, d), features (the last block's keys, say) of views 1 and 2.
+        cls_tokens: (2, B, h, d), the same feature of [CLS].
+        positions: (2, B, n, 2), token positions in source-image pixels.
         num_start_clusters: K₀, the number of seeds and of clusters at the first level.
-        max_clusters: K_max, levels with more clusters cannot be chosen.
+        max_clusters: K_max, the greatest number of clusters that can be chosen.
         position_weight: λ_pos of the cost ``M = -similarity + λ_pos · distance``.
         sinkhorn_reg: λ of ``exp(-λ M)``.
-        sinkhorn_iterations: Rounds of Sinkhorn.
-        token_temperature: T_r of the token marginal ``softmax(r / T_r)`` and of the seeds' draw.
+        sinkhorn_iterations: Number of Sinkhorn's rounds.
+        token_temperature: T_r of the token marginal ``softmax(r / T_r)``, by which seeds are
+            sampled too.
         cluster_temperature: T_c of the first cluster marginal.
-        uniform_marginals: Start from 1/N and 1/K instead; the draw of seeds is then uniform too.
+        uniform_marginals: Whether marginals start as 1/N and 1/K; seeds are then equally probable.
         cost_scaling: ``'batch'`` (as released) scales the cost to [0, 1] by its extremes over all
             problems of the batch, ``'problem'`` by each problem's own.
-        seeds: (B, h, K₀) seed tokens instead of drawing them; view 1's tokens come first.
+        seeds: (B, h, K₀), seed tokens instead of sampled ones; view 1's tokens come first.
 
     Returns:
         The assignments of both views.
     """
-    with torch.no_grad(), full_float32(tokens.device):
-        tokens, cls_tokens, positions = tokens.float(), cls_tokens.float(), positions.float()
-        joint = F.normalize(torch.cat(tuple(tokens), dim=-2), dim=-1)  # (B, h, N, d)
-        joint_positions = torch.cat(tuple(positions), dim=-2).unsqueeze(1)  # (B, 1, N, 2)
-        joint_positions = joint_positions.expand(*joint.shape[:3], 2)
+    joint = F.normalize(torch.cat(tuple(tokens), dim=-2), dim=-1)  # (B, h, N, d)
+    joint_positions = torch.cat(tuple(positions.to(tokens)), dim=-2).unsqueeze(1)  # (B, 1, N, 2)
+    joint_positions = joint_positions.expand(*joint.shape[:3], 2)
 
-        scores = saliency(tokens, cls_tokens)  # r, (B, h, N)
-        if uniform_marginals:
-            scores = torch.zeros_like(scores)
-        token_marginal = torch.softmax(scores / token_temperature, dim=-1)
-        if seeds is None:
-            seeds = sample_seeds(token_marginal, num_start_clusters)
-        cluster_marginal = torch.softmax(scores.gather(-1, seeds) / cluster_temperature, dim=-1)
-        centroids = _take(joint, seeds)
-        centroid_positions = _take(joint_positions, seeds)
+    scores = saliency(tokens, cls_tokens)  # r, (B, h, N)
+    if uniform_marginals:
+        scores = torch.zeros_like(scores)
+    token_marginal = torch.softmax(scores / token_temperature, dim=-1)
+    if seeds is None:
+        seeds = sample_seeds(token_marginal, num_start_clusters)
+    cluster_marginal = torch.softmax(scores.gather(-1, seeds) / cluster_temperature, dim=-1)
+    centroids = _take(joint, seeds)
+    centroid_positions = _take(joint_positions, seeds)
 
-        best_cost = joint.new_full(joint.shape[:2], float('inf'))
-        best_plan = joint.new_zeros(*joint.shape[:3], max_clusters)
-        num_clusters = torch.zeros_like(best_cost, dtype=torch.long)
-        for level in range(num_start_clusters, 1, -1):
-            cost = assignment_cost(
-                joint, centroids, joint_positions, centroid_positions, position_weight, cost_scaling
-            )
-            plan = sinkhorn(
-                cost, token_marginal, cluster_marginal, sinkhorn_reg, sinkhorn_iterations
-            )
-            if level <= max_clusters:
-                level_cost = (plan * cost).sum(dim=(-2, -1))
-                better = level_cost < best_cost
-                best_cost = torch.where(better, level_cost, best_cost)
-                padded = F.pad(plan, (0, max_clusters - level))
-                best_plan = torch.where(better[..., None, None], padded, best_plan)
-                num_clusters = num_clusters.masked_fill(better, level)
-            if level > 2:
-                plan = merge_closest_clusters(plan, joint)
-                weights = plan / plan.sum(dim=-2, keepdim=True)
-                centroids = weights.mT @ joint
-                centroid_positions = weights.mT @ joint_positions
-                cluster_marginal = torch.einsum('bhnk,bhn->bhk', weights, token_marginal)
-                cluster_marginal = cluster_marginal / cluster_marginal.sum(dim=-1, keepdim=True)
-        return split(best_plan, num_clusters)
+    best_cost = joint.new_full(joint.shape[:2], float('inf'))
+    best_plan = joint.new_zeros(*joint.shape[:3], max_clusters)
+    num_clusters = torch.zeros_like(best_cost, dtype=torch.long)
+    for level in range(num_start_clusters, 1, -1):
+        cost = assignment_cost(
+            joint, centroids, joint_positions, centroid_positions, position_weight, cost_scaling
+        )
+        plan = sinkhorn(cost, token_marginal, cluster_marginal, sinkhorn_reg, sinkhorn_iterations)
+        if level <= max_clusters:
+            level_cost = (plan * cost).sum(dim=(-2, -1))
+            better = level_cost < best_cost
+            best_cost = torch.where(better, level_cost, best_cost)
+            padded = F.pad(plan, (0, max_clusters - level))
+            best_plan = torch.where(better[..., None, None], padded, best_plan)
+            num_clusters = num_clusters.masked_fill(better, level)
+        if level > 2:
+            plan = merge_closest_clusters(plan, joint)
+            weights = plan / plan.sum(dim=-2, keepdim=True)
+            centroids = weights.mT @ joint
+            centroid_positions = weights.mT @ joint_positions
+            cluster_marginal = torch.einsum('bhnk,bhn->bhk', weights, token_marginal)
+            cluster_marginal = cluster_marginal / cluster_marginal.sum(dim=-1, keepdim=True)
+    return split(best_plan, num_clusters)
 
 
 def assignment_cost(
@@ -251,7 +253,7 @@ def merge_closest_clusters(plan: Tensor, tokens: Tensor) -> Tensor:
     """Merge the two clusters whose mean tokens have the greatest dot product.
 
     Args:
-        plan: (B, h, N, K) transport plan.
+        plan: (B, h, N, K), transport plan.
         tokens: (B, h, N, d), unit norm.
 
     Returns:
@@ -297,7 +299,7 @@ def cluster_labels(assignments: ClusterAssignments) -> Tensor:
     """Number every token's cluster, the same number in both views.
 
     Args:
-        assignments: Of :func:`online_clustering`.
+        assignments: What :func:`online_clustering` found.
 
     Returns:
         (2, B, h, n), int64: columns of the plans (the first of several that tie); -1 where the
@@ -308,22 +310,22 @@ def cluster_labels(assignments: ClusterAssignments) -> Tensor:
     return labels.masked_fill(~valid, -1)
 
 
+@in_float32
 def cluster_representations(plans: Tensor, tokens: Tensor, scale: Tensor) -> Tensor:
     """Represent each cluster in each view by its tokens' weighted sum, at the scale of [CLS].
 
     Gradient flows through the tokens and through the scale.
 
     Args:
-        plans: (2, B, h, n, K) assignments.
-        tokens: (2, B, n, C) final tokens of all channels.
+        plans: (2, B, h, n, K), assignments of the tokens.
+        tokens: (2, B, n, C), final tokens of all channels.
         scale: Scalar, the mean norm of the final [CLS] tokens of both views.
 
     Returns:
         (2, B, h, K, C); zero for a cluster without tokens.
     """
-    with full_float32(tokens.device):
-        centroids = torch.einsum('vbhnk,vbnc->vbhkc', plans, tokens.float())
-        return F.normalize(centroids, dim=-1) * scale.float()
+    centroids = torch.einsum('vbhnk,vbnc->vbhkc', plans, tokens)
+    return F.normalize(centroids, dim=-1) * scale
 
 
 def _take(values: Tensor, indices: Tensor) -> Tensor:

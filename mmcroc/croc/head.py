@@ -1,5 +1,7 @@
 """CrOC's two losses with their centres and temperatures."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from mmengine.model import BaseModule
@@ -11,8 +13,27 @@ from mmcroc.croc.losses import (
     teacher_probabilities,
     updated_centers,
 )
-from mmcroc.numerics.distributed import all_reduce_sum, get_world_size
 from mmcroc.registry import MODELS
+
+
+class Level(NamedTuple):
+    """What is compared across views: images, or clusters.
+
+    Attributes:
+        name: Name of the level in the log.
+        weight: Weight of the level's loss.
+        center: (1, P), running mean of the teacher's logits.
+        student: (2R, P), the student's logits, view 1's rows first.
+        teacher: (2R, P), the teacher's logits, view 1's rows first.
+        valid: (R,), rows that count, or None for all.
+    """
+
+    name: str
+    weight: float
+    center: Tensor
+    student: Tensor
+    teacher: Tensor
+    valid: Tensor | None = None
 
 
 @MODELS.register_module()
@@ -20,16 +41,20 @@ class CrOCHead(BaseModule):
     """Image-level and cluster-level self-distillation across two views.
 
     Args:
-        num_prototypes: As the neck's.
-        num_cluster_prototypes: As the neck's; 0 leaves the cluster level out.
+        num_prototypes: Number of the neck's prototypes of images.
+        num_cluster_prototypes: Number of the neck's prototypes of clusters; 0 leaves the cluster
+            level out.
         cluster_loss_weight: α of ``loss = image + α · cluster``.
         student_temperature: τₛ.
         teacher_temperature: τₜ once warmed up.
         warmup_teacher_temperature: τₜ of the first epoch.
-        warmup_epochs: Epochs over which τₜ goes from one to the other, both ends included.
+        warmup_epochs: Number of epochs over which τₜ goes from one to the other, both included.
         center_momentum: Momentum of both centres.
-        init_cfg: As MMEngine's.
+        init_cfg: MMEngine's initialisation config.
     """
+
+    center: Tensor
+    cluster_center: Tensor
 
     def __init__(
         self,
@@ -56,7 +81,7 @@ class CrOCHead(BaseModule):
             self.register_buffer('cluster_center', torch.zeros(1, num_cluster_prototypes))
         self.set_epoch(0)
 
-    def set_epoch(self, epoch: int):
+    def set_epoch(self, epoch: int) -> None:
         """Choose the teacher's temperature of an epoch, counted from 0."""
         self.teacher_temperature = float(self.temperatures[min(epoch, len(self.temperatures) - 1)])
 
@@ -77,53 +102,36 @@ class CrOCHead(BaseModule):
         Args:
             student: Logits of the image level (2B, P) and of the cluster level (2R, P_c) or None;
                 view 1's rows first.
-            teacher: Likewise.
-            valid: (R,) clusters that count.
-            sync_statistics: Take the mean over the clusters of all ranks, not of each rank's own
-                (needs gradients averaged over ranks, as DistributedDataParallel does).
+            teacher: The teacher's logits, alike.
+            valid: (R,), clusters that count; all by default.
+            sync_statistics: Whether the mean over clusters is over those of all ranks (needs
+                gradients averaged over ranks, as DistributedDataParallel does).
 
         Returns:
             ``loss_image`` and ``loss_cluster`` (weighted), entropies and KL of the teacher's
             distributions.
         """
-        student_image, student_cluster = (_by_view(logits) for logits in student)
-        teacher_image, teacher_cluster = (_by_view(logits) for logits in teacher)
-
-        target = teacher_probabilities(teacher_image, self.center, self.teacher_temperature)
-        image_loss = cross_view_cross_entropy(target, student_image, self.student_temperature)
-        entropy = mean_entropy(target)
-        results = {
-            'loss_image': image_loss,
-            'entropy_image': entropy,
-            'kl_image': image_loss.detach() - entropy,
-        }
-        centers, logits, masks = [self.center], [teacher_image], [None]
-
-        if student_cluster is not None:
-            target = teacher_probabilities(
-                teacher_cluster, self.cluster_center, self.teacher_temperature
+        levels = [Level('image', 1.0, self.center, student[0], teacher[0])]
+        if student[1] is not None and teacher[1] is not None:
+            weight, center = self.cluster_loss_weight, self.cluster_center
+            levels.append(Level('cluster', weight, center, student[1], teacher[1], valid))
+        logits = [level.teacher.unflatten(0, (2, -1)) for level in levels]  # (2, R, P)
+        results = {}
+        for level, rows in zip(levels, logits, strict=True):
+            target = teacher_probabilities(rows, level.center, self.teacher_temperature)
+            loss = cross_view_cross_entropy(
+                target,
+                level.student.unflatten(0, (2, -1)),
+                self.student_temperature,
+                level.valid,
+                sync_statistics,
             )
-            count = None
-            if sync_statistics:
-                # DDP averages gradients over ranks: a share of the global mean, times the ranks.
-                count = all_reduce_sum(valid.sum()) / get_world_size()
-            cluster_loss = cross_view_cross_entropy(
-                target, student_cluster, self.student_temperature, valid, count
-            )
-            entropy = mean_entropy(target, valid)
-            results['loss_cluster'] = self.cluster_loss_weight * cluster_loss
-            results['entropy_cluster'] = entropy
-            results['kl_cluster'] = cluster_loss.detach() - entropy
-            centers.append(self.cluster_center)
-            logits.append(teacher_cluster)
-            masks.append(valid)
-
-        for center, new in zip(
-            centers, updated_centers(centers, logits, masks, self.center_momentum), strict=True
-        ):
-            center.copy_(new)
+            entropy = mean_entropy(target, level.valid)
+            results[f'loss_{level.name}'] = level.weight * loss
+            results[f'entropy_{level.name}'] = entropy
+            results[f'kl_{level.name}'] = loss.detach() - entropy
+        centers, valid_rows = [x.center for x in levels], [x.valid for x in levels]
+        new = updated_centers(centers, logits, valid_rows, self.center_momentum)
+        for center, value in zip(centers, new, strict=True):
+            center.copy_(value)
         return results
-
-
-def _by_view(logits: Tensor | None) -> Tensor | None:
-    return None if logits is None else logits.unflatten(0, (2, -1))

@@ -1,10 +1,12 @@
 """The cross-view losses of CrOC (and DINO): one view's teacher against the other view's student."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmcroc.numerics.distributed import all_reduce_sum
+from mmcroc.numerics.distributed import all_reduce_sum, mean_divisor
 
 
 def teacher_probabilities(logits: Tensor, center: Tensor, temperature: float) -> Tensor:
@@ -15,8 +17,8 @@ def teacher_probabilities(logits: Tensor, center: Tensor, temperature: float) ->
     ICCV 2021).
 
     Args:
-        logits: (..., P).
-        center: (1, P).
+        logits: (..., P), the teacher's.
+        center: (1, P), running mean of the teacher's logits.
         temperature: τₜ.
 
     Returns:
@@ -30,16 +32,17 @@ def cross_view_cross_entropy(
     student_logits: Tensor,
     temperature: float = 0.1,
     valid: Tensor | None = None,
-    count: Tensor | None = None,
+    over_ranks: bool = False,
 ) -> Tensor:
     """``½ (mean H(t¹, s²) + mean H(t², s¹))``.
 
     Args:
-        teacher: (2, R, P) the teacher's probabilities of views 1 and 2.
-        student_logits: (2, R, P).
+        teacher: (2, R, P), the teacher's probabilities in views 1 and 2.
+        student_logits: (2, R, P), the student's logits in views 1 and 2.
         temperature: τₛ of the student.
-        valid: (R,) rows that count; all by default.
-        count: Divide by this instead of the number of valid rows.
+        valid: (R,), rows that count; all by default.
+        over_ranks: Whether the mean is over the valid rows of all ranks, as far as gradients
+            averaged over ranks go.
 
     Returns:
         Scalar; 0 when no row is valid.
@@ -48,14 +51,21 @@ def cross_view_cross_entropy(
     per_row = F.cross_entropy(swapped, teacher.flatten(0, 1), reduction='none').view(2, -1)
     if valid is None:
         return per_row.mean()
-    if count is None:
-        count = valid.sum()
     # where, not a product: a row that does not count may hold anything, NaN too.
-    return torch.where(valid, per_row, 0).sum() / (2 * count).clamp_min(1e-6)
+    total = torch.where(valid, per_row, 0).sum()
+    return total / (2 * mean_divisor(valid.sum(), over_ranks))
 
 
 def mean_entropy(probabilities: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Mean entropy in nats of distributions (2, R, P) over both views' valid rows (R,)."""
+    """Mean entropy of distributions.
+
+    Args:
+        probabilities: (2, R, P), of views 1 and 2.
+        valid: (R,), rows that count; all by default.
+
+    Returns:
+        Scalar, in nats; 0 when no row is valid.
+    """
     entropy = torch.special.entr(probabilities).sum(dim=-1)
     if valid is None:
         return entropy.mean()
@@ -63,9 +73,9 @@ def mean_entropy(probabilities: Tensor, valid: Tensor | None = None) -> Tensor:
 
 
 def updated_centers(
-    centers: list[Tensor],
-    logits: list[Tensor],
-    valid: list[Tensor | None],
+    centers: Sequence[Tensor],
+    logits: Sequence[Tensor],
+    valid: Sequence[Tensor | None],
     momentum: float = 0.9,
 ) -> list[Tensor]:
     """Moving averages of the teacher's mean logits, over both views and all ranks.
@@ -74,13 +84,13 @@ def updated_centers(
     between ranks. One collective serves all levels.
 
     Args:
-        centers: Per level (1, P).
-        logits: Per level (2, R, P), the teacher's.
-        valid: Per level (R,) rows that count, or None for all.
+        centers: Centre of each level, (1, P).
+        logits: The teacher's logits of each level, (2, R, P).
+        valid: Rows that count of each level, (R,), or None for all.
         momentum: m.
 
     Returns:
-        The new centres. One whose level had no row on any rank is unchanged.
+        New centre of each level, unchanged where the level had no row on any rank.
     """
     sums, counts = [], []
     for rows, mask in zip(logits, valid, strict=True):
@@ -92,9 +102,9 @@ def updated_centers(
             sums.append(torch.where(mask.unsqueeze(-1), rows, 0).sum(dim=(0, 1)))
             counts.append((2 * mask.sum()).float().unsqueeze(0))
     reduced = all_reduce_sum(torch.cat([*sums, *counts]))
-    *sums, counts = reduced.split([len(s) for s in sums] + [len(counts)])
+    *totals, numbers = reduced.split([*map(len, sums), len(counts)])
     new = []
-    for center, total, count in zip(centers, sums, counts, strict=True):
+    for center, total, count in zip(centers, totals, numbers, strict=True):
         mean = total / count.clamp_min(1)
         new.append(torch.where(count > 0, momentum * center + (1 - momentum) * mean, center))
     return new

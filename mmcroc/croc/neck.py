@@ -19,7 +19,7 @@ class UnitNormPrototypes(nn.Module):
 
     Args:
         in_channels: Width of the input.
-        num_prototypes: Rows.
+        num_prototypes: Number of prototypes, the rows.
     """
 
     def __init__(self, in_channels: int, num_prototypes: int):
@@ -27,15 +27,21 @@ class UnitNormPrototypes(nn.Module):
         self.weight = nn.Parameter(torch.empty(num_prototypes, in_channels))
         self.reset_parameters()
 
-    def reset_parameters(self):
-        """Uniform within ±1/√fan_in."""
+    def reset_parameters(self) -> None:
+        """Initialise uniformly within ±1/√fan_in."""
         bound = self.weight.shape[1] ** -0.5
         nn.init.uniform_(self.weight, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(R, in_channels), unit norm -> (R, num_prototypes) cosines, in float32.
+        """Cosines with the prototypes, in float32.
 
         In bf16 a cosine has 3 digits; divided by a temperature of 0.04 they would not do.
+
+        Args:
+            x: (R, in_channels), unit vectors.
+
+        Returns:
+            (R, num_prototypes).
         """
         with torch.autocast(x.device.type, enabled=False):
             return F.linear(x.float(), F.normalize(self.weight.float(), dim=-1))
@@ -49,10 +55,10 @@ class CrOCNeck(BaseModule):
         in_channels: Width C of the backbone's tokens.
         hidden_channels: Width of the MLP.
         bottleneck_channels: Width after the MLP, where the norm is taken.
-        num_layers: Linear layers of the MLP, GELU between.
-        num_prototypes: Prototypes of the image level.
-        num_cluster_prototypes: Prototypes of the cluster level; 0 leaves the level out (DINO).
-        init_cfg: As MMEngine's.
+        num_layers: Number of the MLP's linear layers, GELU between.
+        num_prototypes: Number of prototypes of the image level.
+        num_cluster_prototypes: Number of prototypes of the cluster level; 0 leaves it out (DINO).
+        init_cfg: MMEngine's initialisation config.
     """
 
     def __init__(
@@ -69,18 +75,19 @@ class CrOCNeck(BaseModule):
         if num_layers < 1:
             raise ValueError(f'CrOCNeck: num_layers must be at least 1, got {num_layers}')
         widths = [in_channels, *[hidden_channels] * (num_layers - 1), bottleneck_channels]
-        layers = []
+        layers: list[nn.Module] = []
         for width_in, width_out in pairwise(widths):
             layers += [nn.Linear(width_in, width_out), nn.GELU()]
         self.mlp = nn.Sequential(*layers[:-1])
         self.prototypes = UnitNormPrototypes(bottleneck_channels, num_prototypes)
-        self.cluster_prototypes = None
-        if num_cluster_prototypes:
-            self.cluster_prototypes = UnitNormPrototypes(
-                bottleneck_channels, num_cluster_prototypes
-            )
+        self.cluster_prototypes = (
+            UnitNormPrototypes(bottleneck_channels, num_cluster_prototypes)
+            if num_cluster_prototypes
+            else None
+        )
 
-    def init_weights(self):
+    def init_weights(self) -> None:
+        """Initialise as the release does, unless there is an ``init_cfg``."""
         if self.init_cfg:
             super().init_weights()
             return
@@ -100,7 +107,7 @@ class CrOCNeck(BaseModule):
 
         Args:
             cls_tokens: (R, C).
-            clusters: (Rc, C) cluster representations, or None.
+            clusters: (Rc, C), cluster representations, or None.
 
         Returns:
             (R, num_prototypes) and (Rc, num_cluster_prototypes) or None, float32.
@@ -108,6 +115,6 @@ class CrOCNeck(BaseModule):
         rows = cls_tokens if clusters is None else torch.cat([cls_tokens, clusters])
         embedded = F.normalize(self.mlp(rows).float(), dim=-1)
         logits = self.prototypes(embedded[: len(cls_tokens)])
-        if clusters is None:
+        if self.cluster_prototypes is None or clusters is None:
             return logits, None
         return logits, self.cluster_prototypes(embedded[len(cls_tokens) :])

@@ -8,7 +8,7 @@ gradient accumulation, nor where loss scaling leaves a step out.
 
 import functools
 import weakref
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mmengine.logging import MessageHub
 from torch import nn
@@ -25,10 +25,10 @@ class StepsWithOptimizer(Protocol):
     def learning_parameters(self) -> list[nn.Parameter]:
         """Parameters that the optimiser must hold."""
 
-    def before_optimizer_step(self):
+    def before_optimizer_step(self) -> None:
         """Act on gradients, or refuse the step."""
 
-    def after_optimizer_step(self):
+    def after_optimizer_step(self) -> None:
         """Act on the parameters that the step has changed."""
 
 
@@ -36,10 +36,10 @@ class TrainingProgress(NamedTuple):
     """How far training has come.
 
     Attributes:
-        iteration: Iterations done.
-        max_iters: Iterations of the whole training.
-        epoch: Epochs done.
-        max_epochs: Epochs of the whole training, 1 if it is counted in iterations.
+        iteration: Number of iterations done.
+        max_iters: Number of iterations of the whole training.
+        epoch: Number of epochs done.
+        max_epochs: Number of epochs of the whole training, 1 if it is counted in iterations.
     """
 
     iteration: int
@@ -58,34 +58,37 @@ def training_progress() -> TrainingProgress | None:
 
 
 #: Models that have computed a loss since their last step.
-_waiting: weakref.WeakSet = weakref.WeakSet()
+_waiting: weakref.WeakSet[StepsWithOptimizer] = weakref.WeakSet()
 
 
-def act_around_next_step(model: StepsWithOptimizer):
+def act_around_next_step(model: StepsWithOptimizer) -> None:
     """Have a model called before and after the next step of the optimiser that trains it.
 
     A model asks for it with every training loss. Nothing is stored in the model: it can be copied
     and pickled, and a copy acts for itself.
 
     Args:
-        model: The model; asking again before the step changes nothing.
+        model: Model to call; asking again before the step changes nothing.
     """
     _hear_of_all_steps()
     _waiting.add(model)
 
 
 @functools.cache
-def _hear_of_all_steps():
+def _hear_of_all_steps() -> None:
+    """Register with torch, once in a process."""
     register_optimizer_step_pre_hook(_before_step)
     register_optimizer_step_post_hook(_after_step)
 
 
-def _before_step(optimizer: Optimizer, args, kwargs):
+def _before_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    """Tell the models that an optimiser trains that it is about to step."""
     for model in _trained_by(optimizer):
         model.before_optimizer_step()
 
 
-def _after_step(optimizer: Optimizer, args, kwargs):
+def _after_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    """Tell the models that an optimiser trains that it has stepped."""
     for model in _trained_by(optimizer):
         model.after_optimizer_step()
         _waiting.discard(model)

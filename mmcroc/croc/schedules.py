@@ -1,9 +1,11 @@
 """MMEngine parameter schedulers with the closed-form warm-up and cosine of the releases."""
 
 import math
+from typing import Any
 
 from mmengine.optim import OptimWrapper
 from mmengine.optim.scheduler.param_scheduler import INF, _ParamScheduler
+from torch.optim import Optimizer
 
 from mmcroc.registry import PARAM_SCHEDULERS
 
@@ -16,14 +18,14 @@ def warmup_cosine(step: int, start: float, end: float, num_steps: int, warmup: i
     reached.
 
     Args:
-        step: Optimiser step, from 0.
-        start: The value after the warm-up.
-        end: The value the cosine heads for.
-        num_steps: T, steps in all.
-        warmup: W, steps of warm-up.
+        step: Number of the optimiser step, from 0.
+        start: Value after the warm-up.
+        end: Value that the cosine heads for.
+        num_steps: T, number of all steps.
+        warmup: W, number of steps of the warm-up.
 
     Returns:
-        The value for this step.
+        Value of this step.
     """
     if step < warmup:
         return start * step / (warmup - 1) if warmup > 1 else 0.0
@@ -32,7 +34,7 @@ def warmup_cosine(step: int, start: float, end: float, num_steps: int, warmup: i
 
 
 class WarmupCosineParamScheduler(_ParamScheduler):
-    """Linear warm-up, then a cosine, see :func:`mmcroc.croc.schedules.warmup_cosine`.
+    """Linear warm-up, then a cosine: :func:`warmup_cosine`.
 
     MMEngine's ``LinearLR`` and ``CosineAnnealingLR`` are recursive and place their ends otherwise.
     A parameter group whose value is 0 to begin with (no weight decay) stays at 0. Under gradient
@@ -40,14 +42,25 @@ class WarmupCosineParamScheduler(_ParamScheduler):
 
     Args:
         optimizer: Optimiser or wrapper.
-        param_name: What is scheduled.
-        end_value: What the cosine heads for.
+        param_name: Name of the scheduled setting of parameter groups.
+        end_value: Value that the cosine heads for.
         warmup: Length of the warm-up, in epochs or steps like ``end``.
-        end: Length of the whole.
-        **kwargs: As MMEngine's.
+        end: Length of the whole schedule.
+        **kwargs: Further settings of MMEngine's parameter schedulers.
+
+    Raises:
+        ValueError: ``end`` is missing, or leaves no room beside the warm-up.
     """
 
-    def __init__(self, optimizer, param_name, end_value, warmup=0, end=INF, **kwargs):
+    def __init__(
+        self,
+        optimizer: Optimizer | OptimWrapper,
+        param_name: str,
+        end_value: float,
+        warmup: int = 0,
+        end: int = INF,
+        **kwargs: Any,
+    ):
         if end == INF:
             raise ValueError(f'{type(self).__name__}: set `end`, the length of the schedule')
         if not 0 <= warmup < end:
@@ -61,12 +74,22 @@ class WarmupCosineParamScheduler(_ParamScheduler):
 
     @classmethod
     def build_iter_from_epoch(
-        cls, *args, end, epoch_length, warmup=0, begin=0, by_epoch=True, **kwargs
-    ):
+        cls,
+        *args: Any,
+        end: int,
+        epoch_length: int,
+        warmup: int = 0,
+        begin: int = 0,
+        by_epoch: bool = True,
+        **kwargs: Any,
+    ) -> 'WarmupCosineParamScheduler':
         """Build with lengths in epochs converted to optimiser steps.
 
         Under gradient accumulation an optimiser step takes several iterations, the last one what
         is left of them.
+
+        Raises:
+            ValueError: Lengths are not in epochs, or an epoch has no iteration.
         """
         if not by_epoch:
             raise ValueError('by_epoch must be True to convert lengths from epochs to steps')
@@ -77,7 +100,7 @@ class WarmupCosineParamScheduler(_ParamScheduler):
             )
         optimizer = kwargs.get('optimizer', args[0] if args else None)
         iterations_per_step = getattr(optimizer, '_accumulative_counts', 1)
-        return cls(
+        return cls(  # type: ignore[misc]
             *args,
             end=-(-int(end * epoch_length) // iterations_per_step),
             warmup=-(-int(warmup * epoch_length) // iterations_per_step),
@@ -86,12 +109,13 @@ class WarmupCosineParamScheduler(_ParamScheduler):
             **kwargs,
         )
 
-    def step(self):
+    def step(self) -> None:
         """Go on by one optimiser step; an iteration that only accumulated is none."""
         if not isinstance(self.optimizer, OptimWrapper) or self.optimizer.should_update():
             super().step()
 
-    def _get_value(self):
+    def _get_value(self) -> list[float]:
+        """Values of the parameter groups at this step."""
         return [
             base
             and warmup_cosine(self.last_step, base, self.end_value, int(self.end), int(self.warmup))
@@ -101,27 +125,27 @@ class WarmupCosineParamScheduler(_ParamScheduler):
 
 @PARAM_SCHEDULERS.register_module()
 class WarmupCosineLR(WarmupCosineParamScheduler):
-    """:class:`WarmupCosineParamScheduler` of the learning rate.
+    """Schedule of the learning rate: linear warm-up, then a cosine.
 
     Args:
         optimizer: Optimiser or wrapper.
         end_value: Final learning rate, absolute.
-        **kwargs: As the parent's.
+        **kwargs: Further settings of :class:`WarmupCosineParamScheduler`.
     """
 
-    def __init__(self, optimizer: OptimWrapper, end_value: float = 1e-6, **kwargs):
+    def __init__(self, optimizer: Optimizer | OptimWrapper, end_value: float = 1e-6, **kwargs: Any):
         super().__init__(optimizer, 'lr', end_value, **kwargs)
 
 
 @PARAM_SCHEDULERS.register_module()
 class WarmupCosineWeightDecay(WarmupCosineParamScheduler):
-    """:class:`WarmupCosineParamScheduler` of the weight decay.
+    """Schedule of the weight decay: linear warm-up, then a cosine.
 
     Args:
         optimizer: Optimiser or wrapper.
         end_value: Final weight decay.
-        **kwargs: As the parent's.
+        **kwargs: Further settings of :class:`WarmupCosineParamScheduler`.
     """
 
-    def __init__(self, optimizer: OptimWrapper, end_value: float = 0.4, **kwargs):
+    def __init__(self, optimizer: Optimizer | OptimWrapper, end_value: float = 0.4, **kwargs: Any):
         super().__init__(optimizer, 'weight_decay', end_value, **kwargs)

@@ -1,5 +1,7 @@
 """Settings of the online clustering, as a target generator."""
 
+from typing import Any
+
 from mmengine.model import BaseModule
 from torch import Tensor
 
@@ -19,14 +21,14 @@ class OnlineClustering(BaseModule):
     Args:
         feature: What is clustered: the last block's ``'k'``, ``'q'`` or ``'v'`` (per head), or
             ``'tokens'``, the final tokens of all channels (once per image).
-        num_start_clusters: K₀, seeds per problem.
-        max_clusters: K_max, the most clusters a problem may end with.
+        num_start_clusters: K₀, number of seeds of a problem.
+        max_clusters: K_max, greatest number of clusters that a problem may end with.
         position_weight: λ_pos.
         sinkhorn_reg: λ.
-        sinkhorn_iterations: Rounds of Sinkhorn.
+        sinkhorn_iterations: Number of Sinkhorn's rounds.
         token_temperature: T_r.
         cluster_temperature: T_c.
-        uniform_marginals: Uniform instead of saliency-weighted marginals.
+        uniform_marginals: Whether marginals are uniform instead of saliency-weighted.
         cost_scaling: ``'batch'`` as released, or ``'problem'``: images do not influence each
             other's clusters.
     """
@@ -63,7 +65,7 @@ class OnlineClustering(BaseModule):
                 f'OnlineClustering: cost_scaling={cost_scaling!r} is none of {COST_SCALINGS}'
             )
         self.feature = feature
-        self.settings = dict(
+        self.settings: dict[str, Any] = dict(
             num_start_clusters=num_start_clusters,
             max_clusters=max_clusters,
             position_weight=position_weight,
@@ -77,7 +79,7 @@ class OnlineClustering(BaseModule):
 
     @property
     def tap(self) -> str | None:
-        """The backbone feature to tap, None if the final tokens do."""
+        """Backbone feature to tap, None if the final tokens do."""
         return None if self.feature == 'tokens' else self.feature
 
     def forward(
@@ -86,9 +88,9 @@ class OnlineClustering(BaseModule):
         """Cluster a batch.
 
         Args:
-            features: The teacher's, of 2B views, view 1's B images first.
-            positions: (2, B, n, 2) patch positions in the source images.
-            seeds: (B, h, K₀) seed tokens instead of drawn ones.
+            features: The teacher's tokens of 2B views, view 1's B images first.
+            positions: (2, B, n, 2), patch positions in the source images.
+            seeds: (B, h, K₀), seed tokens instead of sampled ones.
 
         Returns:
             Assignments of both views.

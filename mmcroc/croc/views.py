@@ -1,56 +1,12 @@
 """Two random views of an image, with the geometry that relates them."""
 
-import numpy as np
-from mmcv.transforms import BaseTransform
+from collections.abc import Callable, Sequence
 
+import numpy as np
+
+from mmcroc.data.coloured_views import ColouredViews
 from mmcroc.data.two_views import crop_resize_flip, sample_crop_box
 from mmcroc.registry import TRANSFORMS
-
-
-class ColouredViews(BaseTransform):
-    """What transforms that make two square views share: the colour transforms of each view.
-
-    Args:
-        size (int): Side of the views, pixels.
-        flip_prob (float): Probability of mirroring a view.
-        view_transforms (Sequence[Sequence[dict]]): The transforms of the first and of the second
-            view. They must keep shape and type.
-
-    Raises:
-        ValueError: ``view_transforms`` has not two lists.
-    """
-
-    def __init__(self, size, flip_prob, view_transforms):
-        if len(view_transforms) != 2:
-            raise ValueError(
-                f'{type(self).__name__}.view_transforms must be two lists of transforms, one per '
-                f'view, but has {len(view_transforms)} entries.'
-            )
-        self.size = size
-        self.flip_prob = flip_prob
-        self.view_transforms = [
-            [TRANSFORMS.build(cfg) if isinstance(cfg, dict) else cfg for cfg in cfgs]
-            for cfgs in view_transforms
-        ]
-
-    def colour(self, view, transforms):
-        """Apply one view's transforms to it: uint8 RGB (size, size, 3), in and out."""
-        results = dict(img=view)
-        for transform in transforms:
-            results = transform(results)
-        self._check(results['img'], (self.size, self.size), f'A view after {transforms}')
-        return results['img']
-
-    def _check(self, img, shape, what):
-        if img.dtype != np.uint8 or img.shape != (*shape, 3):
-            raise TypeError(
-                f'{type(self).__name__}: {what} must be uint8 of shape {(*shape, 3)}, but is '
-                f'{img.dtype} of {img.shape}. Normalisation belongs into the data preprocessor.'
-            )
-
-    def __repr__(self):
-        settings = ', '.join(f'{name}={value}' for name, value in vars(self).items())
-        return f'{type(self).__name__}({settings})'
 
 
 @TRANSFORMS.register_module()
@@ -68,15 +24,15 @@ class TwoViews(ColouredViews):
     source image's (height, width).
 
     Args:
-        size (int): Side of the views, pixels. Defaults to 224.
-        scale (tuple[float, float]): Range of a crop's share of the area. Defaults to (0.25, 1).
-        ratio (tuple[float, float]): Range of a crop's width / height. Defaults to (3/4, 4/3).
-        flip_prob (float): Probability of mirroring a view. Defaults to 0.5.
-        view_transforms (Sequence[Sequence[dict]]): The transforms of the first and of the second
-            view. They must keep shape and type. Defaults to none.
+        size: Side of the views, pixels.
+        scale: Range of a crop's share of the area.
+        ratio: Range of a crop's width / height.
+        flip_prob: Probability of mirroring a view.
+        view_transforms: Colour transforms of the first and of the second view. They must keep
+            shape and type.
 
     Raises:
-        ValueError: ``view_transforms`` has not two lists.
+        ValueError: ``view_transforms`` is not two lists.
         TypeError: ``img``, or a view after its transforms, is not uint8 RGB.
 
     Example:
@@ -88,20 +44,20 @@ class TwoViews(ColouredViews):
 
     def __init__(
         self,
-        size=224,
-        scale=(0.25, 1.0),
-        ratio=(3 / 4, 4 / 3),
-        flip_prob=0.5,
-        view_transforms=((), ()),
+        size: int = 224,
+        scale: tuple[float, float] = (0.25, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        flip_prob: float = 0.5,
+        view_transforms: Sequence[Sequence[dict | Callable]] = ((), ()),
     ):
         super().__init__(size, flip_prob, view_transforms)
         self.scale = tuple(scale)
         self.ratio = tuple(ratio)
 
-    def transform(self, results):
-        """See the class."""
+    def transform(self, results: dict) -> dict:
+        """Make the views of one sample."""
         img = results['img']
-        self._check(img, img.shape[:2], 'img')
+        self.require_rgb(img, img.shape[:2], 'img')
         height, width = img.shape[:2]
         views, boxes = [], []
         for transforms in self.view_transforms:

@@ -1,12 +1,12 @@
 """HSG: hierarchical segment grouping."""
 
+from typing import Any, cast
+
 import torch
 from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
 from mmcroc.features.dense_tokens import hand_out_tokens
-from mmcroc.hsg.segments import nearest_resize
-from mmcroc.numerics.precision import at_least_float32
 from mmcroc.registry import MODELS
 from mmcroc.weights.weight_fit import require_fit
 
@@ -22,11 +22,13 @@ class HSG(BaseSelfSupervisor):
     (:func:`mmcroc.weights.weight_fit.require_fit`); neck and head may be absent.
 
     Args:
-        backbone: Gives a tuple of maps (B, C, h, w); the last is taken.
-        neck: :class:`mmcroc.hsg.HSGNeck`.
-        head: :class:`mmcroc.hsg.HSGHead`.
-        data_preprocessor: :class:`RegionViewDataPreprocessor` by default.
-        init_cfg: As MMEngine's.
+        backbone: Config of a backbone that gives a tuple of maps (B, C, h, w), of which the last
+            is taken.
+        neck: Config of :class:`mmcroc.hsg.HSGNeck`.
+        head: Config of :class:`mmcroc.hsg.HSGHead`.
+        data_preprocessor: Data preprocessor, or config of one, of type
+            :class:`mmcroc.hsg.RegionViewDataPreprocessor` by default.
+        init_cfg: MMEngine's initialisation config.
     """
 
     def __init__(
@@ -52,38 +54,52 @@ class HSG(BaseSelfSupervisor):
             self.neck.position.requires_grad_(False)
         require_fit(self, 'backbone')
 
-    def forward(self, inputs, data_samples=None, mode='tensor', oversegmentation=None):
-        """As MMPretrain's, with the regions besides.
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list | None = None,
+        mode: str = 'tensor',
+        oversegmentation: Tensor | None = None,
+    ) -> Any:
+        """Compute losses, features or predictions, as MMPretrain's self-supervisors do.
 
         Args:
             inputs: (2B, 3, S, S) views to train, the two of an image next to each other;
                 (B, 3, H, W) images to extract features.
-            data_samples: B, for ``'predict'``.
-            mode: ``'loss'``, ``'tensor'``, or ``'predict'``: the data samples with the pixel
-                embeddings as ``tokens``, for metrics such as ``ClusteringIoU``.
-            oversegmentation: (2B, S, S) region ids, -1 where ignored, for the loss.
+            data_samples: B data samples, for ``'predict'``.
+            mode: ``'loss'``, ``'tensor'`` or ``'predict'``.
+            oversegmentation: (2B, S, S), region ids, -1 where ignored, for the loss.
+
+        Returns:
+            Losses; a tuple of one map of features; or the data samples with the pixel embeddings
+            as ``tokens``, for metrics such as ``ClusteringIoU``.
         """
         if mode == 'loss':
-            return self.loss(inputs, data_samples, oversegmentation)
+            return self.loss(inputs, data_samples, cast(Tensor, oversegmentation))
         if mode == 'predict':
             return hand_out_tokens(self.extract_feat(inputs)[0], data_samples)
         return super().forward(inputs, data_samples, mode)
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor]:
-        """Pixel embeddings, not normalised: one (B, C, h, w) map.
+        """Embed the pixels of images.
 
         Args:
             inputs: (B, 3, H, W), normalised.
+
+        Returns:
+            One (B, C, h, w) map, not normalised.
         """
         return (self.neck(self.backbone(inputs)),)
 
-    def loss(self, inputs: Tensor, data_samples, oversegmentation: Tensor) -> dict[str, Tensor]:
+    def loss(
+        self, inputs: Tensor, data_samples: list | None, oversegmentation: Tensor
+    ) -> dict[str, Tensor]:
         """Embed, segment, group, compare.
 
         Args:
             inputs: (2B, 3, S, S), the views of an image next to each other.
             data_samples: Unused.
-            oversegmentation: (2B, S, S) region ids, -1 where ignored.
+            oversegmentation: (2B, S, S), region ids, -1 where ignored.
 
         Returns:
             Losses and what to watch.
@@ -95,41 +111,24 @@ class HSG(BaseSelfSupervisor):
             self.neck.position.remember(size, inputs.shape[-2:])
         return self.head.loss(embedding, oversegmentation, position)
 
-    def predict(
-        self,
-        inputs: Tensor,
-        oversegmentation: Tensor | None = None,
-        size: tuple[int, int] | None = None,
-    ) -> Tensor:
-        """Segments and groups of images at their own resolution: :meth:`hierarchy`, resized.
-
-        Of a file, :func:`mmcroc.inference.segment_image` takes care of size and normalisation too.
-
-        Args:
-            inputs, oversegmentation: As :meth:`hierarchy`.
-            size: Height and width of the maps; those of the input by default.
-
-        Returns:
-            (B, 1 + levels, *size), int64.
-        """
-        maps = self.hierarchy(inputs, oversegmentation)
-        return nearest_resize(maps, *(size or inputs.shape[-2:]))
-
     @torch.no_grad()
     def hierarchy(self, inputs: Tensor, oversegmentation: Tensor | None = None) -> Tensor:
         """Segments and groups of images, each a single view.
 
+        For images in files :func:`mmcroc.inference.segment_image` also takes care of size and
+        normalisation.
+
         Args:
             inputs: (B, 3, H, W), normalised.
-            oversegmentation: (B, H, W) regions to cut the segments along, -1 where ignored.
-                Default: segments are the k-means' clusters.
+            oversegmentation: (B, H, W), regions to cut the segments along, -1 where ignored. By
+                default segments are the k-means' clusters.
 
         Returns:
             (B, 1 + levels, h, w), int64, at the embedding's size: each pixel's segment, then its
             group of each level, fine to coarse; numbered within the image, -1 where ignored.
         """
-        embedding = self.extract_feat(inputs)[0]
-        return self.hierarchy_of(embedding, inputs.shape[-2:], oversegmentation)
+        height, width = inputs.shape[-2:]
+        return self.hierarchy_of(self.extract_feat(inputs)[0], (height, width), oversegmentation)
 
     @torch.no_grad()
     def hierarchy_of(
@@ -138,15 +137,17 @@ class HSG(BaseSelfSupervisor):
         image_size: tuple[int, int],
         oversegmentation: Tensor | None = None,
     ) -> Tensor:
-        """:meth:`hierarchy` of images whose embedding is there already.
+        """Segments and groups of images whose embedding is there already.
 
         Args:
             embedding: (B, C, h, w), of any stride; position tables are read where its pixels lie
-                among those of training, see :class:`LearnedPosition2d`.
+                among those of training, see :class:`mmcroc.hsg.LearnedPosition2d`.
             image_size: Height and width of the images, in pixels.
-            oversegmentation: As :meth:`hierarchy`.
+            oversegmentation: (B, H, W), regions to cut the segments along, or None.
+
+        Returns:
+            (B, 1 + levels, h, w), int64, as :meth:`hierarchy` gives them.
         """
-        embedding = at_least_float32(embedding)
         height, width = embedding.shape[-2:]
         if oversegmentation is None:
             oversegmentation = torch.zeros_like(embedding[:, 0], dtype=torch.long)

@@ -8,18 +8,22 @@ with P the prototypes of label ℓ other than s (s itself if there is none) and 
 labels.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmcroc.hsg.segments import REGION_IDS, Segments
 from mmcroc.numerics.distributed import (
     all_gather_stack,
-    all_reduce_sum,
     differentiable_all_gather,
     get_rank,
     get_world_size,
+    mean_divisor,
 )
-from mmcroc.numerics.precision import at_least_float32, full_float32
+from mmcroc.numerics.precision import in_float32
 
 #: Entries of pixels × prototypes held at a time: a CPU's cache, or a few hundred MiB of a GPU.
 CPU_CHUNK_ENTRIES = 1 << 18
@@ -28,6 +32,7 @@ GPU_CHUNK_ENTRIES = 1 << 24
 MAX_CONCENTRATION = 40.0
 
 
+@in_float32
 def segsort_loss(
     embedding: Tensor,
     prototypes: Tensor,
@@ -47,12 +52,13 @@ def segsort_loss(
     Args:
         embedding: (Q, C), unit vectors.
         prototypes: (S, C), unit vectors.
-        own: (Q,), int64: the prototype of each pixel's own segment; -1 for pixels to leave out.
-        labels: (S,), int64: the prototypes' labels; a pixel has its own segment's.
-        mask: (S,), the prototypes that count. Default: all.
+        own: (Q,), int64, index of each pixel's segment; -1 for pixels to leave out.
+        labels: (S,), int64, the prototypes' labels; a pixel has its segment's.
+        mask: (S,), prototypes that count; all by default.
         concentration: κ.
-        count: Divide the sum by this, above 0, instead of the number of pixels that count.
-        chunk_size: Pixels at a time. Default: as many as a cache (CPU) or a few hundred MiB hold.
+        count: Divisor of the sum, above 0; the number of pixels that count by default.
+        chunk_size: Number of pixels at a time; by default as many as a cache (CPU) or a few
+            hundred MiB (GPU) hold.
 
     Returns:
         Scalar, float32 (float64 for float64); 0 when no pixel counts.
@@ -73,27 +79,28 @@ def segsort_loss(
         mask = torch.ones_like(labels, dtype=torch.bool)
     if count is None:
         count = (own >= 0).sum().clamp_min(1)
-    with full_float32(embedding.device):
-        total = _SegSortSum.apply(
-            at_least_float32(embedding),
-            at_least_float32(prototypes),
-            own,
-            labels,
-            mask,
-            concentration,
-            chunk_size,
-        )
-        return total / count
+    total = _SegSortSum.apply(embedding, prototypes, own, labels, mask, concentration, chunk_size)
+    return total / count
 
 
 class _SegSortSum(torch.autograd.Function):
     """Sum of the losses; the gradients are ready when it returns."""
 
     @staticmethod
-    def forward(ctx, embedding, prototypes, own, labels, mask, concentration, chunk_size):
+    def forward(
+        ctx: Any,
+        embedding: Tensor,
+        prototypes: Tensor,
+        own: Tensor,
+        labels: Tensor,
+        mask: Tensor,
+        concentration: float,
+        chunk_size: int,
+    ) -> Tensor:
         wants_gradient = any(ctx.needs_input_grad[:2])
-        grad_embedding = torch.zeros_like(embedding) if wants_gradient else None
-        grad_prototypes = torch.zeros_like(prototypes) if wants_gradient else None
+        grad_embedding = grad_prototypes = embedding.new_empty(0)
+        if wants_gradient:
+            grad_embedding, grad_prototypes = map(torch.zeros_like, (embedding, prototypes))
         # Unit vectors: κ is the greatest exponent there can be, and takes the place of the maximum
         # of a log-sum-exp. Prototypes that do not count are e^-inf = 0.
         shift = prototypes.new_zeros(len(prototypes)).masked_fill_(~mask, -torch.inf)
@@ -126,12 +133,13 @@ class _SegSortSum(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grad_embedding, grad_prototypes = ctx.saved_tensors
         return grad * grad_embedding, grad * grad_prototypes, *[None] * 5
 
 
 @torch.no_grad()
+@in_float32
 def nearest_label_accuracy(
     queries: Tensor,
     query_labels: Tensor,
@@ -145,111 +153,92 @@ def nearest_label_accuracy(
 
     Args:
         queries: (S, C), unit vectors, some of ``prototypes``.
-        query_labels: (S,).
-        query_mask: (S,), those that count.
-        prototypes: (T, C).
-        labels: (T,).
-        mask: (T,).
-        num_neighbours: How many of the nearest.
+        query_labels: (S,), labels of the queries.
+        query_mask: (S,), queries that count.
+        prototypes: (T, C), unit vectors.
+        labels: (T,), labels of the prototypes.
+        mask: (T,), prototypes that count.
+        num_neighbours: Number of nearest prototypes.
 
     Returns:
         Scalar: mean over queries of the share of nearest ones with the query's label.
     """
-    with full_float32(queries.device):
-        similarity = at_least_float32(queries) @ at_least_float32(prototypes).mT
-    similarity = similarity.masked_fill(~mask, -torch.inf)
+    similarity = (queries @ prototypes.mT).masked_fill(~mask, -torch.inf)
     best, nearest = similarity.topk(min(num_neighbours, len(prototypes)), dim=1)
     found = best > -torch.inf
     share = ((labels[nearest] == query_labels[:, None]) & found).sum(1) / found.sum(1).clamp_min(1)
     return torch.where(query_mask, share, 0).sum() / query_mask.sum().clamp_min(1)
 
 
-class SegmentContrast:
-    """The segments of all ranks, ready to be contrasted with by any label of theirs.
+def segment_contrast(
+    pixels: Tensor,
+    prototypes: Tensor,
+    segments: Segments,
+    groupings: Sequence[Tensor],
+    concentration: float,
+    sync_statistics: bool = False,
+) -> tuple[list[Tensor], Tensor]:
+    """SegSort+ losses of this rank's pixels with the segments of all ranks, one per grouping.
 
     Args:
         pixels: (N, P, C), unit vectors.
-        prototypes: (N, M, C), this rank's.
-        segments: This rank's.
+        prototypes: (N, M, C), unit vectors.
+        segments: Segments of these N images.
+        groupings: Per grouping (N, M), int64, each segment's label in [0, 2^17). Segments of two
+            images never share a label.
         concentration: κ.
-        sync_statistics: Whether losses are means over all ranks' pixels, or this rank's.
+        sync_statistics: Whether losses are means over all ranks' pixels instead of this rank's.
+
+    Returns:
+        Loss of each grouping, and :func:`nearest_label_accuracy` of the first.
     """
-
-    def __init__(self, pixels, prototypes, segments, concentration, sync_statistics=False):
-        images, width = segments.mask.shape
-        self.concentration = concentration
-        self.pixels = pixels.flatten(0, 1)
-        self.local, self.local_mask = prototypes.flatten(0, 1), segments.mask.flatten()
-        self.prototypes = differentiable_all_gather(self.local)
-        self.mask = all_gather_stack(self.local_mask.long()).flatten() > 0
-        #: (N,), numbers of the images among all ranks'.
-        self.image = torch.arange(images, device=pixels.device) + get_rank() * images
-        own = segments.pixel_segment + width * self.image[:, None]
-        self.own = torch.where(segments.pixel_segment < 0, -1, own).flatten()
-        self.count = divisor((self.own >= 0).sum(), sync_statistics)
-
-    def __call__(self, labels: Tensor) -> Tensor:
-        """SegSort+ loss with labels (N, M) of this rank's segments, unique over images."""
-        return segsort_loss(
-            self.pixels,
-            self.prototypes,
-            self.own,
-            all_gather_stack(labels).flatten(),
-            self.mask,
-            self.concentration,
-            self.count,
-        )
-
-    def top_accuracy(self, labels: Tensor) -> Tensor:
-        """Share of this rank's segments' five nearest that have the segment's label (N, M)."""
-        return nearest_label_accuracy(
-            self.local,
-            labels.flatten(),
-            self.local_mask,
-            self.prototypes,
-            all_gather_stack(labels).flatten(),
-            self.mask,
-        )
+    images, width = segments.mask.shape
+    image = torch.arange(images, device=pixels.device) + get_rank() * images
+    own = segments.pixel_segment + width * image[:, None]
+    own = torch.where(segments.pixel_segment < 0, -1, own).flatten()
+    labels = torch.stack([labels + REGION_IDS * image[:, None] for labels in groupings])
+    labels = labels.masked_fill(~segments.mask, -1).flatten(1)
+    everyones = all_gather_stack(labels).transpose(0, 1).flatten(1)
+    mask = everyones[0] >= 0
+    local = prototypes.flatten(0, 1)
+    prototypes = differentiable_all_gather(local)
+    count = mean_divisor((own >= 0).sum(), sync_statistics)
+    losses = [
+        segsort_loss(pixels.flatten(0, 1), prototypes, own, grouping, mask, concentration, count)
+        for grouping in everyones
+    ]
+    accuracy = nearest_label_accuracy(
+        local, labels[0], labels[0] >= 0, prototypes, everyones[0], mask
+    )
+    return losses, accuracy
 
 
+@in_float32
 def centroid_contrast(
     centroids: Tensor, exists: Tensor, concentration: float, sync_statistics: bool = False
 ) -> Tensor:
-    """SegSort+ loss of all centroids against themselves, each its own label: it parts them.
+    """SegSort+ loss of all ranks' centroids, each with a label of its own: it drives them apart.
 
     Args:
-        centroids: (N, K, C) of this rank's images.
+        centroids: (N, K, C), centroids of this rank's images.
         exists: (N,), images that have any segment.
         concentration: κ.
-        sync_statistics: Whether the loss is the mean over all ranks' centroids, or this rank's.
+        sync_statistics: Whether the loss is the mean over all ranks' centroids instead of this
+            rank's.
 
     Returns:
         Scalar.
     """
-    groups = centroids.shape[1]
-    local = F.normalize(at_least_float32(centroids), dim=-1).flatten(0, 1)
-    mask = exists.repeat_interleave(groups)
-    everyone = torch.arange(get_world_size() * len(local), device=local.device)
-    own = everyone[: len(local)] + get_rank() * len(local)
+    local = F.normalize(centroids, dim=-1).flatten(0, 1)
+    mask = exists.repeat_interleave(centroids.shape[1])
+    labels = torch.arange(get_world_size() * len(local), device=local.device)
+    own = labels[: len(local)] + get_rank() * len(local)
     return segsort_loss(
         local,
         differentiable_all_gather(local),
         torch.where(mask, own, -1),
-        everyone,
+        labels,
         all_gather_stack(mask.long()).flatten() > 0,
         concentration,
-        divisor(mask.sum(), sync_statistics),
+        mean_divisor(mask.sum(), sync_statistics),
     )
-
-
-def divisor(count: Tensor, sync_statistics: bool) -> Tensor:
-    """What makes a mean of a rank's sum: at least 1, where nothing counts a sum of 0 stays 0.
-
-    Args:
-        count: Scalar, how many summands this rank has.
-        sync_statistics: For the mean over all ranks' summands: DistributedDataParallel averages
-            gradients over ranks, so that a rank's sum has to be divided by the mean count.
-    """
-    if not sync_statistics:
-        return count.clamp_min(1)
-    return all_reduce_sum(count).clamp_min(1) / get_world_size()

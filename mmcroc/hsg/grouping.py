@@ -8,22 +8,22 @@ from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmcroc.numerics.precision import at_least_float32, full_float32
+from mmcroc.numerics.precision import in_float32
 from mmcroc.registry import MODELS
 
 
+@in_float32
 def coarser_assignment(assignment: Tensor, transition: Tensor) -> Tensor:
     """``P_{l+1} = C P_l``: every coarse group is a union of soft fine groups, by construction.
 
     Args:
-        assignment: P_l, (N, K, M): each node's probability of each of K groups.
-        transition: C, (N, L, K): each group's probability of each of L coarser ones.
+        assignment: P_l, (N, K, M), each node's probabilities of K groups.
+        transition: C, (N, L, K), each group's probabilities of L coarser ones.
 
     Returns:
-        (N, L, M).
+        P_{l+1}, (N, L, M).
     """
-    with full_float32(assignment.device):
-        return at_least_float32(transition) @ at_least_float32(assignment)
+    return transition @ assignment
 
 
 def group_means(values: Tensor, assignment: Tensor, mask: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def group_means(values: Tensor, assignment: Tensor, mask: Tensor) -> Tensor:
 
     Args:
         values: (N, M, C).
-        assignment: (N, K, M) probabilities.
+        assignment: (N, K, M), each node's probabilities of K groups.
         mask: (N, M), nodes that exist.
 
     Returns:
@@ -47,7 +47,7 @@ class Grouping(NamedTuple):
     """What a clustering transformer finds in N sets of M nodes, K groups each.
 
     Attributes:
-        probabilities: (N, K, M), each node's over the groups.
+        probabilities: (N, K, M), each node's probabilities of the groups.
         centroids: (N, K, C), not normalised.
         features: (N, K, C), the nodes of the next level; None at the last.
     """
@@ -68,25 +68,27 @@ def _branch(layers: nn.Sequential, x: Tensor) -> Tensor:
 
 
 class _Attention(nn.MultiheadAttention):
-    """Torch's, batch first, without weights."""
+    """Torch's multi-head attention, batch first, without its weights."""
 
-    def __init__(self, channels, num_heads, dropout):
+    def __init__(self, channels: int, num_heads: int, dropout: float):
         super().__init__(channels, num_heads, dropout, batch_first=True)
 
-    def forward(self, query, key, value, padding=None):
+    def forward(  # type: ignore[override]
+        self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None = None
+    ) -> Tensor:
         return super().forward(query, key, value, key_padding_mask=padding, need_weights=False)[0]
 
 
 class _FeedForward(nn.Module):
     """Linear, ReLU, linear."""
 
-    def __init__(self, channels, hidden_channels, dropout):
+    def __init__(self, channels: int, hidden_channels: int, dropout: float):
         super().__init__()
         self.linear1 = nn.Linear(channels, hidden_channels)
         self.linear2 = nn.Linear(hidden_channels, channels)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return self.linear2(self.dropout(self.linear1(x).relu()))
 
 
@@ -98,14 +100,16 @@ def _copies(layer: nn.Module, number: int) -> nn.ModuleList:
 class _EncoderLayer(nn.Module):
     """Self-attention and feed-forward, the norm after each sum."""
 
-    def __init__(self, channels, num_heads, hidden_channels, dropout, norm_cfg):
+    def __init__(
+        self, channels: int, num_heads: int, hidden_channels: int, dropout: float, norm_cfg: dict
+    ):
         super().__init__()
         self.self_attention = _Attention(channels, num_heads, dropout)
         self.feed_forward = _FeedForward(channels, hidden_channels, dropout)
         self.norm1, self.norm2 = (build_norm_layer(norm_cfg, channels)[1] for _ in range(2))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x, position, padding):
+    def forward(self, x: Tensor, position: Tensor, padding: Tensor | None) -> Tensor:
         located = x + position
         x = x + self.dropout(self.self_attention(located, located, x, padding))
         x = _norm_last(self.norm1, x)
@@ -115,7 +119,9 @@ class _EncoderLayer(nn.Module):
 class _DecoderLayer(nn.Module):
     """Self-attention of the queries, cross-attention to the nodes, feed-forward."""
 
-    def __init__(self, channels, num_heads, hidden_channels, dropout, norm_cfg):
+    def __init__(
+        self, channels: int, num_heads: int, hidden_channels: int, dropout: float, norm_cfg: dict
+    ):
         super().__init__()
         self.self_attention = _Attention(channels, num_heads, dropout)
         self.cross_attention = _Attention(channels, num_heads, dropout)
@@ -125,7 +131,9 @@ class _DecoderLayer(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x, query, nodes, position, padding):
+    def forward(
+        self, x: Tensor, query: Tensor, nodes: Tensor, position: Tensor, padding: Tensor | None
+    ) -> Tensor:
         asked = x + query
         x = _norm_last(self.norm1, x + self.dropout(self.self_attention(asked, asked, x)))
         found = self.cross_attention(x + query, nodes + position, nodes, padding)
@@ -142,20 +150,20 @@ class ClusteringTransformer(BaseModule):
     ``centroidᵀ · encoded node / √C``. Groups are ordered by their greatest logit.
 
     Weights start as in the release: all matrices of encoder, decoder and of the MLP that makes the
-    decoder's start Xavier-uniform, each drawn by itself; the layers of a stack are copies in all
-    else (their biases); queries normal(0, 1); the branches after the decoder torch's default.
+    decoder's start are Xavier-uniform, each sampled by itself; the layers of a stack have equal
+    biases and norms; queries are normal(0, 1); the branches after the decoder have torch's default.
 
     Args:
-        channels: C, of nodes and positions.
-        num_groups: K.
-        num_heads: Attention heads.
-        num_encoder_layers: Layers of the encoder.
-        num_decoder_layers: Layers of the decoder.
-        feedforward_channels: Width inside feed-forwards. Default: 2C.
-        dropout: Rate, also in the attention.
+        channels: Width C of nodes and positions.
+        num_groups: Number K of groups.
+        num_heads: Number of attention heads.
+        num_encoder_layers: Number of the encoder's layers.
+        num_decoder_layers: Number of the decoder's layers.
+        feedforward_channels: Width inside feed-forwards; 2C by default.
+        dropout: Dropout rate, also in the attention.
         norm_cfg: ``dict(type='BN1d')`` as released, or ``dict(type='LN')``.
-        is_last: No level follows: there are no features for one.
-        init_cfg: As MMEngine's.
+        is_last: Whether no level follows, which would need features.
+        init_cfg: MMEngine's initialisation config.
     """
 
     def __init__(
@@ -190,7 +198,7 @@ class ClusteringTransformer(BaseModule):
             nn.Linear(hidden, channels),
         )
         self.query = nn.Embedding(num_groups, channels)
-        self.centroid, self.feature = (
+        centroid, feature = (
             nn.Sequential(
                 nn.ReLU(),
                 nn.Linear(channels, channels, bias=False),
@@ -198,8 +206,8 @@ class ClusteringTransformer(BaseModule):
             )
             for _ in range(2)
         )
-        if is_last:  # unused parameters would stop data-parallel training
-            self.feature = None
+        self.centroid = centroid
+        self.feature = None if is_last else feature  # unused, it would stop data-parallel training
         for part in (self.encoder, self.decoder, self.start):
             for parameter in part.parameters():
                 if parameter.dim() > 1:
@@ -210,9 +218,9 @@ class ClusteringTransformer(BaseModule):
 
         Args:
             nodes: (N, M, C), zero where there is none.
-            position: (N, M, C), likewise.
-            mask: (N, M), nodes that exist. Others are no keys of any attention; they are queries
-                of the encoder and enter the batch norms. Default: all exist.
+            position: (N, M, C), the nodes' positions, zero where there is none.
+            mask: (N, M), nodes that exist; all by default. Others are no keys of any attention;
+                they are queries of the encoder and enter the batch norms.
 
         Returns:
             Groups, ordered by their greatest logit over the nodes, descending.

@@ -1,17 +1,18 @@
 """HSG's losses: contrast over segments, fine and coarse groups, goodness of the grouping."""
 
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmcroc.hsg.contrast import SegmentContrast, centroid_contrast, divisor
+from mmcroc.hsg.contrast import centroid_contrast, segment_contrast
 from mmcroc.hsg.grouping import Grouping, coarser_assignment, group_means
 from mmcroc.hsg.modularity import balance_loss, modularity_loss, neighbour_graph
 from mmcroc.hsg.segment_limit import DeferredLimit
 from mmcroc.hsg.segments import (
-    REGION_IDS,
     Segments,
     cluster_pixels,
     cut_along_regions,
@@ -19,8 +20,8 @@ from mmcroc.hsg.segments import (
     segment_means,
     segment_prototypes,
 )
-from mmcroc.numerics.distributed import all_reduce_max
-from mmcroc.numerics.precision import at_least_float32, full_float32
+from mmcroc.numerics.distributed import all_reduce_max, mean_divisor
+from mmcroc.numerics.precision import in_float32
 from mmcroc.registry import MODELS
 
 NEIGHBOUR_GRAPHS = ('view', 'image')
@@ -39,28 +40,29 @@ class HSGHead(BaseModule):
     whose pixels are mostly ignored then weighs as much as any other.
 
     Args:
-        num_groups: Groups of each level, fine to coarse; ``[]`` leaves the appearance term only.
-        transformer: :class:`ClusteringTransformer` of every level, without ``num_groups``.
+        num_groups: Number of groups of each level, fine to coarse; ``[]`` leaves the appearance
+            term only.
+        transformer: Config of every level's :class:`ClusteringTransformer`, without ``num_groups``.
         grid: Rows and columns of the k-means' start. (1, 1): segments are the regions themselves.
-        kmeans_iterations: Iterations of the k-means.
-        max_segments: Places for an image's segments (both views'); an image of more stops the run,
-            on a GPU by the next checkpoint at the latest. Part of the loss: empty places count in
-            the balance and enter the transformers' batch norms. None: as many as the batch needs,
-            which takes a host synchronisation per step.
+        kmeans_iterations: Number of iterations of the k-means.
+        max_segments: Number of places for an image's segments (both views'); an image of more
+            stops the run, on a GPU by the next checkpoint at the latest. Part of the loss: empty
+            places count in the balance and enter the transformers' batch norms. None: as many as
+            the batch needs, which takes a host synchronisation per step.
         concentration: κ of all contrasts.
-        grouping_weight: See above.
-        goodness_weight: See above.
-        centroid_weight: See above.
+        grouping_weight: Weight of the contrast over a level's groups.
+        goodness_weight: Weight of a level's modularity and balance.
+        centroid_weight: Weight of the contrast among a level's centroids.
         num_neighbours: k of the neighbour graph.
         neighbour_graph: ``'view'``: k neighbours in each view; ``'image'``: k in both together.
-        sync_statistics: Take the means over all ranks' pixels (images, centroids), so that a step
-            does not depend on how its batch is split over ranks.
-        init_cfg: As MMEngine's.
+        sync_statistics: Whether means are over all ranks' pixels (images, centroids), so that a
+            step does not depend on how its batch is split over ranks.
+        init_cfg: MMEngine's initialisation config.
     """
 
     def __init__(
         self,
-        num_groups: list[int] = (8, 4),
+        num_groups: Sequence[int] = (8, 4),
         transformer: dict | None = None,
         grid: tuple[int, int] = (4, 4),
         kmeans_iterations: int = 15,
@@ -98,7 +100,7 @@ class HSGHead(BaseModule):
             for groups in num_groups
         )
         self.num_groups = tuple(num_groups)
-        self.grid = tuple(grid)
+        self.grid = (grid[0], grid[1])
         self.kmeans_iterations = kmeans_iterations
         self.max_segments = max_segments
         self.concentration = concentration
@@ -116,8 +118,8 @@ class HSGHead(BaseModule):
             grid=self.grid,
         )
 
-    def _save_to_state_dict(self, *args, **kwargs):
-        """As torch's, of weights that no step with too many segments has gone into unnoticed."""
+    def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        """Save weights that no step with too many segments has gone into unnoticed."""
         self.segment_limit.wait()
         super()._save_to_state_dict(*args, **kwargs)
 
@@ -126,7 +128,7 @@ class HSGHead(BaseModule):
 
         Args:
             embedding: (N·V, C, h, w), the views of an image next to each other.
-            regions: (N·V, H, W) integers, -1 where ignored; resized to h x w by nearest neighbour.
+            regions: (N·V, H, W), integers, -1 where ignored; resized to h x w by nearest neighbour.
             num_views: V.
 
         Returns:
@@ -142,14 +144,15 @@ class HSGHead(BaseModule):
         """Groups of the nodes at every level.
 
         Args:
-            nodes: (N, M, C) segment prototypes.
-            position: (N, M, C).
+            nodes: (N, M, C), segment prototypes.
+            position: (N, M, C), the segments' positions.
             mask: (N, M), segments that exist.
 
         Returns:
-            Per level; ``probabilities`` are those of the *segments*: P₁, P₂ = C P₁, ….
+            Groups of each level, whose ``probabilities`` are those of the *segments*: P₁,
+            P₂ = C P₁, ….
         """
-        levels = []
+        levels: list[Grouping] = []
         for transformer in self.levels:
             if not levels:
                 found = transformer(nodes, position, mask)
@@ -160,44 +163,47 @@ class HSGHead(BaseModule):
             levels.append(found)
         return levels
 
+    def _group_pixels(
+        self, embedding: Tensor, regions: Tensor, position: Tensor, num_views: int
+    ) -> tuple[Tensor, Segments, Tensor, list[Grouping]]:
+        """Unit pixels (N, V·P, C), their segments, these' prototypes (N, M, C), groups by level."""
+        segments = self.segment(embedding, regions, num_views)
+        pixels = F.normalize(embedding, dim=1).flatten(2).mT
+        pixels = pixels.unflatten(0, (-1, num_views)).flatten(1, 2)
+        prototypes = segment_prototypes(pixels, segments)
+        if not self.levels:
+            return pixels, segments, prototypes, []
+        position = position.flatten(1).mT.to(pixels).repeat(num_views, 1)
+        position = segment_means(position.expand(len(pixels), -1, -1), segments)
+        return pixels, segments, prototypes, self.group(prototypes, position, segments.mask)
+
+    @in_float32
     def hierarchy(
         self, embedding: Tensor, regions: Tensor, position: Tensor, num_views: int = 1
     ) -> tuple[Segments, list[Grouping]]:
         """Segments of images and their groups at every level, as in training.
 
         Args:
-            embedding: (N·V, C, h, w), float, the views of an image next to each other.
+            embedding: (N·V, C, h, w), the views of an image next to each other.
             regions: (N·V, H, W), -1 where ignored.
             position: (C, h, w).
             num_views: V.
 
         Returns:
-            The segments; the groups per level.
+            The segments of N images, and their groups of each level.
         """
-        with full_float32(embedding.device):
-            segments, pixels = self._segment_pixels(embedding, regions, num_views)
-            self.segment_limit.check(segments.counts.amax())
-            self.segment_limit.wait()
-            nodes = segment_prototypes(pixels, segments)
-            return segments, self._group_segments(nodes, segments, pixels, position, num_views)
+        _, segments, _, levels = self._group_pixels(embedding, regions, position, num_views)
+        self.segment_limit.check(segments.counts.amax())
+        self.segment_limit.wait()
+        return segments, levels
 
-    def _segment_pixels(self, embedding, regions, num_views):
-        """Segments, and unit pixels (N, V·P, C)."""
-        segments = self.segment(embedding, regions, num_views)
-        pixels = F.normalize(embedding, dim=1)
-        return segments, pixels.flatten(2).mT.unflatten(0, (-1, num_views)).flatten(1, 2)
-
-    def _group_segments(self, nodes, segments, pixels, position, num_views):
-        if not self.levels:
-            return []
-        where = position.flatten(1).mT.to(pixels).repeat(num_views, 1)
-        where = segment_means(where.expand(len(pixels), -1, -1), segments)
-        return self.group(nodes, where, segments.mask)
-
+    # All of it is small beside the backbone, and bf16 would turn groups over: one near-tie more or
+    # less is another loss.
+    @in_float32
     def loss(
         self, embedding: Tensor, oversegmentation: Tensor, position: Tensor
     ) -> dict[str, Tensor]:
-        """All terms.
+        """All terms of the loss.
 
         Args:
             embedding: (2N, C, h, w), the views of an image next to each other.
@@ -208,49 +214,45 @@ class HSGHead(BaseModule):
             ``loss_appearance``, per level ``loss_grouping_l``, ``loss_modularity_l``,
             ``loss_balance_l``, ``loss_centroid_l`` (weighted), and what to watch.
         """
-        # All of it is small beside the backbone, and bf16 would turn groups over: one near-tie
-        # more or less is another loss.
-        with full_float32(embedding.device):
-            return self._loss(at_least_float32(embedding), oversegmentation, position)
-
-    def _loss(self, embedding, oversegmentation, position):
-        segments, pixels = self._segment_pixels(embedding, oversegmentation, NUM_VIEWS)
+        pixels, segments, prototypes, levels = self._group_pixels(
+            embedding, oversegmentation, position, NUM_VIEWS
+        )
+        goodness = self._goodness(prototypes, segments, levels)
+        # What ranks tell each other comes last.
         if self.max_segments is not None:  # of any rank: all of them stop
             self.segment_limit.check(all_reduce_max(segments.counts.amax()))
-        prototypes = segment_prototypes(pixels, segments)
-        contrast = SegmentContrast(
-            pixels, prototypes, segments, self.concentration, self.sync_statistics
+        groupings = [segments.region, *(level.probabilities.argmax(1) for level in levels)]
+        contrasts, accuracy = segment_contrast(
+            pixels, prototypes, segments, groupings, self.concentration, self.sync_statistics
         )
-
-        region = segments.region + REGION_IDS * contrast.image[:, None]
         results = dict(
-            loss_appearance=contrast(region),
-            appearance_accuracy=contrast.top_accuracy(region),
+            loss_appearance=contrasts[0],
+            appearance_accuracy=accuracy,
             num_segments=segments.counts.float().mean(),
         )
-        if not self.levels:
-            return results
-
-        graph = neighbour_graph(
-            prototypes,
-            segments.mask,
-            self.num_neighbours,
-            segments.view if self.neighbour_graph == 'view' else None,
-        )
         exists = segments.mask.any(1)
-        share = exists.to(pixels) / divisor(exists.sum(), self.sync_statistics)
-        groupings = self._group_segments(prototypes, segments, pixels, position, NUM_VIEWS)
-        for level, (probabilities, centroids, _) in enumerate(groupings, start=1):
-            num_groups = probabilities.shape[1]
-            label = probabilities.argmax(1) + num_groups * contrast.image[:, None]
-            results[f'loss_grouping_{level}'] = self.grouping_weight * contrast(label)
-            assignment = (probabilities * segments.mask[:, None]).mT
-            for name, values in (
-                ('modularity', modularity_loss(assignment, graph)),
-                ('balance', balance_loss(assignment)),
-            ):
-                results[f'loss_{name}_{level}'] = self.goodness_weight * (values * share).sum()
-            results[f'loss_centroid_{level}'] = self.centroid_weight * centroid_contrast(
-                centroids, exists, self.concentration, self.sync_statistics
+        share = exists.to(pixels) / mean_divisor(exists.sum(), self.sync_statistics)
+        for number, (level, contrast, terms) in enumerate(
+            zip(levels, contrasts[1:], goodness, strict=True), start=1
+        ):
+            results[f'loss_grouping_{number}'] = self.grouping_weight * contrast
+            for name, values in terms.items():
+                results[f'loss_{name}_{number}'] = self.goodness_weight * (values * share).sum()
+            results[f'loss_centroid_{number}'] = self.centroid_weight * centroid_contrast(
+                level.centroids, exists, self.concentration, self.sync_statistics
             )
         return results
+
+    def _goodness(
+        self, prototypes: Tensor, segments: Segments, levels: list[Grouping]
+    ) -> list[dict[str, Tensor]]:
+        """Modularity and balance of each level, (N,) each."""
+        if not levels:
+            return []
+        view = segments.view if self.neighbour_graph == 'view' else None
+        graph = neighbour_graph(prototypes, segments.mask, self.num_neighbours, view)
+        assignments = [(level.probabilities * segments.mask[:, None]).mT for level in levels]
+        return [
+            dict(modularity=modularity_loss(soft, graph), balance=balance_loss(soft))
+            for soft in assignments
+        ]

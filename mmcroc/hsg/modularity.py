@@ -7,31 +7,32 @@ Tsitsulin et al., *Graph Clustering with Graph Neural Networks* (DMoN), JMLR 202
 import torch
 from torch import Tensor
 
-from mmcroc.numerics.precision import at_least_float32, full_float32
+from mmcroc.numerics.precision import in_float32
 
 AFFINITY_CONCENTRATION = 5.0
 
 
 @torch.no_grad()
-def neighbour_graph(nodes: Tensor, mask: Tensor, num_neighbours: int, view: Tensor | None = None):
+@in_float32
+def neighbour_graph(
+    nodes: Tensor, mask: Tensor, num_neighbours: int, view: Tensor | None = None
+) -> Tensor:
     """Each node's nearest neighbours: a binary graph, not symmetrised, without self-loops.
 
-    With ``view`` a node picks its k nearest in each view (its own and the other: up to 2k edges),
-    else its k nearest of all. Ties at the k-th place all become edges; where there are fewer
+    With ``view`` a node picks its k nearest in each of the two views (up to 2k edges), else its k
+    nearest of all. Ties at the k-th place all become edges; where there are fewer
     candidates there are fewer edges. A node that is its image's only one keeps its self-loop.
 
     Args:
-        nodes: (N, M, C).
+        nodes: (N, M, C), unit vectors.
         mask: (N, M), nodes that exist.
         num_neighbours: k.
-        view: (N, M), the node's view, 0 or 1.
+        view: (N, M), the nodes' views, 0 or 1.
 
     Returns:
-        (N, M, M), float: row i has the edges of node i.
+        (N, M, M), float, row i the edges of node i.
     """
-    with full_float32(nodes.device):
-        nodes = at_least_float32(nodes)
-        affinity = (AFFINITY_CONCENTRATION * nodes @ nodes.mT).exp()
+    affinity = (AFFINITY_CONCENTRATION * nodes @ nodes.mT).exp()
     alone = (mask.sum(1) == 1)[:, None, None]
     itself = torch.eye(nodes.shape[1], dtype=torch.bool, device=nodes.device)
     pairs = mask[:, :, None] & mask[:, None, :]
@@ -45,37 +46,36 @@ def neighbour_graph(nodes: Tensor, mask: Tensor, num_neighbours: int, view: Tens
     return edges.to(affinity)
 
 
+@in_float32
 def modularity_loss(assignment: Tensor, graph: Tensor) -> Tensor:
     """``1 - tr(SᵀAS - SᵀddᵀS / 2m) / 2m`` with d the row sums of A and 2m = 2 Σ d.
 
     Args:
-        assignment: S, (N, M, K) soft groups of the nodes, zero rows where there is no node.
+        assignment: S, (N, M, K), soft groups of the nodes, zero rows where there is no node.
         graph: A, (N, M, M).
 
     Returns:
-        (N,); for a graph without edges 1, without gradient.
+        (N,); 1, without gradient, for a graph without edges.
     """
-    with full_float32(assignment.device):
-        assignment = at_least_float32(assignment)
-        graph = graph.to(assignment)
-        degree = graph.sum(-1)
-        total = (2 * degree.sum(-1)).clamp_min(1)
-        within = (assignment * (graph @ assignment)).sum((1, 2))
-        expected = (degree[:, :, None] * assignment).sum(1).square().sum(-1) / total
-        return 1 - (within - expected) / total
+    graph = graph.to(assignment)
+    degree = graph.sum(-1)
+    total = (2 * degree.sum(-1)).clamp_min(1)
+    within = (assignment * (graph @ assignment)).sum((1, 2))
+    expected = (degree[:, :, None] * assignment).sum(1).square().sum(-1) / total
+    return 1 - (within - expected) / total
 
 
+@in_float32
 def balance_loss(assignment: Tensor) -> Tensor:
     """``‖Σᵢ Sᵢ‖₂ √K / M``: 1 when all groups are of one size, √K when one has all nodes.
 
     As released, M counts padded nodes too.
 
     Args:
-        assignment: S, (N, M, K), zero rows where there is no node.
+        assignment: S, (N, M, K), soft groups of the nodes, zero rows where there is no node.
 
     Returns:
         (N,).
     """
-    with full_float32(assignment.device):
-        sizes = at_least_float32(assignment).sum(1)
-        return sizes.norm(dim=-1) * assignment.shape[-1] ** 0.5 / assignment.shape[1]
+    sizes = assignment.sum(1)
+    return sizes.norm(dim=-1) * assignment.shape[-1] ** 0.5 / assignment.shape[1]

@@ -1,4 +1,6 @@
-"""HSG's pixel embedding."""
+"""HSG's pixel embedding, and the positions of its pixels."""
+
+from collections.abc import Sequence
 
 import torch
 from mmcv.cnn import ConvModule
@@ -21,13 +23,15 @@ class LearnedPosition2d(nn.Module):
     linearly between two entries and never beyond the trained ones: those are random.
 
     Args:
-        channels: Of the result; half from columns, half from rows.
-        num_positions: Entries of each table. Larger maps of training stretch them.
+        channels: Width of an embedding, half from columns, half from rows.
+        num_positions: Number of entries of each table. Larger maps of training stretch them.
 
     Attributes:
-        trained: (2, 2), int64: of rows, then of columns, the entries that training has read and
+        trained: (2, 2), int64, for rows, then for columns, the entries that training has read and
             the pixels that they spanned; 0 before any training.
     """
+
+    trained: Tensor
 
     def __init__(self, channels: int, num_positions: int = 50):
         super().__init__()
@@ -43,10 +47,10 @@ class LearnedPosition2d(nn.Module):
         """Positions of a map.
 
         Args:
-            height: Rows of the map.
-            width: Columns of the map.
-            image_size: Height and width, in pixels, of the image that the map is of. Default: the
-                map is of training's stride, each row reads its entry.
+            height: Number of the map's rows.
+            width: Number of the map's columns.
+            image_size: Height and width, in pixels, of the map's image. By default the map is of
+                training's stride: each row reads its entry.
 
         Returns:
             (channels, height, width).
@@ -61,11 +65,11 @@ class LearnedPosition2d(nn.Module):
             ]
         )
 
-    def remember(self, map_size: tuple[int, int], image_size: tuple[int, int]):
+    def remember(self, map_size: Sequence[int], image_size: Sequence[int]) -> None:
         """Note in ``trained`` what a step of training reads; nothing waits for the device.
 
         Args:
-            map_size: Rows and columns of the map.
+            map_size: Numbers of the map's rows and columns.
             image_size: Height and width of the training images, in pixels.
         """
         for axis, table in enumerate((self.row.weight, self.column.weight)):
@@ -100,12 +104,12 @@ class HSGNeck(BaseModule):
     The convolutions start as torch's own do, uniform within ±1/√fan_in, as in the release.
 
     Args:
-        in_channels: Of the backbone's map.
-        hidden_channels: Between the convolutions. Default: as ``in_channels``.
-        out_channels: Of the embedding.
-        num_positions: See :class:`LearnedPosition2d`.
-        norm_cfg: Of the first convolution.
-        init_cfg: As MMEngine's.
+        in_channels: Number of channels of the backbone's map.
+        hidden_channels: Number of channels between the convolutions; ``in_channels`` by default.
+        out_channels: Number of channels of the embedding.
+        num_positions: Number of entries of each table of :class:`LearnedPosition2d`.
+        norm_cfg: Config of the norm after the first convolution, a batch norm by default.
+        init_cfg: MMEngine's initialisation config.
     """
 
     def __init__(
@@ -119,15 +123,20 @@ class HSGNeck(BaseModule):
     ):
         super().__init__(init_cfg)
         hidden_channels = hidden_channels or in_channels
-        self.projection = nn.Sequential(
-            ConvModule(
-                in_channels, hidden_channels, 1, bias=False, norm_cfg=norm_cfg or dict(type='BN')
-            ),
-            nn.Conv2d(hidden_channels, out_channels, 1),
+        first = ConvModule(
+            in_channels, hidden_channels, 1, bias=False, norm_cfg=norm_cfg or dict(type='BN')
         )
-        self.projection[0].conv.reset_parameters()  # ConvModule's start is 2.4 times as large
+        self.projection = nn.Sequential(first, nn.Conv2d(hidden_channels, out_channels, 1))
+        first.conv.reset_parameters()  # ConvModule's start is 2.4 times as large
         self.position = LearnedPosition2d(out_channels, num_positions)
 
-    def forward(self, features: tuple[Tensor]) -> Tensor:
-        """The last of ``features``, (B, in_channels, h, w) -> (B, out_channels, h, w)."""
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Embed the pixels of a map.
+
+        Args:
+            features: Maps, of which the last, (B, in_channels, h, w), is taken.
+
+        Returns:
+            (B, out_channels, h, w), not normalised.
+        """
         return self.projection(features[-1])

@@ -19,8 +19,8 @@ class RegionViewDataPreprocessor(TwoViewDataPreprocessor):
 
         Args:
             data: ``inputs``, a list of two (B, 3, S, S) tensors; ``oversegmentation``, integer
-                (B, 2, S, S), -1 where there is no region; ``data_samples``, optional. For single
-                images, as in :class:`TwoViewDataPreprocessor`.
+                (B, 2, S, S), -1 where there is no region; ``data_samples``, optional. Or single
+                images: ``inputs``, (B, 3, H, W) or a list of B images (3, H, W) of one size.
             training: Unused.
 
         Returns:
@@ -33,7 +33,8 @@ class RegionViewDataPreprocessor(TwoViewDataPreprocessor):
         """
         return super().forward(data, training)
 
-    def _forward_views(self, views, samples, data):
+    def _forward_views(self, views: list[torch.Tensor], samples: list | None, data: dict) -> dict:
+        """Prepare a batch of two stacks of views and their maps of regions."""
         regions = data.get('oversegmentation')
         if len(views) != 2 or regions is None:
             raise ValueError(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmcroc.numerics.distributed import all_reduce_max
 from mmcroc.numerics.kmeans import kmeans
-from mmcroc.numerics.precision import at_least_float32, full_float32
+from mmcroc.numerics.precision import in_float32
 
 IGNORE = -1
 #: Region ids are below this (maps are of 16 bits at most).
@@ -26,12 +26,12 @@ class Segments:
     """The segments of N images of V views of P pixels, M places each.
 
     Attributes:
-        pixel_segment (Tensor): (N, V·P), int64: each pixel's place in its image's table, -1 where
-            ignored (or where the table was too small: see ``counts``).
-        mask (Tensor): (N, M), places that hold a segment. They come first.
-        view (Tensor): (N, M), int64: the segment's view, -1 where there is none.
-        region (Tensor): (N, M), int64: its region in the over-segmentation, -1 where none.
-        counts (Tensor): (N,), how many segments each image has, whatever M is.
+        pixel_segment: (N, V·P), int64, each pixel's place in its image's table, -1 where ignored
+            (or where the table was too small, see ``counts``).
+        mask: (N, M), places that hold a segment. They come first.
+        view: (N, M), int64, each segment's view, -1 where there is none.
+        region: (N, M), int64, each segment's region in the over-segmentation, -1 where none.
+        counts: (N,), number of segments of each image, whatever M is.
     """
 
     pixel_segment: Tensor
@@ -41,16 +41,18 @@ class Segments:
     counts: Tensor
 
 
-def grid_labels(grid: tuple[int, int], height: int, width: int, device=None) -> Tensor:
+def grid_labels(
+    grid: tuple[int, int], height: int, width: int, device: torch.device | None = None
+) -> Tensor:
     """A uniform grid of clusters, where k-means starts.
 
     ``label = round(linspace(0, a-1, H)) + a · round(linspace(0, b-1, W))``, halves to even.
 
     Args:
-        grid: a rows and b columns of clusters.
+        grid: Numbers a of rows and b of columns of clusters.
         height: H.
         width: W.
-        device: Of the result.
+        device: Device of the labels.
 
     Returns:
         (H, W), int64, in [0, a·b).
@@ -69,6 +71,7 @@ def nearest_resize(labels: Tensor, height: int, width: int) -> Tensor:
 
 
 @torch.no_grad()
+@in_float32
 def cluster_pixels(
     embedding: Tensor, valid: Tensor, grid: tuple[int, int], num_iterations: int
 ) -> Tensor:
@@ -78,9 +81,9 @@ def cluster_pixels(
 
     Args:
         embedding: (B, C, H, W), of any norm.
-        valid: (B, H, W), bool.
-        grid: Rows and columns of the start; its product is the number of clusters.
-        num_iterations: Iterations, each an M step and an E step.
+        valid: (B, H, W), pixels to cluster.
+        grid: Rows and columns of the start, whose product is the number of clusters.
+        num_iterations: Number of iterations, each an M step and an E step.
 
     Returns:
         (B, H, W), int64, in [0, rows·columns); -1 where not valid.
@@ -88,29 +91,24 @@ def cluster_pixels(
     batch, _, height, width = embedding.shape
     if grid[0] * grid[1] == 1:
         return torch.where(valid, 0, -1)
-    with full_float32(embedding.device):
-        pixels = F.normalize(at_least_float32(embedding), dim=1).flatten(2).mT
-        options = dict(dtype=pixels.dtype, device=pixels.device)
-        place = torch.stack(
-            torch.meshgrid(
-                torch.linspace(-0.5, 0.5, height, **options),
-                torch.linspace(-0.5, 0.5, width, **options),
-                indexing='ij',
-            ),
-            dim=-1,
-        )
-        points = torch.cat([pixels, place.flatten(0, 1).expand(batch, -1, -1)], dim=-1)
-        start = grid_labels(grid, height, width, embedding.device).flatten()
-        labels = kmeans(
-            points,
-            grid[0] * grid[1],
-            metric='cosine',
-            initial_labels=start.expand(batch, -1),
-            num_iterations=num_iterations,
-            tolerance=None,
-            empty_clusters='zero',
-            mask=valid.flatten(1),
-        ).labels
+    pixels = F.normalize(embedding, dim=1).flatten(2).mT
+    rows, columns = (
+        torch.linspace(-0.5, 0.5, size, dtype=pixels.dtype, device=pixels.device)
+        for size in (height, width)
+    )
+    place = torch.stack(torch.meshgrid(rows, columns, indexing='ij'), dim=-1)
+    points = torch.cat([pixels, place.flatten(0, 1).expand(batch, -1, -1)], dim=-1)
+    start = grid_labels(grid, height, width, embedding.device).flatten()
+    labels = kmeans(
+        points,
+        grid[0] * grid[1],
+        metric='cosine',
+        initial_labels=start.expand(batch, -1),
+        num_iterations=num_iterations,
+        tolerance=None,
+        empty_clusters='zero',
+        mask=valid.flatten(1),
+    ).labels
     return labels.view(batch, height, width)
 
 
@@ -124,14 +122,14 @@ def cut_along_regions(
     image.
 
     Args:
-        clusters: (N·V, H, W), int64; the views of an image are neighbours.
+        clusters: (N·V, H, W), int64, the views of an image next to each other.
         regions: (N·V, H, W), integers in [0, 2^17), or -1 for pixels to ignore.
         num_views: V.
-        max_segments: M, the table's width. Default: as the image with most segments on any rank
+        max_segments: M, the table's width; by default as the image with most segments on any rank
             needs, for which the device has to be asked.
 
     Returns:
-        Segments: ``counts`` tells where an image has more than M; the surplus is in no segment.
+        Segments, whose ``counts`` tell where an image has more than M; the surplus is in none.
     """
     keys = (clusters.long() * REGION_IDS + regions).flatten(1).unflatten(0, (-1, num_views))
     per_view = (keys.amax() + 1) * torch.arange(num_views, device=keys.device)
@@ -149,7 +147,7 @@ def cut_along_regions(
     # One place more takes what belongs nowhere.
     pixel_segment = torch.where(valid & (pixel_segment < max_segments), pixel_segment, max_segments)
 
-    def table(values):
+    def table(values: Tensor) -> Tensor:
         full = values.new_full((len(values), max_segments + 1), IGNORE)
         return full.scatter_(1, pixel_segment, values)[:, :max_segments]
 
@@ -169,7 +167,7 @@ def sum_over_segments(values: Tensor, segments: Segments) -> Tensor:
 
     Args:
         values: (N, V·P, C).
-        segments: Of these N images.
+        segments: Segments of these N images.
 
     Returns:
         (N, M, C), zero where there is no segment.

@@ -1,9 +1,11 @@
 """Two random views of an image and of its map of regions."""
 
+from collections.abc import Callable, Sequence
+
 import cv2
 import numpy as np
 
-from mmcroc.croc.views import ColouredViews
+from mmcroc.data.coloured_views import ColouredViews
 from mmcroc.registry import TRANSFORMS
 
 #: In a view's map of regions: a pixel outside of the image, of no region.
@@ -26,15 +28,15 @@ class TwoViewsWithRegions(ColouredViews):
     (2, size, size), -1 in the padding. Added keys: ``img_shape``, the source's (height, width).
 
     Args:
-        size (int): Side of the views, pixels. Defaults to 224.
-        scale (tuple[float, float]): Range of the factor of rescaling. Defaults to (0.5, 1.5).
-        flip_prob (float): Probability of mirroring a view. Defaults to 0.5.
-        pad_value (tuple[int, int, int]): Colour of the padding, RGB. Defaults to ImageNet's mean.
-        view_transforms (Sequence[Sequence[dict]]): The transforms of the first and of the second
-            view's image. They must keep shape and type. Defaults to none.
+        size: Side of the views, pixels.
+        scale: Range of the factor of rescaling.
+        flip_prob: Probability of mirroring a view.
+        pad_value: Colour of the padding, RGB; ImageNet's mean by default.
+        view_transforms: Colour transforms of the first and of the second view. They must keep
+            shape and type.
 
     Raises:
-        ValueError: A setting out of range, or a map of another size than the image.
+        ValueError: A setting is out of range, or a map has another size than the image.
         TypeError: ``img``, or a view after its transforms, is not uint8 RGB, or
             ``oversegmentation`` is not integer.
 
@@ -46,14 +48,14 @@ class TwoViewsWithRegions(ColouredViews):
 
     def __init__(
         self,
-        size=224,
-        scale=(0.5, 1.5),
-        flip_prob=0.5,
-        pad_value=(124, 116, 104),
-        view_transforms=((), ()),
+        size: int = 224,
+        scale: tuple[float, float] = (0.5, 1.5),
+        flip_prob: float = 0.5,
+        pad_value: tuple[int, int, int] = (124, 116, 104),
+        view_transforms: Sequence[Sequence[dict | Callable]] = ((), ()),
     ):
         super().__init__(size, flip_prob, view_transforms)
-        self.scale = tuple(scale)
+        self.scale = scale
         self.pad_value = tuple(pad_value)
         valid = {
             'size >= 1': isinstance(size, int) and size >= 1,
@@ -67,10 +69,10 @@ class TwoViewsWithRegions(ColouredViews):
         if broken:
             raise ValueError(f'TwoViewsWithRegions needs {"; ".join(broken)}, but is {self}.')
 
-    def transform(self, results):
-        """See the class."""
+    def transform(self, results: dict) -> dict:
+        """Make the views of one sample."""
         img, regions = results['img'], results['oversegmentation']
-        self._check(img, img.shape[:2], 'img')
+        self.require_rgb(img, img.shape[:2], 'img')
         if regions.shape != img.shape[:2]:
             raise ValueError(
                 f'TwoViewsWithRegions: oversegmentation is {regions.shape}, but img is {img.shape}.'
@@ -91,10 +93,12 @@ class TwoViewsWithRegions(ColouredViews):
         results['img_shape'] = img.shape[:2]
         return results
 
-    def _cut(self, img, regions, view, region_view):
-        """Draw a view's geometry and write image and regions into (size, size) of padding."""
+    def _cut(
+        self, img: np.ndarray, regions: np.ndarray, view: np.ndarray, region_view: np.ndarray
+    ) -> None:
+        """Sample a view's geometry and write image and regions into (size, size) of padding."""
         source = img.shape[:2]
-        factor = np.random.uniform(*self.scale)  # noqa: NPY002  seeded per sample
+        factor = np.random.uniform(self.scale[0], self.scale[1])  # noqa: NPY002  seeded per sample
         shape = [max(1, round(factor * side)) for side in source]
         top, left = (
             np.random.randint(max(0, side - self.size) + 1)  # noqa: NPY002
@@ -111,20 +115,22 @@ class TwoViewsWithRegions(ColouredViews):
         region_view[:height, :width] = regions[rows].take(columns, axis=1)
 
 
-def central_view(img, regions, size, min_scale):
-    """What training's views show of an image, without chance: its centre, as large as it gets.
+def central_view(
+    img: np.ndarray, regions: np.ndarray, size: int, min_scale: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The part of an image that training's views show, without chance: its centre, at its largest.
 
     The image is shrunk until it fits a view, but no further than training does; what is still
     larger is cut to its centre. It keeps its aspect, and is neither enlarged nor padded.
 
     Args:
-        img (numpy.ndarray): uint8, (height, width, 3).
-        regions (numpy.ndarray): Integers, (height, width).
-        size (int): Longest side allowed, pixels: the views' side.
-        min_scale (float): Smallest factor of rescaling.
+        img: (height, width, 3), uint8.
+        regions: (height, width), integers.
+        size: Longest side allowed, pixels: the views' side.
+        min_scale: Smallest factor of rescaling.
 
     Returns:
-        tuple[numpy.ndarray, numpy.ndarray]: Image and regions of h x w, both at most ``size``.
+        Image (h, w, 3) and regions (h, w), both sides at most ``size``.
     """
     source = img.shape[:2]
     factor = max(min(1, size / max(source)), min(1, min_scale))
@@ -137,20 +143,20 @@ def central_view(img, regions, size, min_scale):
     return resized[top : top + height, left : left + width], regions[rows][:, columns]
 
 
-def nearest_indices(source, target, start, number):
-    """Which source pixels are nearest to pixels start, ..., start + number - 1 of a resized line.
+def nearest_indices(source: int, target: int, start: int, number: int) -> np.ndarray:
+    """Source pixels nearest to pixels start, ..., start + number - 1 of a resized line.
 
     Pixel i's centre, i + 1/2 of ``target``, lies in source pixel floor((i + 1/2) source / target):
     the grid of OpenCV's bilinear interpolation. OpenCV's own nearest neighbour leaves out the
     half, which shifts regions by up to half a pixel against the image.
 
     Args:
-        source (int): Length of the line, pixels.
-        target (int): Its length after resizing, pixels.
-        start (int): First pixel.
-        number (int): Number of pixels.
+        source: Length of the line, pixels.
+        target: Length of the line after resizing, pixels.
+        start: First pixel of the resized line.
+        number: Number of pixels.
 
     Returns:
-        numpy.ndarray: int64, (number,), indices into the source.
+        (number,), int64, indices into the source.
     """
     return (2 * np.arange(start, start + number) + 1) * source // (2 * target)

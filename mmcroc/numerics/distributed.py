@@ -70,3 +70,19 @@ def differentiable_all_gather(tensor: Tensor) -> Tensor:
         Tensor (ranks · R, ...), rank by rank.
     """
     return torch.cat(dist_nn.all_gather(tensor.contiguous())) if get_world_size() > 1 else tensor
+
+
+def mean_divisor(count: Tensor, over_ranks: bool) -> Tensor:
+    """Divisor that makes a mean of a rank's sum; a sum of nothing stays 0.
+
+    Args:
+        count: Scalar, number of this rank's summands.
+        over_ranks: Whether the mean is over all ranks' summands. DistributedDataParallel averages
+            gradients over ranks, so that a rank's sum is divided by the ranks' mean number.
+
+    Returns:
+        Scalar, above 0.
+    """
+    if not over_ranks:
+        return count.clamp_min(1)
+    return all_reduce_sum(count).clamp_min(1) / get_world_size()

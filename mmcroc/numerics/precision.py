@@ -1,9 +1,14 @@
 """float32 islands: arithmetic that bf16 or TF32 would break."""
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, TypeVar
 
 import torch
+
+P = ParamSpec('P')
+R = TypeVar('R')
 
 
 @contextlib.contextmanager
@@ -38,3 +43,23 @@ def full_float32(device: torch.device) -> Iterator[None]:
 def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
     """Convert a tensor to float32, or leave it unchanged if it is float64."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def in_float32(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function of tensors so that it computes in float32, see :func:`full_float32`.
+
+    Its tensors of half precision are cast to float32; those of float64 stay, and so do integers.
+    Its first tensor tells the device.
+    """
+
+    def cast(value: Any) -> Any:
+        is_real = torch.is_tensor(value) and value.is_floating_point()
+        return at_least_float32(value) if is_real else value
+
+    @functools.wraps(function)
+    def computed(*args: P.args, **kwargs: P.kwargs) -> R:
+        device = next(x.device for x in (*args, *kwargs.values()) if torch.is_tensor(x))
+        with full_float32(device):
+            return function(*map(cast, args), **{k: cast(v) for k, v in kwargs.items()})
+
+    return computed

@@ -10,7 +10,6 @@ from mmcroc.features.dense_tokens import dense_tokens
 from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.features.stride_8 import at_stride_8
 from mmcroc.registry import MODELS
-from tests.features.test_pretrained_backbone import evaluated
 from tests.support.hsg_models import BACKBONE, hsg_config, save_hsg
 from tests.support.paths import CONFIGS
 
@@ -43,7 +42,8 @@ def test_other_backbones_stay_as_they_are(cfg):
 def test_a_checkpoint_gives_the_embedding_at_twice_the_resolution(tmp_path):
     """The same weights: the training's map is every other pixel of it."""
     model, path = save_hsg(tmp_path)
-    found = evaluated(load_backbone(str(path)))
+    found = load_backbone(str(path))
+    found.eval()
     want = model.extract_feat(IMAGES)[0]
     got = dense_tokens(found, IMAGES)
     assert want.shape == (2, 16, 4, 6) and got.shape == (2, 16, 8, 12)

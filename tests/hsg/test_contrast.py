@@ -9,6 +9,8 @@ from sklearn.neighbors import NearestNeighbors
 from torch.testing import assert_close
 
 from mmcroc.hsg.contrast import nearest_label_accuracy, segsort_loss
+from tests.support.devices import ON_DEVICES
+from tests.support.hsg_oracle import looped_loss
 
 
 def draw(pixels=30, segments=12, labels=4, channels=6, seed=0, dtype=torch.float64):
@@ -20,25 +22,6 @@ def draw(pixels=30, segments=12, labels=4, channels=6, seed=0, dtype=torch.float
     labels = torch.randint(labels, (segments,), generator=generator)
     unit = (F.normalize(x, dim=1).to(dtype) for x in (embedding, prototypes))
     return *unit, own, labels
-
-
-def looped_loss(embedding, prototypes, own, labels, mask, concentration):
-    """Mean of -log(numerator / denominator), the sums term by term."""
-    losses = []
-    for pixel, mine in zip(embedding.double(), own.tolist(), strict=True):
-        if mine < 0:
-            continue
-        positive, negative, itself = [], [], None
-        products = (prototypes.double() @ pixel).tolist()
-        for j in range(len(prototypes)):
-            term = math.exp(concentration * products[j])
-            if j == mine:
-                itself = term
-            elif mask[j]:
-                (positive if labels[j] == labels[mine] else negative).append(term)
-        numerator = math.fsum(positive) if positive else itself
-        losses.append(-math.log(numerator / (numerator + math.fsum(negative))))
-    return sum(losses) / max(len(losses), 1)
 
 
 @pytest.mark.parametrize('concentration', [1.0, 16.0])
@@ -161,10 +144,11 @@ def test_the_sum_is_divided_by_a_given_count():
         assert_close(found, mean * 30 / count)
 
 
-def test_autocast_changes_nothing():
-    embedding, prototypes, own, labels = draw(dtype=torch.float32)
+@ON_DEVICES
+def test_autocast_changes_nothing(device):
+    embedding, prototypes, own, labels = (x.to(device) for x in draw(dtype=torch.float32))
     want = segsort_loss(embedding, prototypes, own, labels)
-    with torch.autocast('cpu', torch.bfloat16):
+    with torch.autocast(device, torch.bfloat16):
         assert torch.equal(segsort_loss(embedding, prototypes, own, labels), want)
 
 

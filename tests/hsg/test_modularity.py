@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from mmcroc.hsg.modularity import balance_loss, modularity_loss, neighbour_graph
+from tests.support.hsg_oracle import looped_graph
 
 
 def draw_nodes(images=4, places=11, channels=5, seed=0):
@@ -17,26 +18,6 @@ def draw_nodes(images=4, places=11, channels=5, seed=0):
     mask = torch.arange(places) < counts[:, None]
     view = (torch.arange(places) >= counts[:, None] // 2).long().masked_fill(~mask, -1)
     return F.normalize(nodes, dim=-1) * mask[..., None], mask, view
-
-
-def looped_graph(nodes, mask, num_neighbours, view):
-    """One image's edges, node by node."""
-    edges = torch.zeros(len(nodes), len(nodes), dtype=torch.float64)
-    existing = mask.nonzero().flatten().tolist()
-    for i in existing:
-        for group in ([0], [1]) if view is not None else ([None],):
-            others = [
-                j
-                for j in existing
-                if (j != i or len(existing) == 1) and (view is None or int(view[j]) in group)
-            ]
-            similar = {j: float((5 * nodes[i] @ nodes[j]).exp()) for j in others}
-            ranked = sorted(similar.values(), reverse=True)
-            if ranked:
-                worst = ranked[min(num_neighbours, len(ranked)) - 1]
-                for j in others:
-                    edges[i, j] = max(edges[i, j], float(similar[j] >= worst))
-    return edges
 
 
 @pytest.mark.parametrize('num_neighbours', [1, 2, 4, 50])

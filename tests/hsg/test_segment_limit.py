@@ -1,5 +1,7 @@
 """An image with too many segments stops a run with one sentence, whatever runs it."""
 
+import contextlib
+
 import pytest
 import torch
 from mmengine.runner import Runner
@@ -7,12 +9,49 @@ from mmengine.runner import Runner
 import mmcroc  # noqa: F401
 from mmcroc.hsg.segment_limit import DeferredLimit
 from mmcroc.registry import MODELS
+from tests.support.devices import ON_DEVICES, no_waiting
 from tests.support.hsg_models import hsg_config
 
 SENTENCE = r'HSGHead: an image has \d+ segments, but max_segments=20: raise model\.head\.max_seg'
 SIDE = 64
 OUR_HOOK = dict(type='mmcroc.DeferredRuntimeInfoHook')
 STOCK_HOOK = dict(type='RuntimeInfoHook')
+
+
+class LateEvent:
+    """A copy from a device that has not arrived until it is waited for."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def query(self):
+        return False
+
+    def synchronize(self):
+        self.value.fill_(7)
+
+
+def test_waiting_looks_at_what_is_on_its_way():
+    limit = DeferredLimit(6, '{value} of {unit}, but limit={limit}', unit='segments')
+    limit.wait()
+    value = torch.zeros(())
+    limit.pending.append((value, LateEvent(value)))
+    with pytest.raises(ValueError, match='7 of segments, but limit=6'):
+        limit.wait()
+    limit.wait()  # told once
+
+
+@ON_DEVICES
+def test_a_value_above_the_limit_is_told_without_waiting_for_others(device):
+    limit = DeferredLimit(6, '{value} of {unit}, but limit={limit}', unit='segments')
+    low, high = (torch.tensor(value, device=device) for value in (6, 7))
+    with no_waiting(device) if device == 'cuda' else contextlib.nullcontext():
+        for _ in range(DeferredLimit.MAX_PENDING // 2):
+            limit.check(low)
+    with pytest.raises(ValueError, match='7 of segments, but limit=6'):
+        limit.check(high)
+        limit.wait()
+    assert not limit.pending
 
 
 class NotYet:

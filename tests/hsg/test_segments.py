@@ -14,7 +14,7 @@ from mmcroc.hsg.segments import (
     segment_prototypes,
     sum_over_segments,
 )
-from tests.support.segments_oracle import number_segments, spherical_kmeans
+from tests.support.hsg_oracle import number_segments, spherical_kmeans
 
 
 def draw(*shape, seed=0):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmcroc.numerics.precision import full_float32
+from mmcroc.numerics.precision import full_float32, in_float32
 
 MATMUL = torch.backends.cuda.matmul
 
@@ -30,3 +30,19 @@ def test_tf32_is_off_inside_and_as_it_was_after():
             assert MATMUL.allow_tf32 == allowed
     finally:
         MATMUL.allow_tf32 = before
+
+
+def test_a_decorated_function_computes_in_float32_or_wider():
+    @in_float32
+    def product(a, b, power=1):
+        return (a @ b) ** power
+
+    with torch.autocast('cpu', torch.bfloat16):
+        for dtype, want in (
+            (torch.bfloat16, torch.float32),
+            (torch.float32, torch.float32),
+            (torch.float64, torch.float64),
+            (torch.int64, torch.int64),
+        ):
+            x = torch.ones(2, 2, dtype=dtype)
+            assert product(x, b=x, power=2).dtype == want

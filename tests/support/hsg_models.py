@@ -1,9 +1,10 @@
-"""A tiny HSG with random weights, and its checkpoint as training writes it."""
+"""A tiny HSG with random weights, its checkpoint as training writes it, and its head alone."""
 
 import numpy as np
 import torch
 from mmengine.config import Config
 
+from mmcroc.hsg.head import HSGHead
 from mmcroc.registry import MODELS
 from tests.support.images import smooth_image
 
@@ -73,3 +74,33 @@ def settle_statistics(model):
         model.train().loss(inputs['inputs'], None, torch.zeros(8, 64, 64, dtype=torch.long))
     for norm in norms:
         norm.momentum = 0.1
+
+
+#: Of a head's batch: side of the embedding, its channels, images.
+SIDE, CHANNELS, IMAGES = 6, 8, 3
+
+
+def build_head(norm_cfg=None, **settings):
+    """A head without dropout, in float64."""
+    torch.manual_seed(0)
+    transformer = dict(
+        channels=CHANNELS, num_heads=2, dropout=0.0, norm_cfg=norm_cfg or dict(type='LN')
+    )
+    settings = dict(dict(grid=(2, 2), kmeans_iterations=3, max_segments=40), **settings)
+    return HSGHead(**dict(dict(num_groups=[4, 2], transformer=transformer), **settings)).double()
+
+
+def embedded_batch(images=IMAGES, regions=4, seed=0):
+    """Embedding, over-segmentation at three times its size, positions: what a head compares."""
+    generator = torch.Generator().manual_seed(seed)
+    embedding = torch.randn(2 * images, CHANNELS, SIDE, SIDE, generator=generator).double()
+    oversegmentation = torch.randint(regions, (2 * images, SIDE, SIDE), generator=generator)
+    oversegmentation[1, :2] = -1
+    oversegmentation = oversegmentation.repeat_interleave(3, 1).repeat_interleave(3, 2)
+    position = torch.rand(CHANNELS, SIDE, SIDE, generator=generator).double()
+    return embedding.requires_grad_(), oversegmentation, position.requires_grad_()
+
+
+def total_loss(losses):
+    """Sum of all that is called a loss."""
+    return sum(value for name, value in losses.items() if name.startswith('loss'))

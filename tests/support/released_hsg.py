@@ -10,18 +10,26 @@ from mmcroc.hsg.neck import LearnedPosition2d
 from mmcroc.weights.released_hsg import convert_released_grouping
 
 
+def recorded_tensors(path, device='cpu'):
+    """All tensors of a file of recorded numbers."""
+    with np.load(path) as file:
+        return {k: torch.from_numpy(file[k]).to(device) for k in file.files if k != 'cfg'}
+
+
 class RecordedLosses:
     """Inputs, modules with the recorded weights, and what came out of the release.
 
     Args:
         path: ``hsg_losses_*.npz``.
         dtype: What everything is computed in.
+        device: Where.
+        **changes: Settings of the head.
     """
 
-    def __init__(self, path, dtype=torch.float64, **changes):
+    def __init__(self, path, dtype=torch.float64, device='cpu', **changes):
         with np.load(path) as file:
             self.config = ast.literal_eval(str(file['cfg']))
-            self.numbers = {key: torch.from_numpy(file[key]) for key in file.files if key != 'cfg'}
+        self.numbers = recorded_tensors(path, device)
         config, weights = self.config, self.config['loss_weights']
         assert weights['appearance'] == 1 and weights['fine'] == weights['coarse']
         self.head = HSGHead(
@@ -55,7 +63,7 @@ class RecordedLosses:
         assert all(name.endswith(ours) for name in wrong.missing_keys)
         # Features of the last level are of no use to anyone.
         assert all(name.startswith('head.levels.1.feature.') for name in wrong.unexpected_keys)
-        self.network.to(dtype).train()
+        self.network.to(device, dtype).train()
         self.embedding = self.numbers['embedding'].to(dtype).requires_grad_()
         regions = self.numbers['oversegmentation']
         self.regions = torch.where(self.numbers['ignore_mask'], -1, regions)

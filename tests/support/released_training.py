@@ -56,6 +56,7 @@ class SeededCrOC(CrOC):
 
     def loss(self, inputs, data_samples, view_boxes):
         seeds = torch.from_numpy(np.stack([sample.seeds for sample in data_samples]))
+        seeds = seeds.to(inputs.device)
         losses = super().loss(inputs, data_samples, view_boxes, seeds)
         kept = {name: value.detach().clone() for name, value in losses.items()}
         self.history = [*getattr(self, 'history', []), kept]

@@ -1,4 +1,6 @@
-"""Segments, by loops over pixels."""
+"""What HSG computes, by loops over pixels, segments and nodes."""
+
+import math
 
 import numpy as np
 import torch
@@ -44,3 +46,42 @@ def number_segments(clusters, regions):
     ]
     keys = sorted({key for key in pixels if key[2] >= 0})
     return [keys.index(key) if key[2] >= 0 else -1 for key in pixels], keys
+
+
+def looped_loss(embedding, prototypes, own, labels, mask, concentration):
+    """Mean of -log(numerator / denominator), the sums term by term."""
+    losses = []
+    for pixel, mine in zip(embedding.double(), own.tolist(), strict=True):
+        if mine < 0:
+            continue
+        positive, negative, itself = [], [], None
+        products = (prototypes.double() @ pixel).tolist()
+        for j in range(len(prototypes)):
+            term = math.exp(concentration * products[j])
+            if j == mine:
+                itself = term
+            elif mask[j]:
+                (positive if labels[j] == labels[mine] else negative).append(term)
+        numerator = math.fsum(positive) if positive else itself
+        losses.append(-math.log(numerator / (numerator + math.fsum(negative))))
+    return sum(losses) / max(len(losses), 1)
+
+
+def looped_graph(nodes, mask, num_neighbours, view):
+    """One image's edges, node by node."""
+    edges = torch.zeros(len(nodes), len(nodes), dtype=torch.float64)
+    existing = mask.nonzero().flatten().tolist()
+    for i in existing:
+        for group in ([0], [1]) if view is not None else ([None],):
+            others = [
+                j
+                for j in existing
+                if (j != i or len(existing) == 1) and (view is None or int(view[j]) in group)
+            ]
+            similar = {j: float((5 * nodes[i] @ nodes[j]).exp()) for j in others}
+            ranked = sorted(similar.values(), reverse=True)
+            if ranked:
+                worst = ranked[min(num_neighbours, len(ranked)) - 1]
+                for j in others:
+                    edges[i, j] = max(edges[i, j], float(similar[j] >= worst))
+    return edges

@@ -1,4 +1,4 @@
-"""The online clustering against the released one, against loops, and its properties."""
+"""The online clustering against the released one, loops, an exact solver; its properties."""
 
 import ast
 
@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.optimize import linprog
 
+from mmcroc.croc import clustering
 from mmcroc.croc.clustering import (
     ClusterAssignments,
     cluster_labels,
@@ -14,17 +16,20 @@ from mmcroc.croc.clustering import (
     merge_closest_clusters,
     online_clustering,
     patch_positions,
-    saliency,
     sample_seeds,
+    sinkhorn,
 )
+from tests.support.devices import ON_DEVICES
 
 
 class Case:
-    """A recorded clustering: inputs by view, settings under our names."""
+    """A recorded clustering on a device: inputs by view, settings under our names."""
 
-    def __init__(self, path):
+    def __init__(self, path, device):
         with np.load(path) as arrays:
-            self.want = {k: torch.as_tensor(arrays[k]) for k in arrays.files if k != 'cfg'}
+            self.want = {
+                k: torch.as_tensor(arrays[k]).to(device) for k in arrays.files if k != 'cfg'
+            }
             cfg = ast.literal_eval(str(arrays['cfg']))
         tokens, keys = (self.want[k].unflatten(0, (2, -1)) for k in ('tokens', 'keys'))
         self.cls_tokens, self.tokens = tokens[:, :, 0], tokens[:, :, 1:]
@@ -51,8 +56,14 @@ class Case:
 
 
 @pytest.fixture
-def case(recorded_croc_clustering):
-    return Case(recorded_croc_clustering)
+def device():
+    """Of a test without a parameter of this name."""
+    return 'cpu'
+
+
+@pytest.fixture
+def case(recorded_croc_clustering, device):
+    return Case(recorded_croc_clustering, device)
 
 
 def random_problem(batch=3, heads=2, n=25, d=8, seed=0):
@@ -70,12 +81,14 @@ def random_problem(batch=3, heads=2, n=25, d=8, seed=0):
 
 
 @pytest.mark.parity
+@ON_DEVICES
 def test_positions_reproduce_the_released_ones(case):
     positions = patch_positions(case.want['crop_boxes'], case.grid)
     torch.testing.assert_close(positions, case.want['positions'], atol=1e-3, rtol=0)
 
 
 @pytest.mark.parity
+@ON_DEVICES
 def test_clustering_reproduces_the_released_one(case):
     found = case.cluster()
     want = case.want['assignments']
@@ -90,6 +103,7 @@ def test_clustering_reproduces_the_released_one(case):
 
 
 @pytest.mark.parity
+@ON_DEVICES
 def test_cluster_representations_reproduce_the_released_ones(case):
     found = case.cluster()
     for name, scale, shift in (('teacher', 1, 0), ('student', 0.5, 0.1)):
@@ -100,12 +114,17 @@ def test_cluster_representations_reproduce_the_released_ones(case):
 
 
 @pytest.mark.parity
-def test_seeds_are_drawn_with_the_released_probabilities(case):
-    if case.settings['uniform_marginals']:
-        return  # the draw is uniform; nothing was recorded that could differ
-    scores = saliency(case.keys, case.cls_keys)
-    probability = torch.softmax(scores / case.settings['token_temperature'], dim=-1)
-    torch.testing.assert_close(probability, case.want['sampling_prob'], rtol=1e-4, atol=1e-8)
+@ON_DEVICES
+def test_seeds_are_sampled_with_the_released_probabilities(case, monkeypatch):
+    asked = []
+
+    def sample(probability, num_seeds):
+        asked.append(probability)
+        return case.want['seed_tokens']
+
+    monkeypatch.setattr(clustering, 'sample_seeds', sample)
+    case.cluster(seeds=None)
+    torch.testing.assert_close(asked, [case.want['sampling_prob']], rtol=1e-4, atol=1e-8)
 
 
 def test_seeds_are_distinct_and_as_probable_as_drawn_one_by_one():
@@ -206,13 +225,16 @@ def test_merging_agrees_with_loops():
             torch.testing.assert_close(merged[b, h], merge_by_loops(plan[b, h], tokens[b, h]))
 
 
-def test_the_plan_is_float32_under_autocast():
-    tokens, cls_tokens, positions, seeds = random_problem()
+@ON_DEVICES
+def test_the_plan_is_float32_under_autocast(device):
+    tokens, cls_tokens, positions, seeds = (x.to(device) for x in random_problem())
     settings = dict(num_start_clusters=6, max_clusters=6, seeds=seeds)
     plain = online_clustering(tokens, cls_tokens, positions, **settings)
-    with torch.autocast('cpu', torch.bfloat16):
+    final = torch.randn(2, 3, 25, 10, device=device)
+    with torch.autocast(device, torch.bfloat16):
         under = online_clustering(tokens, cls_tokens, positions, **settings)
-    assert under.plans.dtype == torch.float32
+        represented = cluster_representations(under.plans, final.bfloat16(), final.norm())
+    assert under.plans.dtype == represented.dtype == torch.float32
     assert torch.equal(plain.plans, under.plans)
 
 
@@ -261,3 +283,54 @@ def test_a_cluster_of_one_view_has_no_label():
     valid = torch.tensor([[[True, False, False]]])
     labels = cluster_labels(ClusterAssignments(plans, valid, torch.tensor([[3]])))
     assert labels.tolist() == [[[[0, 0]]], [[[0, -1]]]]
+
+
+def marginals(n, k, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    rows, columns = torch.rand(n, generator=g) + 0.1, torch.rand(k, generator=g) + 0.1
+    return rows / rows.sum(), columns / columns.sum()
+
+
+def test_columns_hold_after_one_round_and_rows_in_the_limit():
+    rows, columns = marginals(30, 5)
+    cost = torch.rand(30, 5)
+    few = sinkhorn(cost, rows, columns, 20.0, 1)
+    torch.testing.assert_close(few.sum(0), columns)
+    many = sinkhorn(cost.double(), rows.double(), columns.double(), 20.0, 500)
+    torch.testing.assert_close(many.sum(1), rows.double(), rtol=1e-5, atol=1e-8)
+
+
+def test_strong_regularisation_approaches_the_optimal_transport():
+    rows, columns = (m.double().numpy() for m in marginals(12, 4))
+    rows, columns = rows / rows.sum(), columns / columns.sum()
+    cost = np.random.default_rng(0).random((12, 4))
+    constraints = [np.kron(np.eye(12), np.ones(4)), np.kron(np.ones(12), np.eye(4))]
+    best = linprog(cost.ravel(), A_eq=np.vstack(constraints), b_eq=np.r_[rows, columns]).fun
+    plan = sinkhorn(*(torch.from_numpy(x) for x in (cost, rows, columns)), 500.0, 5000)
+    assert abs((plan.numpy() * cost).sum() - best) < 5e-3
+
+
+def test_a_row_that_underflows_becomes_small_not_nan():
+    cost = torch.tensor([[0.0, 0.0], [1e6, 1e6]])
+    plan = sinkhorn(cost, torch.tensor([0.5, 0.5]), torch.tensor([0.5, 0.5]))
+    assert plan.isfinite().all()
+    assert (plan[1] == 1e-8).all()
+
+
+def test_a_view_of_the_whole_image_has_its_patches_where_they_are():
+    x, y = patch_positions(torch.tensor([0.0, 0.0, 64.0, 32.0, 0.0]), (2, 4)).T
+    assert x[:4].tolist() == [7.5, 23.5, 39.5, 55.5]
+    assert y.tolist() == [7.5] * 4 + [23.5] * 4
+
+
+def test_a_flip_reverses_columns_only():
+    box = torch.tensor([10.0, 20.0, 100.0, 50.0, 0.0])
+    plain = patch_positions(box, (3, 5)).view(3, 5, 2)
+    box[4] = 1
+    flipped = patch_positions(box, (3, 5)).view(3, 5, 2)
+    torch.testing.assert_close(flipped, plain.flip(1))
+
+
+def test_boxes_of_another_width_are_refused():
+    with pytest.raises(ValueError, match=r'5 numbers.*\(2, 4\)'):
+        patch_positions(torch.zeros(2, 4), (2, 2))

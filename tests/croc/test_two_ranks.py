@@ -1,17 +1,21 @@
-"""One rank and two ranks with half the batch each."""
+"""CrOC on one rank and on two with half the batch each."""
 
 import os
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmengine.hooks import Hook
 
 from mmcroc.training.launch import prepare_cpu_ranks
+from tests.support.paths import FIXTURES
 from tests.support.released_training import recorded_config, recorded_runner
 
 #: What does not depend on how a batch is split, whatever the definitions: each image's own.
 IMAGE_LEVEL = ('loss_image', 'entropy_image', 'kl_image', 'teacher_temperature')
+#: What is trained, and for how many of the recorded epochs.
+SETTINGS = {'split-invariant': 2, 'stock wrapper and hooks': 2, 'released': 1}
 
 
 class StopAfter(Hook):
@@ -24,67 +28,84 @@ class StopAfter(Hook):
         runner.train_loop.stop_training = runner.epoch + 1 >= self.epochs
 
 
-def train(path, work_dir, ranks, invariant):
-    """Train on the first two recorded images of each iteration; losses, centres, weights."""
+def train(name, work_dir, ranks=1):
+    """Train on the first two recorded images of each iteration; losses, weights."""
+    path = FIXTURES / 'croc_training.npz'
     cfg, _ = recorded_config(path, work_dir)
-    model, loader = cfg['model'], cfg['train_dataloader']
-    if invariant:
+    model, loader, wrapper = cfg['model'], cfg['train_dataloader'], cfg['optim_wrapper']
+    hooks = cfg['default_hooks']
+    if name != 'released':
         model['sync_statistics'] = True
         model['target_generator']['cost_scaling'] = 'problem'
+    if name == 'stock wrapper and hooks':
+        settings = {key: wrapper[key] for key in ('optimizer', 'paramwise_cfg')}
+        wrapper, hooks = dict(type='OptimWrapper', **settings), dict(checkpoint=None)
     loader['dataset']['batch'] = 2
     loader['batch_size'] = 2 // ranks
-    overrides = dict(model=model, train_dataloader=loader)
+    overrides = dict(
+        model=model, train_dataloader=loader, optim_wrapper=wrapper, default_hooks=hooks
+    )
     if ranks > 1:
         overrides.update(launcher='pytorch')
         prepare_cpu_ranks(overrides)
+    overrides.update(experiment_name=f'{name} on {ranks}')
     runner, _ = recorded_runner(path, work_dir, **overrides)
-    runner.register_hook(StopAfter(2 if invariant else 1))
+    runner.register_hook(StopAfter(SETTINGS[name]))
     runner.train()
     model = getattr(runner.model, 'module', runner.model)
     return model.history, model.state_dict()
 
 
-def rank_main(rank, path, work_dir, invariant):
+def rank_main(rank, work_dir):
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
     torch.set_num_threads(1)
     dist.init_process_group(
         'gloo', init_method=f'file://{work_dir}/rendezvous', rank=rank, world_size=2
     )
-    torch.save(train(path, work_dir, 2, invariant), work_dir / f'rank{rank}.pth')
+    found = {name: train(name, work_dir / name, 2) for name in SETTINGS}
+    torch.save(found, work_dir / f'rank{rank}.pth')
     dist.destroy_process_group()
 
 
-def one_and_two_ranks(path, tmp_path, invariant):
-    (tmp_path / 'one').mkdir()
-    (tmp_path / 'two').mkdir()
-    one = train(path, tmp_path / 'one', 1, invariant)
-    mp.start_processes(
-        rank_main, (path, tmp_path / 'two', invariant), nprocs=2, start_method='spawn'
-    )
-    two = [torch.load(tmp_path / 'two' / f'rank{r}.pth', weights_only=True) for r in (0, 1)]
-    return one, two
+@pytest.fixture(scope='module')
+def two_ranks(tmp_path_factory):
+    """What both ranks got, by the name of the settings."""
+    folder = tmp_path_factory.mktemp('two')
+    for name in SETTINGS:
+        (folder / name).mkdir()
+    mp.start_processes(rank_main, (folder,), nprocs=2, start_method='spawn')
+    return [torch.load(folder / f'rank{r}.pth', weights_only=True) for r in (0, 1)]
 
 
-def test_split_invariant_settings_give_the_same_run_at_one_and_two_ranks(fixtures_dir, tmp_path):
-    """Per-problem cost scaling, [CLS] norm and cluster mean over all ranks: nothing is a rank's."""
-    one, two = one_and_two_ranks(fixtures_dir / 'croc_training.npz', tmp_path, invariant=True)
-    (history, state), (first, second) = one, two
+@pytest.mark.parametrize('name', ['split-invariant', 'stock wrapper and hooks'])
+def test_split_invariant_settings_give_the_same_run_at_one_and_two_ranks(name, two_ranks, tmp_path):
+    """Per-problem cost scaling, [CLS] norm and cluster mean over all ranks: nothing is a rank's.
+
+    Under MMEngine's Runner with its wrapper, hooks and distributed data parallel, too.
+    """
+    history, state = train(name, tmp_path)
+    first, second = (found[name] for found in two_ranks)
     assert len(history) == 4
     for want, a, b in zip(history, first[0], second[0], strict=True):
-        for name in ('loss_image', 'loss_cluster'):
-            torch.testing.assert_close((a[name] + b[name]) / 2, want[name], rtol=1e-6, atol=1e-6)
-    for name, value in state.items():
-        assert torch.equal(first[1][name], second[1][name]), f'{name} differs between the ranks'
-        ours, want = first[1][name], value
-        if name.endswith('attn.qkv.bias'):
+        assert a['teacher_momentum'] == b['teacher_momentum'] == want['teacher_momentum'] < 1
+        for loss in ('loss_image', 'loss_cluster'):
+            torch.testing.assert_close((a[loss] + b[loss]) / 2, want[loss], rtol=1e-6, atol=1e-6)
+    for key, value in state.items():
+        assert torch.equal(first[1][key], second[1][key]), f'{key} differs between the ranks'
+        ours, want = first[1][key], value
+        if key.endswith('attn.qkv.bias'):
             # The keys' third has no true gradient (a shift of all keys changes no attention);
             # Adam makes steps of full size out of its rounding noise.
             (q, _, v), (want_q, _, want_v) = ours.chunk(3), want.chunk(3)
             ours, want = torch.cat([q, v]), torch.cat([want_q, want_v])
-        torch.testing.assert_close(ours, want, rtol=0, atol=1e-6, msg=name)
+        torch.testing.assert_close(ours, want, rtol=0, atol=1e-6, msg=key)
+    part = 'backbone.layers.0.attn.proj.weight'
+    start = recorded_runner(FIXTURES / 'croc_training.npz', tmp_path)[0].model.state_dict()[part]
+    followed, student = first[1][f'teacher.{part}'], first[1][part]
+    assert not torch.equal(followed, start) and not torch.equal(followed, student)
 
 
-def test_released_definitions_differ_in_the_cluster_level_only(fixtures_dir, tmp_path):
+def test_released_definitions_differ_in_the_cluster_level_only(two_ranks, tmp_path):
     """As released, three numbers are each rank's own, and all three belong to the cluster level.
 
     The extremes that scale the clustering's cost (so which clusters are found), the mean [CLS]
@@ -94,8 +115,8 @@ def test_released_definitions_differ_in_the_cluster_level_only(fixtures_dir, tmp
     the first epoch's two iterations: the learning rate of the first is 0, so both see the same
     weights; the update of the second carries the cluster level's gradient into the shared trunk.
     """
-    one, two = one_and_two_ranks(fixtures_dir / 'croc_training.npz', tmp_path, invariant=False)
-    (history, state), (first, second) = one, two
+    history, state = train('released', tmp_path)
+    first, second = (found['released'] for found in two_ranks)
     assert len(history) == 2
     for want, a, b in zip(history, first[0], second[0], strict=True):
         mean = {name: (a[name] + b[name]) / 2 for name in want}

@@ -1,12 +1,19 @@
 """CrOC as an algorithm of MMPretrain: its parts together."""
 
+import contextlib
+
+import numpy as np
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
 from mmpretrain.models import VisionTransformer as MMPretrainVisionTransformer
+from mmpretrain.structures import DataSample
 
 from mmcroc.croc.algorithm import CrOC
+from mmcroc.croc.optim_wrapper import SelfDistillOptimWrapper
 from mmcroc.registry import MODELS
+from tests.support.devices import ON_DEVICES, no_waiting
 
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
 
@@ -48,7 +55,8 @@ def two_views(batch=3, size=32):
 
 
 def loss_of(model, **kwargs):
-    views, boxes = two_views(**kwargs)
+    device = model.head.center.device
+    views, boxes = (x.to(device) for x in two_views(**kwargs))
     torch.manual_seed(0)  # of the seeds' draw
     return model(views, None, mode='loss', view_boxes=boxes)
 
@@ -141,14 +149,43 @@ def test_one_image_is_a_batch():
     assert all(v.isfinite() for v in loss_of(build(), batch=1).values())
 
 
-def test_bfloat16_stays_near_float32():
-    """Which clusters are found may differ (the keys are rounded); the losses hardly do."""
-    plain = loss_of(build())
-    with torch.autocast('cpu', torch.bfloat16):
-        rounded = loss_of(build())
-    assert rounded['loss_image'].dtype == rounded['loss_cluster'].dtype == torch.float32
+@ON_DEVICES
+def test_bfloat16_stays_near_float32(device):
+    """Which clusters are found may differ (tokens are rounded); the losses hardly do."""
+    plain = loss_of(build().to(device))
+    with torch.autocast(device, torch.bfloat16):
+        rounded = loss_of(model := build().to(device))
+        keys = model.backbone.forward_tapped(two_views()[0].to(device), 'k').attention
+    assert keys.dtype == rounded['loss_image'].dtype == rounded['loss_cluster'].dtype
+    assert keys.dtype == torch.float32
     for name in ('loss_image', 'loss_cluster'):
         torch.testing.assert_close(rounded[name], plain[name], rtol=0.02, atol=0)
+
+
+@ON_DEVICES
+def test_a_training_step_never_waits_for_the_device(device):
+    """From the loader's batch to the teacher, with clipping and autocast."""
+    model = build().to(device).train()
+    optimizer = torch.optim.SGD(model.learning_parameters(), lr=0.1, momentum=0.9)
+    wrapper = SelfDistillOptimWrapper(optimizer, max_tensor_norm=3.0, amp_dtype='bfloat16')
+    student, teacher = model.student_teacher_pairs()[4]
+    before = student.detach().clone(), teacher.clone()
+    box = np.array([[0, 0, 32, 32, 0]] * 2, dtype=np.float32)
+    hub = MessageHub.get_instance('waiting')
+    try:
+        for iteration in range(2):
+            progress = dict(iter=iteration, max_iters=10, epoch=iteration, max_epochs=10)
+            hub.update_info_dict(dict(loop_stage='train', **progress))
+            views = torch.randint(256, (2, 3, 3, 32, 32), dtype=torch.uint8)
+            samples = [DataSample(metainfo=dict(view_boxes=box)) for _ in range(3)]
+            # The first step makes what later ones find: momenta, libraries' handles.
+            with no_waiting(device) if iteration else contextlib.nullcontext():
+                losses = model.train_step(dict(inputs=list(views), data_samples=samples), wrapper)
+    finally:
+        hub.pop_info('loop_stage')
+    assert all(value.isfinite() for value in losses.values())
+    for now, then in zip((student, teacher), before, strict=True):
+        assert not torch.equal(now, then)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """HSG's losses: against loops, at the edges, and without waiting for the device."""
 
+import contextlib
 import math
 
 import pytest
@@ -9,37 +10,12 @@ from torch.testing import assert_close
 
 from mmcroc.hsg import contrast
 from mmcroc.hsg.contrast import centroid_contrast
-from mmcroc.hsg.head import HSGHead
-from tests.hsg.test_contrast import looped_loss
-from tests.hsg.test_modularity import looped_graph
-from tests.support.segments_oracle import number_segments, spherical_kmeans
+from mmcroc.hsg.segment_limit import DeferredLimit
+from tests.support.devices import NoWaiting
+from tests.support.hsg_models import CHANNELS, SIDE, build_head, embedded_batch, total_loss
+from tests.support.hsg_oracle import looped_graph, looped_loss, number_segments, spherical_kmeans
 
-SIDE, CHANNELS, IMAGES = 6, 8, 3
 TERMS = ('grouping', 'modularity', 'balance', 'centroid')
-
-
-def build(norm_cfg=None, **settings):
-    torch.manual_seed(0)
-    transformer = dict(
-        channels=CHANNELS, num_heads=2, dropout=0.0, norm_cfg=norm_cfg or dict(type='LN')
-    )
-    settings = dict(dict(grid=(2, 2), kmeans_iterations=3, max_segments=40), **settings)
-    return HSGHead(**dict(dict(num_groups=[4, 2], transformer=transformer), **settings)).double()
-
-
-def draw(images=IMAGES, regions=4, seed=0):
-    """Embedding, over-segmentation at three times its size, positions."""
-    generator = torch.Generator().manual_seed(seed)
-    embedding = torch.randn(2 * images, CHANNELS, SIDE, SIDE, generator=generator).double()
-    oversegmentation = torch.randint(regions, (2 * images, SIDE, SIDE), generator=generator)
-    oversegmentation[1, :2] = -1
-    oversegmentation = oversegmentation.repeat_interleave(3, 1).repeat_interleave(3, 2)
-    position = torch.rand(CHANNELS, SIDE, SIDE, generator=generator).double()
-    return embedding.requires_grad_(), oversegmentation, position.requires_grad_()
-
-
-def total(losses):
-    return sum(value for name, value in losses.items() if name.startswith('loss'))
 
 
 def looped_losses(head, embedding, oversegmentation, position):
@@ -143,10 +119,10 @@ def looped_losses(head, embedding, oversegmentation, position):
 )
 def test_losses_are_those_of_loops(num_groups, neighbour_graph, max_segments, an_image_ignored):
     weights = dict(grouping_weight=0.3, goodness_weight=0.7, centroid_weight=0.2)
-    head = build(
+    head = build_head(
         num_groups=num_groups, neighbour_graph=neighbour_graph, max_segments=max_segments, **weights
     )
-    embedding, oversegmentation, position = draw()
+    embedding, oversegmentation, position = embedded_batch()
     if an_image_ignored:
         oversegmentation[2:4] = -1
     found = head.loss(embedding, oversegmentation, position)
@@ -164,16 +140,20 @@ def test_losses_are_those_of_loops(num_groups, neighbour_graph, max_segments, an
 
 
 def test_no_groups_leave_the_appearance_term_only():
-    head = build(num_groups=[])
-    assert set(head.loss(*draw())) == {'loss_appearance', 'appearance_accuracy', 'num_segments'}
+    head = build_head(num_groups=[])
+    assert set(head.loss(*embedded_batch())) == {
+        'loss_appearance',
+        'appearance_accuracy',
+        'num_segments',
+    }
     assert not list(head.parameters())
 
 
 def test_three_levels_have_all_terms_and_every_weight_a_gradient():
-    head, inputs = build(num_groups=[6, 4, 2]), draw()
+    head, inputs = build_head(num_groups=[6, 4, 2]), embedded_batch()
     losses = head.loss(*inputs)
     assert {f'loss_{term}_{level}' for term in TERMS for level in (1, 2, 3)} < set(losses)
-    total(losses).backward()
+    total_loss(losses).backward()
     assert inputs[0].grad.any() and inputs[2].grad.any()
     for name, parameter in head.named_parameters():
         # A weight that waits for a gradient in vain makes DistributedDataParallel fail.
@@ -181,7 +161,7 @@ def test_three_levels_have_all_terms_and_every_weight_a_gradient():
 
 
 def test_coarse_groups_are_unions_of_fine_ones():
-    head = build(num_groups=[6, 4, 2])
+    head = build_head(num_groups=[6, 4, 2])
     transitions = []
     for transformer in head.levels:
         transformer.register_forward_hook(
@@ -220,30 +200,30 @@ EDGES = dict(
 @pytest.mark.parametrize('max_segments', [40, None])
 @pytest.mark.parametrize('grid', [(1, 1), (2, 2)])
 def test_losses_and_gradients_stay_finite(edge, norm, max_segments, grid):
-    head = build(dict(type=norm), max_segments=max_segments, grid=grid)
-    embedding, oversegmentation, position = draw()
+    head = build_head(dict(type=norm), max_segments=max_segments, grid=grid)
+    embedding, oversegmentation, position = embedded_batch()
     EDGES[edge](oversegmentation)
     losses = head.loss(embedding, oversegmentation, position)
     for name, value in losses.items():
         assert torch.isfinite(value), name
-    total(losses).backward()
+    total_loss(losses).backward()
     for tensor in (embedding, position, *filter(lambda p: p.requires_grad, head.parameters())):
         assert torch.isfinite(tensor.grad).all()
 
 
 def test_images_of_one_colour_stay_finite():
-    head = build(max_segments=None, grid=(1, 1))
+    head = build_head(max_segments=None, grid=(1, 1))
     embedding = torch.ones(4, CHANNELS, SIDE, SIDE, dtype=torch.float64, requires_grad=True)
     regions = torch.zeros(4, SIDE, SIDE, dtype=torch.long)
     position = torch.ones(CHANNELS, SIDE, SIDE, dtype=torch.float64)
-    total(head.loss(embedding, regions, position)).backward()
+    total_loss(head.loss(embedding, regions, position)).backward()
     for tensor in (embedding, *filter(lambda p: p.requires_grad, head.parameters())):
         assert torch.isfinite(tensor.grad).all()
 
 
 def test_views_without_a_shared_region_take_the_segment_itself():
-    head = build(num_groups=[], grid=(1, 1))
-    embedding, oversegmentation, position = draw(images=1, regions=1)
+    head = build_head(num_groups=[], grid=(1, 1))
+    embedding, oversegmentation, position = embedded_batch(images=1, regions=1)
     oversegmentation[1] = 7
     pixels = F.normalize(embedding[0].flatten(1).mT, dim=1)
     here, there = (F.normalize(x.flatten(1).mT, dim=1).sum(0) for x in embedding)
@@ -256,29 +236,31 @@ def test_views_without_a_shared_region_take_the_segment_itself():
 
 
 def test_too_many_segments_stop_the_run_and_the_error_says_what_to_do():
-    embedding, oversegmentation, position = draw()
-    most = int(build(max_segments=None).segment(embedding, oversegmentation).counts.max())
-    build(max_segments=most).loss(embedding, oversegmentation, position)
+    embedding, oversegmentation, position = embedded_batch()
+    most = int(build_head(max_segments=None).segment(embedding, oversegmentation).counts.max())
+    build_head(max_segments=most).loss(embedding, oversegmentation, position)
     with pytest.raises(ValueError, match=rf'{most} segments.*max_segments={most - 1}: raise.*grid'):
-        build(max_segments=most - 1).loss(embedding, oversegmentation, position)
+        build_head(max_segments=most - 1).loss(embedding, oversegmentation, position)
 
 
 def test_without_max_segments_tables_are_as_wide_as_the_batch_needs():
-    embedding, oversegmentation, _ = draw()
-    segments = build(max_segments=None).segment(embedding, oversegmentation)
+    embedding, oversegmentation, _ = embedded_batch()
+    segments = build_head(max_segments=None).segment(embedding, oversegmentation)
     assert segments.mask.shape[1] == segments.counts.max()
 
 
 def test_the_appearance_term_does_not_depend_on_the_tables_width():
-    narrow, wide = (build(max_segments=m).loss(*draw())['loss_appearance'] for m in (None, 200))
+    narrow, wide = (
+        build_head(max_segments=m).loss(*embedded_batch())['loss_appearance'] for m in (None, 200)
+    )
     assert_close(narrow, wide)
 
 
 def test_chunks_of_the_contrasts_change_nothing(monkeypatch):
     def run():
-        head, inputs = build(), draw()
+        head, inputs = build_head(), embedded_batch()
         losses = head.loss(*inputs)
-        total(losses).backward()
+        total_loss(losses).backward()
         return *losses.values(), inputs[0].grad, inputs[2].grad
 
     whole = run()
@@ -288,7 +270,10 @@ def test_chunks_of_the_contrasts_change_nothing(monkeypatch):
 
 
 def test_accuracy_is_the_share_of_the_five_nearest_with_the_region():
-    head, (embedding, oversegmentation, position) = build(grid=(1, 1)), draw(images=2)
+    head, (embedding, oversegmentation, position) = (
+        build_head(grid=(1, 1)),
+        embedded_batch(images=2),
+    )
     found = head.loss(embedding, oversegmentation, position)['appearance_accuracy']
     regions, pixels = oversegmentation[:, ::3, ::3], F.normalize(embedding, dim=1)
     rows = [
@@ -338,4 +323,41 @@ def test_centroid_contrast_parts_the_centroids():
 )
 def test_bad_settings_are_told(settings, message):
     with pytest.raises(ValueError, match=message):
-        build(**settings)
+        build_head(**settings)
+
+
+@pytest.fixture
+def meta_device(monkeypatch):
+    """A device without numbers, where the code takes a GPU's branches; autocast lacks it."""
+    monkeypatch.setattr(torch, 'autocast', lambda *args, **kwargs: contextlib.nullcontext())
+    # On a CPU the limit is compared at once; on a GPU it is copied aside.
+    monkeypatch.setattr(DeferredLimit, 'check', lambda self, value: None)
+    return lambda x: x.detach().to('meta').requires_grad_(x.requires_grad)
+
+
+@pytest.mark.parametrize('num_groups', [[], [4, 2]])
+@pytest.mark.parametrize('grid', [(1, 1), (2, 2)])
+@pytest.mark.parametrize('norm', ['LN', 'BN1d'])
+def test_a_step_asks_the_device_for_nothing(meta_device, num_groups, grid, norm):
+    head = build_head(dict(type=norm), max_segments=256, grid=grid, num_groups=num_groups).to(
+        'meta'
+    )
+    with NoWaiting():
+        total_loss(head.loss(*map(meta_device, embedded_batch()))).backward()
+
+
+def test_tables_as_wide_as_needed_ask_the_device(meta_device):
+    head = build_head(max_segments=None).to('meta')
+    with pytest.raises(AssertionError, match='local_scalar_dense'), NoWaiting():
+        head.loss(*map(meta_device, embedded_batch()))
+
+
+def test_the_watch_for_waiting_sees_it():
+    x = torch.arange(3.0)
+    asking = (
+        x.sum().item, x.nonzero, x.unique, lambda: x[x > 1], lambda: bool(x[0]),
+        lambda: x.masked_select(x > 1),
+    )  # fmt: skip
+    for ask in asking:
+        with pytest.raises(AssertionError), NoWaiting():
+            ask()

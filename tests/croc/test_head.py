@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from mmcroc.croc.head import CrOCHead
+from tests.support.devices import ON_DEVICES
 
 
 @pytest.mark.parity
-def test_losses_gradients_and_centres_reproduce_the_released_ones(recorded_croc_loss):
+@ON_DEVICES
+def test_losses_gradients_and_centres_reproduce_the_released_ones(recorded_croc_loss, device):
     with np.load(recorded_croc_loss) as arrays:
-        want = {k: torch.as_tensor(arrays[k]) for k in arrays.files if k != 'cfg'}
+        want = {k: torch.as_tensor(arrays[k]).to(device) for k in arrays.files if k != 'cfg'}
         cfg = ast.literal_eval(str(arrays['cfg']))
     epochs = sorted(int(k.removeprefix('image_loss_ep')) for k in want if 'image_loss_ep' in k)
     assert epochs
@@ -25,7 +27,7 @@ def test_losses_gradients_and_centres_reproduce_the_released_ones(recorded_croc_
             warmup_teacher_temperature=cfg['warmup_teacher_temp'],
             warmup_epochs=cfg['warmup_epochs'],
             center_momentum=cfg['center_momentum'],
-        )
+        ).to(device)
         head.center.copy_(want['center_before'])
         head.cluster_center.copy_(want['center_c_before'])
         head.set_epoch(epoch)
@@ -35,7 +37,7 @@ def test_losses_gradients_and_centres_reproduce_the_released_ones(recorded_croc_
         losses = head.loss(
             (image, cluster),
             (want['teacher_image'], want['teacher_centroid']),
-            torch.ones(len(cluster) // 2, dtype=torch.bool),
+            torch.ones(len(cluster) // 2, dtype=torch.bool, device=device),
         )
         close = dict(rtol=1e-5, atol=1e-7)
         torch.testing.assert_close(losses['loss_image'], want[f'image_loss_ep{epoch}'], **close)
