@@ -26,17 +26,14 @@ MODELS = _child(
     'croc.target_generator',
     'data.preprocessor',
     'evaluation.hierarchy_segmentor',
-    'features.colour_position',
     'features.feature_segmentor',
-    'features.huggingface_backbone',
+    'features.library_backbones',
     'features.pretrained_backbone',
-    'features.timm_backbone',
     'features.vision_transformer',
     'hsg.algorithm',
     'hsg.grouping',
     'hsg.head',
     'hsg.neck',
-    'hsg.pixel_embedding',
     'hsg.preprocessor',
 )
 DATASETS = _child(

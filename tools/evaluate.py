@@ -4,7 +4,7 @@
         --data voc --data-root data/VOCdevkit/VOC2012 --work-dir work_dirs/voc
 
 MODEL is a checkpoint, a timm model (timm:vit_small_patch16_224.dino), a name of MMPretrain's,
-'random' or 'rgb'; see mmcroc.features.load_backbone. nfcovering-hsg also takes regions:FOLDER, the PNG
+'random' or 'rgb'; see mmcroc.features.load_model. nfcovering-hsg also takes regions:FOLDER, the PNG
 region maps of a folder. Results go to WORK_DIR/results.json, a picture of the first images'
 predicted classes to WORK_DIR/predictions.png.
 """
@@ -95,7 +95,7 @@ def read_config(args, model, protocol):
     if padded:
         cfg.model.data_preprocessor.test_cfg.size_divisor = backbone.stride
     if 'decode_head' in cfg.model:
-        channels = backbone.out_channels
+        channels = backbone.channels
         cfg.model.decode_head.update(in_channels=channels, channels=channels)
     loaders = [cfg.get(f'{name}_dataloader') for name in ('train', 'val', 'test')]
     # Training images of a metric's own.

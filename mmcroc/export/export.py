@@ -5,13 +5,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmcroc.export.files import check_target, save_tensors
 from mmcroc.export.huggingface_folder import write_huggingface
 from mmcroc.export.mm_checkpoint import write_mmpretrain, write_mmseg
 from mmcroc.export.onnx_graph import import_onnx, write_onnx
-from mmcroc.export.safetensors_file import write_safetensors
 from mmcroc.export.source import Source, read_source
-from mmcroc.export.target import check_target
 from mmcroc.export.timm_weights import write_timm
+
+
+def write_safetensors(source: Source, path: Path) -> list[str]:
+    """Write the weights under MMPretrain's names, and the backbone's config as metadata."""
+    config = source.architecture.config()
+    save_tensors(path, source.state, dict(source.described(), format='pt', config=config))
+    return [
+        'from mmengine.registry import MODELS',
+        'from safetensors.torch import load_file',
+        f'backbone = MODELS.build({config!r})',
+        f"backbone.load_state_dict(load_file('{path}'))",
+    ]
 
 
 @dataclass(frozen=True)
@@ -19,9 +30,10 @@ class Format:
     """How a format is written.
 
     Attributes:
-        write: Writes a source to a path; gives lines of code that load it.
-        suffixes: Of its files; none: it is a folder.
-        language: Of these lines.
+        write: Writes a source to a path; gives lines of code that load it. Raises a ValueError
+            where the library has no such architecture.
+        suffixes: Suffixes of its files; none: it is a folder.
+        language: Language of these lines.
     """
 
     write: Callable[[Source, Path], list[str]]
@@ -72,7 +84,7 @@ def export_backbone(
         print(export.usage)
 
     ===============  ===============================================================================
-    ``mmpretrain``   checkpoint with ``backbone.*`` weights and a config inside; ``load_backbone``
+    ``mmpretrain``   checkpoint with ``backbone.*`` weights and a config inside; ``load_model``
                      and tools/evaluate.py take it too
     ``mmseg``        the same checkpoint, and beside it a config of a segmentor to inherit
     ``timm``         weights under timm's names
@@ -84,7 +96,7 @@ def export_backbone(
     Weights are the same numbers in all of them.
 
     Args:
-        model: As :func:`mmcroc.features.load_backbone`; of CrOC the teacher or, as
+        model: Name as :func:`mmcroc.features.load_model` takes it; of CrOC the teacher or, as
             ``'croc.pth:student'``, the student; of HSG the backbone without the neck.
         format: As above.
         out: The file, or the folder of ``huggingface``.

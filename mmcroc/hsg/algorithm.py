@@ -1,10 +1,14 @@
 """HSG: hierarchical segment grouping."""
 
+from collections.abc import Mapping
+
 import torch
 from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
+from mmcroc.features.dense_model import PREPROCESSOR, MeasuredModel
 from mmcroc.features.dense_tokens import hand_out_tokens
+from mmcroc.hsg.frozen import frozen_config, with_trained_positions
 from mmcroc.hsg.segments import nearest_resize
 from mmcroc.numerics.precision import at_least_float32
 from mmcroc.registry import MODELS
@@ -12,7 +16,7 @@ from mmcroc.weights.weight_fit import require_fit
 
 
 @MODELS.register_module()
-class HSG(BaseSelfSupervisor):
+class HSG(MeasuredModel, BaseSelfSupervisor):
     """Contrast of pixels and segments across views, and a hierarchy of groups of segments.
 
     Ke et al., *Unsupervised Hierarchical Semantic Segmentation with Multiview Cosegmentation and
@@ -51,6 +55,16 @@ class HSG(BaseSelfSupervisor):
             # Only the levels look at positions; DistributedDataParallel would wait for gradients.
             self.neck.position.requires_grad_(False)
         require_fit(self, 'backbone')
+
+    @classmethod
+    def frozen(cls, checkpoint: Mapping, config: dict) -> tuple[dict, dict[str, Tensor]]:
+        """Config and weights of a trained HSG as it is used frozen: whole, at stride 8.
+
+        Args:
+            checkpoint: Content of the file.
+            config: Config in it.
+        """
+        return frozen_config(config, PREPROCESSOR), with_trained_positions(checkpoint)
 
     def forward(self, inputs, data_samples=None, mode='tensor', oversegmentation=None):
         """As MMPretrain's, with the regions besides.

@@ -13,8 +13,8 @@ from PIL import Image
 
 from mmcroc.croc.clustering import cluster_labels, patch_positions
 from mmcroc.data.sample_seed import seeded_generators
-from mmcroc.features.attention import cls_attention
-from mmcroc.features.model_inputs import model_inputs
+from mmcroc.features.dense_model import model_inputs
+from mmcroc.features.vision_transformer import cls_attention
 from mmcroc.pictures.heat_map import heat_map
 from mmcroc.pictures.overlay import overlay
 from mmcroc.pictures.token_colours import TokenColours

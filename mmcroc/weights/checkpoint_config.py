@@ -1,11 +1,13 @@
 """The config inside a checkpoint: read, never run."""
 
 import ast
+from collections.abc import Mapping
+from typing import Any
 
 NEEDED = ('model', 'default_scope', 'data_preprocessor')
 
 
-def config_text(checkpoint: dict) -> str:
+def config_text(checkpoint: Mapping) -> str:
     """The text of the config in a checkpoint, as MMEngine saves it; '' if there is none."""
     meta = checkpoint.get('meta')
     text = meta.get('cfg') if isinstance(meta, dict) else None
@@ -18,8 +20,8 @@ def config_of_text(text: str, parts: tuple[str, ...] = NEEDED) -> dict:
     The text is read, not run: a checkpoint should not bring code.
 
     Args:
-        text: Of :func:`config_text`.
-        parts: The variables wanted; by default ``model``, ``default_scope`` and
+        text: Text that :func:`config_text` gives.
+        parts: Variables that are wanted; by default ``model``, ``default_scope`` and
             ``data_preprocessor``.
 
     Returns:
@@ -58,11 +60,11 @@ def backbone_config(config: dict) -> dict:
     return dict(cfg, type=kind)
 
 
-def _scope(config):
+def _scope(config: dict) -> str:
     return config.get('default_scope') or 'mmpretrain'
 
 
-def _literal(node):
+def _literal(node: ast.expr | None) -> Any:
     """The value of an expression of literals and calls of ``dict`` with keywords."""
     if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'dict' and not node.args:
         return {keyword.arg: _literal(keyword.value) for keyword in node.keywords}

@@ -107,8 +107,8 @@ def test_resnet_configs_fit_their_backbone_and_change_nothing_else(stem, resnet)
     )
     assert cfg['model']['backbone'] == vit['model']['backbone']
     if 'decode_head' in cfg['model']:
-        assert cfg['model']['decode_head'].pop('in_channels') == resnet.out_channels
-        assert cfg['model']['decode_head'].pop('channels') == resnet.out_channels
+        assert cfg['model']['decode_head'].pop('in_channels') == resnet.channels
+        assert cfg['model']['decode_head'].pop('channels') == resnet.channels
     test_cfg = cfg['model']['data_preprocessor'].pop('test_cfg', None)
     assert test_cfg in (None, dict(size_divisor=resnet.stride))
     assert (test_cfg is None) == ('test_cfg' not in vit['model']['data_preprocessor'])

@@ -7,7 +7,7 @@ from PIL import Image
 
 from mmcroc.croc.views import TwoViews
 from mmcroc.data.transforms.geometry import crop_resize_flip
-from mmcroc.features.model_inputs import model_inputs
+from mmcroc.features.dense_model import model_inputs
 from mmcroc.pictures.overlay import BOUNDARY, IGNORED
 from mmcroc.pictures.painters import (
     SIDE,
