@@ -5,6 +5,7 @@ import io
 import warnings
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -110,9 +111,8 @@ class DenseMap(nn.Module):
 def _trace(module: nn.Module, images: Tensor) -> bytes:
     """The graph, serialised."""
     # torch's older exporter: it needs onnx alone, and sizes stay free in it.
-    options = (
-        dict(dynamo=False) if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
-    )
+    has_newer = 'dynamo' in inspect.signature(torch.onnx.export).parameters
+    options: dict[str, Any] = dict(dynamo=False) if has_newer else {}
     buffer = io.BytesIO()
     free = {0: 'batch', 2: 'height', 3: 'width'}
     rows = {0: 'batch', 2: 'rows', 3: 'columns'}
@@ -121,7 +121,7 @@ def _trace(module: nn.Module, images: Tensor) -> bytes:
         torch.onnx.export(
             module,
             (images,),
-            buffer,
+            buffer,  # type: ignore[arg-type]  # the older exporter takes it
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_axes={INPUT: free, OUTPUT: rows},

@@ -1,5 +1,6 @@
 """What is exported: a backbone with everything that is known of it."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -50,7 +51,7 @@ class Source:
         Raises:
             ValueError: It is none that other libraries have.
         """
-        return describe(self.backbone.backbone if self.has_neck else self.backbone)
+        return describe(self.backbone.get_submodule('backbone' if self.has_neck else ''))
 
     @property
     def state(self) -> dict[str, Tensor]:
@@ -78,7 +79,9 @@ class Source:
             )
 
 
-def read_source(model: str, with_neck: bool = False, results: Sequence[str] = ()) -> Source:
+def read_source(
+    model: str, with_neck: bool = False, results: Sequence[str | os.PathLike] = ()
+) -> Source:
     """Load a backbone and gather what is known of it.
 
     Args:

@@ -25,7 +25,10 @@ VIT_SIZES = {
 }
 RESNET_NAMES = dict(ResNet='resnet{}', ResNetV1c='resnet{}c', ResNetV1d='resnet{}d')
 #: (strides, dilations) that timm calls by one number.
-OUTPUT_STRIDES = {((1, 2, 1, 1), (1, 1, 2, 4)): 8, ((1, 2, 2, 1), (1, 1, 1, 2)): 16}
+OUTPUT_STRIDES: dict[tuple[tuple[int, ...], ...], int] = {
+    ((1, 2, 1, 1), (1, 1, 2, 4)): 8,
+    ((1, 2, 2, 1), (1, 1, 1, 2)): 16,
+}
 #: MMSegmentation's deep stem is timm's with other names; its shortcuts are timm's.
 MMSEG_DEEP_STEM = KeyMap(
     'mmseg.ResNetV1c',

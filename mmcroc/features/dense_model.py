@@ -1,7 +1,7 @@
 """One interface for any frozen dense model: images in, a map of features out."""
 
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 #: Normalisation by ImageNet's statistics, RGB: that of all protocols.
-PREPROCESSOR = dict(
+PREPROCESSOR: dict[str, Any] = dict(
     type='mmcroc.TwoViewDataPreprocessor',
     mean=[123.675, 116.28, 103.53],
     std=[58.395, 57.12, 57.375],

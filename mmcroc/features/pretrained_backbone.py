@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from mmcroc.features.checkpoint_backbone import backbone_of_checkpoint, load_all
 from mmcroc.features.dense_model import MeasuredModel
 from mmcroc.features.dense_tokens import dense_tokens
-from mmcroc.features.resnet_stride import dilate_last_stage
 from mmcroc.registry import MODELS
 from mmcroc.weights.checkpoint_file import SUFFIXES, download, read_checkpoint, split_checkpoint
 from mmcroc.weights.checkpoint_networks import backbone_weights
@@ -201,7 +200,7 @@ class PretrainedBackbone(FrozenModel):
             is scored is named.
         seed: Seed of random weights.
         resnet_stride: 16 lets ResNets of stride 32 give maps of stride 16, the last stage's stride
-            turned into dilation (:func:`.resnet_stride.dilate_last_stage`); None leaves all as they
+            turned into dilation (:func:`dilate_last_stage`); None leaves all as they
             are.
         position_offset: Offset of :class:`VisionTransformer`: 0.1 resizes position embeddings as
             DINO's code. 0 leaves it to the model's library.
@@ -226,12 +225,44 @@ class PretrainedBackbone(FrozenModel):
         if resnet_stride:
             dilate_last_stage(network)
         if position_offset:
-            if not hasattr(network, 'set_position_offset'):
+            set_offset = getattr(network, 'set_position_offset', None)
+            if set_offset is None:
                 raise ValueError(
                     f'position_offset={position_offset} takes a Vision Transformer of mmcroc, but '
                     f'{model} is a {type(network).__name__}, whose library resizes its '
                     'positions: leave position_offset out, or convert the weights first '
                     '(tools/model_converters/to_mmpretrain.py)'
                 )
-            network.set_position_offset(position_offset)
+            set_offset(position_offset)
         super().__init__(network, model, provenance)
+
+
+def dilate_last_stage(backbone: nn.Module) -> None:
+    """Let the last stage of a ResNet keep its input's resolution, in place.
+
+    Its strides become 1, and every 3x3 convolution behind the strided one is dilated by 2, so that
+    it meets the neighbours it was trained on. The strided one itself stays undilated.
+
+    Reference: Yu, Koltun and Funkhouser, *Dilated residual networks*, CVPR 2017. Leopart evaluates
+    ResNets so.
+
+    Args:
+        backbone: Any module. Only ResNets as torchvision, timm, MMPretrain, MMSegmentation and
+            transformers build them change, and only where their last stage has a stride.
+    """
+    for name, stage in backbone.named_modules():
+        if name.rpartition('.')[2] != 'layer4' and not _is_last_of_transformers(name, stage):
+            continue
+        strided = [m for m in stage.modules() if getattr(m, 'stride', 1) in (2, (2, 2))]
+        for module in strided:
+            module.stride = (1, 1)
+            if isinstance(module, nn.AvgPool2d):  # of a shortcut
+                module.kernel_size = (1, 1)
+        for module in stage.modules() if strided else ():
+            if getattr(module, 'kernel_size', None) == (3, 3) and module not in strided:
+                module.dilation = module.padding = (2, 2)
+
+
+def _is_last_of_transformers(name: str, module: nn.Module) -> bool:
+    """Whether a module is the last stage of a ResNet of transformers."""
+    return type(module).__name__ == 'ResNetStage' and name.endswith('stages.3')

@@ -33,6 +33,8 @@ class HSG(MeasuredModel, BaseSelfSupervisor):
         init_cfg: As MMEngine's.
     """
 
+    name = 'HSG'
+
     def __init__(
         self,
         backbone: dict,

@@ -32,9 +32,11 @@ def config_of_text(text: str, parts: tuple[str, ...] = NEEDED) -> dict:
         ValueError: One of them is no expression of literals.
     """
     return {
-        node.targets[0].id: _literal(node.value)
+        target.id: _literal(node.value)
         for node in ast.parse(text).body
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', None) in parts
+        if isinstance(node, ast.Assign)
+        and isinstance(target := node.targets[0], ast.Name)
+        and target.id in parts
     }
 
 
@@ -73,4 +75,4 @@ def _literal(node: ast.expr | None) -> Any:
     if isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)
         return {_literal(key): _literal(value) for key, value in pairs}
-    return ast.literal_eval(node)
+    return ast.literal_eval(node)  # type: ignore[arg-type]  # None, of {**x}, is malformed too

@@ -8,7 +8,6 @@ model's own, which MMEngine's and torch's loaders both call before they copy any
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import NamedTuple
 
 from mmengine.logging import print_log
 from mmpretrain.models import VisionTransformer
@@ -41,29 +40,19 @@ class UnfitWeightsError(ValueError):
         self.problem = problem
 
 
-class Misfit(NamedTuple):
-    """Names in which weights and a module differ.
-
-    Attributes:
-        missing: Tensors of the module that are not among the weights.
-        unexpected: Weights that the module has no place for.
-        mismatched: Tensors of both, in two shapes.
-    """
-
-    missing: list[str]
-    unexpected: list[str]
-    mismatched: list[str]
-
-
-def misfit(module: nn.Module, state: Mapping[str, Tensor]) -> Misfit:
+def misfit(module: nn.Module, state: Weights) -> tuple[list[str], list[str], list[str]]:
     """Names in which weights and a module differ; counters of batch norms may be missing.
 
     Args:
         module: Module that is to take the weights.
         state: Weights by their names within the module.
+
+    Returns:
+        Tensors of the module that are missing, weights that it has no place for, tensors of both in
+        two shapes.
     """
     own = module.state_dict()
-    return Misfit(
+    return (
         [name for name in own if name not in state and not name.endswith(COUNTER)],
         [name for name in state if name not in own],
         [name for name in own if name in state and own[name].shape != state[name].shape],
@@ -181,7 +170,7 @@ def _prefixes_of(module: nn.Module, state: Weights) -> list[str]:
             found[''.join(f'{word}.' for word in words[:start])] += 1
     prefixes = [prefix for prefix, count in found.items() if count == max(found.values())]
     inside = below(prefixes[0], state) if prefixes else {}
-    if not prefixes or (_architecture(inside) is None and misfit(module, inside).missing):
+    if not prefixes or (_architecture(inside) is None and misfit(module, inside)[0]):
         return []
     return sorted(prefixes, key=lambda prefix: 'teacher' not in prefix)
 

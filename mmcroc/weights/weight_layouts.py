@@ -24,7 +24,6 @@ from mmcroc.weights.resnet_names import resnet_from_timm
 from mmcroc.weights.vit_names import dinov2_from_hf, vit_from_hf, vit_from_timm
 
 SHOWN = 5
-PATCHES = 'patch_embed.proj.weight'
 HF_PATCHES = 'embeddings.patch_embeddings.projection.weight'
 #: Weights that only HSG has.
 EMBEDDING_KEY = 'neck.projection.0.conv.weight'
@@ -75,67 +74,34 @@ class WeightLayout:
         return cfg, {f'{self.prefix}{key}': value for key, value in converted.items()}
 
 
+PATCHES = 'patch_embed.proj.weight'
+BLOCK = 'encoder.layer.0.'
+#: What timm's module has before every key.
+TIMM = dict(absent=('pos_embed',), prefix='model.')
 #: Backbones; the first that fits is taken.
 LAYOUTS = (
-    WeightLayout(
-        'MMPretrain ViT',
-        ('patch_embed.projection.weight', 'cls_token', 'layers.0.ln1.weight'),
-        dict,
-        vit_config,
-    ),
-    WeightLayout(
-        "DINOv3 ViT in Meta's layout",
-        (PATCHES, 'storage_tokens', 'blocks.0.norm1.weight'),
-        dinov3_to_timm,
-        dinov3_config,
-        absent=('pos_embed',),
-        prefix='model.',
-    ),
-    WeightLayout(
-        "DINOv3 ViT in timm's layout",
-        (PATCHES, 'reg_token', 'blocks.0.gamma_1'),
-        dict,
-        dinov3_config,
-        absent=('pos_embed',),
-        prefix='model.',
-    ),
-    WeightLayout(
-        "ViT in timm's layout (DINO, iBOT, DINOv2, MAE)",
-        (PATCHES, 'cls_token', 'pos_embed'),
-        vit_from_timm,
-        vit_config,
-    ),
-    WeightLayout(
-        "Hugging Face's DINOv2 ViT",
-        (HF_PATCHES, 'encoder.layer.0.norm1.weight'),
-        dinov2_from_hf,
-        vit_config,
-    ),
-    WeightLayout(
-        "Hugging Face's ViT",
-        (HF_PATCHES, 'encoder.layer.0.layernorm_before.weight'),
-        vit_from_hf,
-        vit_config,
-    ),
-    WeightLayout(
-        "ResNet in torchvision's layout (timm, MMPretrain)",
-        ('conv1.weight', 'bn1.weight', 'layer1.0.conv1.weight'),
-        resnet_from_timm,
-        resnet_config,
-    ),
-    WeightLayout(
-        "ResNet with a deep stem in timm's layout",
-        ('conv1.0.weight', 'layer1.0.conv1.weight'),
-        resnet_from_timm,
-        resnet_config,
-    ),
-    WeightLayout(
-        'MMPretrain ResNet with a deep stem',
-        ('stem.0.conv.weight', 'layer1.0.conv1.weight'),
-        dict,
-        resnet_config,
-    ),
-)
+    WeightLayout('MMPretrain ViT',
+                 ('patch_embed.projection.weight', 'cls_token', 'layers.0.ln1.weight'),
+                 dict, vit_config),
+    WeightLayout("DINOv3 ViT in Meta's layout",
+                 (PATCHES, 'storage_tokens', 'blocks.0.norm1.weight'),
+                 dinov3_to_timm, dinov3_config, **TIMM),
+    WeightLayout("DINOv3 ViT in timm's layout", (PATCHES, 'reg_token', 'blocks.0.gamma_1'),
+                 dict, dinov3_config, **TIMM),
+    WeightLayout("ViT in timm's layout (DINO, iBOT, DINOv2, MAE)",
+                 (PATCHES, 'cls_token', 'pos_embed'), vit_from_timm, vit_config),
+    WeightLayout("Hugging Face's DINOv2 ViT", (HF_PATCHES, BLOCK + 'norm1.weight'),
+                 dinov2_from_hf, vit_config),
+    WeightLayout("Hugging Face's ViT", (HF_PATCHES, BLOCK + 'layernorm_before.weight'),
+                 vit_from_hf, vit_config),
+    WeightLayout("ResNet in torchvision's layout (timm, MMPretrain)",
+                 ('conv1.weight', 'bn1.weight', 'layer1.0.conv1.weight'),
+                 resnet_from_timm, resnet_config),
+    WeightLayout("ResNet with a deep stem in timm's layout",
+                 ('conv1.0.weight', 'layer1.0.conv1.weight'), resnet_from_timm, resnet_config),
+    WeightLayout('MMPretrain ResNet with a deep stem',
+                 ('stem.0.conv.weight', 'layer1.0.conv1.weight'), dict, resnet_config),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
