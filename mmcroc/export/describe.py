@@ -95,7 +95,7 @@ def require_settings(architecture: Architecture, theirs: str, **usual: object) -
     Args:
         architecture: Architecture of what is exported.
         theirs: Name of the library's model.
-        **usual: Its settings, by the names of the architecture's attributes.
+        **usual: Settings of that model, by the names of the architecture's attributes.
 
     Raises:
         ValueError: There are others; it names them.

@@ -82,7 +82,7 @@ class DenseMap(nn.Module):
 
     Args:
         source: Backbone and what is known of it.
-        architecture: Its architecture.
+        architecture: Architecture of the backbone.
     """
 
     def __init__(self, source: Source, architecture: Architecture):

@@ -95,7 +95,7 @@ def protocol_results(
     Args:
         paths: ``results.json`` files.
         checkpoint: The network's file, or its name if it is of none.
-        parts: What may follow it in names of this network, ``''`` for nothing.
+        parts: Parts that may follow it in names of this network, ``''`` for none.
 
     Returns:
         For each: ``protocol``, ``data``, ``metrics`` in percent.

@@ -34,7 +34,7 @@ class Source:
             ``protocol_results``.
         mean, std: Normalisation of images, RGB in [0, 255].
         has_neck: Whether it is a whole HSG and not a backbone alone.
-        notes: What the user of an export has to know.
+        notes: Sentences that the user of an export has to know.
     """
 
     backbone: nn.Module

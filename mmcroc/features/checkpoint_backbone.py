@@ -17,8 +17,8 @@ class FoundBackbone(NamedTuple):
 
     Attributes:
         config: Config of the module.
-        state: Its weights.
-        layout: How they were named, in words.
+        state: Weights of the module.
+        layout: Naming of the weights in the file, in words.
         role: Network they are of: ``'teacher'``, ``'student'``, ``'backbone'``, ``'whole model'``.
         origin: Config of the checkpoint, that of a converted model included; ``{}`` if none.
     """

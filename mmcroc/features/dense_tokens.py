@@ -23,7 +23,7 @@ def dense_tokens(network: nn.Module, images: Tensor) -> Tensor:
     """
     if hasattr(network, 'forward_tapped'):
         tokens = network.forward_tapped(images).tokens
-        return tokens.mT.unflatten(-1, network.grid_size(images))
+        return tokens.mT.unflatten(-1, network.grid_size(images))  # type: ignore[operator]
     return as_map(network(images), images, type(network).__name__)
 
 

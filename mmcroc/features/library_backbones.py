@@ -9,6 +9,13 @@ from torch.nn import functional as F
 
 from mmcroc.features.checkpoint_backbone import load_all
 from mmcroc.features.dense_tokens import as_map
+from mmcroc.features.vision_transformer import (
+    ATTENTION_FEATURES,
+    TappedTokens,
+    inputs_of,
+    linear_in_float32,
+    require_whole_patches,
+)
 from mmcroc.optional import require
 from mmcroc.registry import MODELS
 from mmcroc.weights.checkpoint_file import read_checkpoint
@@ -76,6 +83,48 @@ class TimmBackbone(BaseModule):
         """One (B, C, h, w) map of images (B, 3, H, W)."""
         last = self.model.forward_intermediates(images, 1, norm=True, intermediates_only=True)
         return (last[-1],)
+
+
+@MODELS.register_module()
+class TimmVisionTransformer(TimmBackbone):
+    """A timm Vision Transformer that CrOC can train, such as DINOv3's.
+
+    Its positions may be rotary: queries and keys are those before the rotation, which tell what a
+    token is and not where. Arguments and errors are those of :class:`TimmBackbone`.
+    """
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch, pixels."""
+        return self.model.patch_embed.patch_size[0]
+
+    def grid_size(self, images: Tensor) -> tuple[int, int]:
+        """Rows and columns of patches of images (B, 3, H, W)."""
+        return images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size
+
+    def forward_tapped(self, images: Tensor, feature: str | None = None) -> TappedTokens:
+        """Tokens of images (B, 3, H, W) and, if wanted, ``'q'``, ``'k'`` or ``'v'`` of attention.
+
+        Raises:
+            ValueError: The image size is no multiple of the patch size.
+        """
+        require_whole_patches(images, self.patch_size)
+        attention = self.model.blocks[-1].attn
+        with inputs_of(attention) as inputs:  # some call the functional form of its layer
+            tokens = self.model.forward_features(images)
+        prefix = self.model.num_prefix_tokens
+        if feature is None:
+            return TappedTokens(tokens[:, 0], tokens[:, prefix:], None)
+        third = ATTENTION_FEATURES.index(feature)
+        bias = attention.qkv.bias
+        if bias is not None:
+            bias = bias.chunk(3)[third]
+        elif feature != 'k':  # DINOv3's keys have none
+            bias = getattr(attention, f'{feature}_bias', None)
+        seen = torch.cat([inputs[0][:, :1], inputs[0][:, prefix:]], 1)
+        wanted = linear_in_float32(seen, attention.qkv.weight.chunk(3)[third], bias)
+        heads = wanted.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+        return TappedTokens(tokens[:, 0], tokens[:, prefix:], heads)
 
 
 @MODELS.register_module()

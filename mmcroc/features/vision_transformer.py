@@ -1,6 +1,7 @@
 """MMPretrain's Vision Transformer with a tap on the last attention."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -162,25 +163,21 @@ class VisionTransformer(MMPretrainVisionTransformer):
             ValueError: The image size is no multiple of the patch size (patches of padding would
                 have no place in the image).
         """
-        if any(side % self.patch_size for side in images.shape[-2:]):
-            raise ValueError(
-                f'views of {images.shape[-2]}x{images.shape[-1]} px are no multiple of the '
-                f"backbone's patch_size={self.patch_size}; change `size` of TwoViews"
-            )
+        require_whole_patches(images, self.patch_size)
         if feature is None:
             return TappedTokens(*self._final_tokens(images), None)
-        # A hook for this forward only: nothing is left behind for deep copies or other ranks.
-        tapped: list[Tensor] = []
-        qkv = self.layers[-1].attn.qkv
-        handle = qkv.register_forward_pre_hook(lambda module, inputs: tapped.append(inputs[0]))
-        try:
+        attention = self.layers[-1].attn
+        with inputs_of(attention.qkv) as inputs:
             cls_token, tokens = self._final_tokens(images)
-        finally:
-            handle.remove()
-        tapped_tokens = self._without_registers(tapped[0])
-        wanted = _third_in_float32(qkv, tapped_tokens, ATTENTION_FEATURES.index(feature))
-        heads = self.layers[-1].attn.num_heads
-        return TappedTokens(cls_token, tokens, wanted.unflatten(-1, (heads, -1)).transpose(1, 2))
+        third = ATTENTION_FEATURES.index(feature)
+        bias = attention.qkv.bias
+        wanted = linear_in_float32(
+            self._without_registers(inputs[0]),
+            attention.qkv.weight.chunk(3)[third],
+            None if bias is None else bias.chunk(3)[third],
+        )
+        heads = wanted.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+        return TappedTokens(cls_token, tokens, heads)
 
     def grid_size(self, images: Tensor) -> tuple[int, int]:
         """Rows and columns of patches of a batch of images."""
@@ -192,15 +189,41 @@ class VisionTransformer(MMPretrainVisionTransformer):
         return tokens[:, 0], tokens[:, self.num_extra_tokens :]
 
 
-def _third_in_float32(qkv: nn.Linear, tokens: Tensor, third: int) -> Tensor:
-    """One third of a joint projection of (B, 1 + n, C) normed tokens, (B, 1 + n, C).
+def require_whole_patches(images: Tensor, patch_size: int) -> None:
+    """Refuse images (B, 3, H, W) whose sides are no multiple of the patch size.
+
+    Raises:
+        ValueError: They are not.
+    """
+    height, width = images.shape[-2:]
+    if height % patch_size or width % patch_size:
+        raise ValueError(
+            f'views of {height}x{width} px are no multiple of the '
+            f"backbone's patch_size={patch_size}; change `size` of TwoViews"
+        )
+
+
+@contextmanager
+def inputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
+    """What a module is given inside of the context, a tensor for each call.
+
+    Its hook is there for so long only: nothing is left behind for deep copies or other ranks.
+    """
+    inputs: list[Tensor] = []
+    handle = module.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
+    try:
+        yield inputs
+    finally:
+        handle.remove()
+
+
+def linear_in_float32(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A linear map of normed tokens (B, 1 + n, C), at least in float32: (B, 1 + n, D).
 
     The projection that attention uses is rounded to 8 bits under bfloat16, which changes the
     clusters of keys. Its input is not: a residual stream that began in float32 stays in it. So the
-    wanted third is computed again.
+    wanted third of it is computed again.
     """
-    weight = qkv.weight.chunk(3)[third]
-    bias = None if qkv.bias is None else qkv.bias.chunk(3)[third]
     with full_float32(tokens.device):
         tokens, weight = at_least_float32(tokens), at_least_float32(weight)
         return F.linear(tokens, weight, None if bias is None else at_least_float32(bias))

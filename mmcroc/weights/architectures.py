@@ -49,7 +49,7 @@ class ViTArchitecture:
         with_cls_token: Whether there is a [CLS].
         pre_norm: Whether a norm comes before the first block.
         final_norm: Whether one comes after the last.
-        interpolate_mode: How positions are resized.
+        interpolate_mode: Interpolation by which positions are resized.
         swiglu: Whether MLPs are gated.
         num_registers: Number of register tokens.
     """
@@ -339,7 +339,7 @@ def dinov3_config(state: Mapping[str, Tensor], heads: int | None = None) -> dict
     if heads is None:
         heads = 32 if dims == 4096 else num_heads(dims, known=(1152, 1280))
     return dict(
-        type='mmcroc.TimmBackbone',
+        type='mmcroc.TimmVisionTransformer',
         model_name=f'vit_small_{"plus_" if is_swiglu else ""}patch16_dinov3_qkvb',
         pretrained=False,
         settings=dict(

@@ -31,8 +31,8 @@ class UnfitWeightsError(ValueError):
     """Weights that do not fit a module.
 
     Args:
-        problem: What does not fit, a sentence.
-        cure: What to set or to run so that training starts from them, a sentence; '' if unknown.
+        problem: Sentence that names what does not fit.
+        cure: Sentence that says what to set or to run; '' if unknown.
     """
 
     def __init__(self, problem: str, cure: str):

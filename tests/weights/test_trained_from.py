@@ -3,14 +3,15 @@
 import pytest
 import timm
 import torch
+from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import load_checkpoint
 
 from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.registry import MODELS
 from mmcroc.training.checkpoint_loading import run_nothing_of_checkpoints
-from tests.support.croc_models import SMALL, build_croc, small_croc
-from tests.support.weight_files import DINOV2, GIANT, dino_checkpoint, vit, with_prefix
+from tests.support.croc_models import SMALL, build_croc, croc_config, small_croc
+from tests.support.weight_files import DINOV2, GIANT, dino_checkpoint, drawn, vit, with_prefix
 
 VIT = dict(
     type='mmcroc.VisionTransformer',
@@ -67,18 +68,59 @@ def test_init_cfg_gives_the_tokens_of_evaluation(tmp_path, content, settings):
             assert torch.equal(got, tokens)
 
 
-def test_dinov3_is_trained_from_by_timms_backbone(tmp_path):
-    settings = dict(embed_dim=64, depth=1, num_heads=1)
-    source = timm.create_model('vit_small_patch16_dinov3_qkvb', num_classes=0, **settings)
+DINOV3 = dict(embed_dim=64, depth=2, num_heads=2, patch_size=8)
+
+
+def dinov3():
+    torch.manual_seed(0)
+    model = timm.create_model('vit_small_patch16_dinov3_qkvb', num_classes=0, **DINOV3)
+    return drawn(model)
+
+
+def dinov3_backbone(**changes):
+    return dict(
+        type='mmcroc.TimmVisionTransformer', model_name='vit_small_patch16_dinov3_qkvb',
+        pretrained=False, settings=DINOV3, **changes,
+    )  # fmt: skip
+
+
+def test_croc_trains_from_dinov3(tmp_path):
+    source = dinov3()
     torch.save(source.state_dict(), tmp_path / 'dinov3.pth')
     init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'dinov3.pth'), prefix='backbone.')
-    backbone = MODELS.build(
-        dict(type='mmcroc.TimmBackbone', model_name='vit_small_patch16_dinov3_qkvb',
-             pretrained=False, settings=settings, init_cfg=init_cfg)
-    )  # fmt: skip
-    backbone.init_weights()
+    cfg = Config(croc_config())
+    cfg.model.backbone = dinov3_backbone(init_cfg=init_cfg)
+    cfg.model.neck.in_channels = 64
+    model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor))
+    model.init_weights()
     state = source.state_dict()
-    assert all(torch.equal(v, state[k]) for k, v in backbone.model.state_dict().items())
+    for network in (model.backbone, model.teacher['backbone']):
+        assert all(torch.equal(v, state[k]) for k, v in network.model.state_dict().items())
+    boxes = torch.tensor([[0.0, 0, 32, 32, 0]]).expand(2, 2, 5)
+    losses = model.loss(torch.randn(4, 3, 32, 32), None, boxes)
+    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    assert model.backbone.model.blocks[0].attn.qkv.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize('feature', ['q', 'k', 'v'])
+def test_timms_attention_is_looked_at_before_the_rotation(feature):
+    """The oracle is one linear layer of what timm's own attention is given."""
+    backbone = MODELS.build(dinov3_backbone())
+    backbone.model.load_state_dict(dinov3().state_dict())
+    backbone.eval()
+    images, given = torch.randn(2, 3, 32, 48), []
+    attention = backbone.model.blocks[-1].attn
+    attention.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    found = backbone.forward_tapped(images, feature)
+    bias = torch.cat([attention.q_bias, torch.zeros(64), attention.v_bias])
+    qkv = torch.nn.functional.linear(given[0], attention.qkv.weight, bias)
+    want = qkv.unflatten(-1, (3, 2, 32))[:, :, 'qkv'.index(feature)].transpose(1, 2)
+    want = torch.cat([want[:, :, :1], want[:, :, 5:]], 2)
+    torch.testing.assert_close(found.attention, want)
+    grid = backbone.grid_size(images)
+    torch.testing.assert_close(found.tokens.mT.unflatten(-1, grid), backbone(images)[0])
+    with pytest.raises(ValueError, match='no multiple'):
+        backbone.forward_tapped(images[..., :30])
 
 
 def test_a_backbone_with_registers_trains_crocs_student_and_teacher():
