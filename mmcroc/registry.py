@@ -28,17 +28,14 @@ MODELS = _child(
     'evaluation.linear_segmentor',
     'evaluation.nf_covering',
     'evaluation.segment_retrieval_iou',
-    'features.colour_position',
     'features.feature_segmentor',
-    'features.huggingface_backbone',
+    'features.library_backbones',
     'features.pretrained_backbone',
-    'features.timm_backbone',
     'features.vision_transformer',
     'hsg.algorithm',
     'hsg.grouping',
     'hsg.head',
     'hsg.neck',
-    'hsg.pixel_embedding',
     'hsg.preprocessor',
 )
 DATASETS = _child(

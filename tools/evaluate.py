@@ -4,8 +4,8 @@
         --data voc --data-root data/VOCdevkit/VOC2012 --work-dir work_dirs/voc
 
 MODEL is a checkpoint, a timm model (timm:vit_small_patch16_224.dino), a name of MMPretrain's,
-'random' or 'rgb'; see mmcroc.features.load_backbone. nfcovering-hsg also takes regions:FOLDER, the
-PNG region maps of a folder. Results go to WORK_DIR/results.json, a picture of the first images'
+'random' or 'rgb'; see mmcroc.features.load_model. nfcovering-hsg also takes regions:FOLDER, the PNG
+region maps of a folder. Results go to WORK_DIR/results.json, a picture of the first images'
 predicted classes to WORK_DIR/predictions.png.
 """
 

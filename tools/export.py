@@ -19,12 +19,13 @@ along. The last lines say how to load what was written.
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmcroc.export.export import FORMATS, export_backbone
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -41,7 +42,7 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     began = time.perf_counter()
     try:

@@ -21,7 +21,7 @@ def parse_args():
     parser.add_argument(
         'checkpoint',
         help='checkpoint; where the model only hands out features or regions, any backbone that '
-        'mmcroc.features.load_backbone knows (of regions, regions:FOLDER too)',
+        'mmcroc.features.load_model knows (of regions, regions:FOLDER too)',
     )
     parser.add_argument('--work-dir', help='where logs and metrics (as JSON) go')
     parser.add_argument(

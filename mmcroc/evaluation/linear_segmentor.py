@@ -34,7 +34,7 @@ class LinearSegmentor(EncoderDecoder):
 
     def _init_decode_head(self, decode_head: dict) -> None:
         """Build the head as wide as the backbone, which is there by now."""
-        channels = self.backbone.out_channels
+        channels = self.backbone.channels
         linear = dict(
             type='mmseg.FCNHead',
             num_convs=0,

@@ -207,7 +207,7 @@ class HierarchySegmentor(BaseModel):
 
     Args:
         model: An HSG checkpoint (segments and each level's groups); any other model that
-            :func:`mmcroc.features.load_backbone` knows (spherical k-means over its tokens); or
+            :func:`mmcroc.features.load_model` knows (spherical k-means over its tokens); or
             ``'regions:FOLDER'``: the PNG maps of a folder, by the names of the images. None, as in
             evaluation configs, is refused: what is scored is named.
         num_clusters: K of the k-means, 8 by default; not for HSG.

@@ -1,24 +1,18 @@
 """Released checkpoints as those of mmcroc and MMPretrain, with a config inside."""
 
 import os
-from collections.abc import Mapping
 
 import torch
 from mmengine.config import Config
 
 import mmcroc
 from mmcroc.atomic_file import atomic_file
-from mmcroc.features.checkpoint_backbone import HSG_TYPE, find_backbone, load_all
-from mmcroc.inference.segmentation import PREPROCESSOR
+from mmcroc.features.checkpoint_backbone import find_backbone, frozen_model, load_all
+from mmcroc.features.dense_model import PREPROCESSOR
 from mmcroc.registry import MODELS
 from mmcroc.weights.checkpoint_config import model_kind
 from mmcroc.weights.checkpoint_file import read_checkpoint
-from mmcroc.weights.released_croc import (
-    LAYOUT,
-    convert_released_croc,
-    is_released_croc,
-    released_croc_config,
-)
+from mmcroc.weights.weight_layouts import model_layout
 
 
 def convert_checkpoint(
@@ -31,9 +25,9 @@ def convert_checkpoint(
 
     - CrOC's full checkpoint becomes one of ``mmcroc.CrOC``: student, teacher, heads and centres.
     - HSG's becomes one of ``mmcroc.HSG``.
-    - Anything else that :func:`mmcroc.features.load_backbone` reads from a file, and ViTs and DINOv2 in
-      folders of Hugging Face's, become a backbone under ``backbone.``; what is beside it, heads or
-      the other network, is left behind.
+    - Anything else that :func:`mmcroc.features.load_model` reads from a file, and ViTs and DINOv2
+      in folders of Hugging Face's, become a backbone under ``backbone.``; what is beside it, heads
+      or the other network, is left behind.
 
     Before it is written the model of its config is built and has taken every weight.
 
@@ -53,28 +47,28 @@ def convert_checkpoint(
     source = os.fspath(source)
     checkpoint, config = read_checkpoint(source)
     try:
-        if model_kind(config) == HSG_TYPE and not network:
-            layout, model = checkpoint['meta'].get('layout', HSG_TYPE), config['model']
-            state = checkpoint['state_dict']
-            preprocessor = dict(PREPROCESSOR, type='mmcroc.RegionViewDataPreprocessor')
-        elif is_released_croc(checkpoint) and not network:
-            layout, state = LAYOUT, convert_released_croc(checkpoint)
-            model, preprocessor = released_croc_config(state, num_heads), PREPROCESSOR
+        released = None if config else model_layout(checkpoint)
+        if released and not network:
+            layout, state = released.name, released.convert(checkpoint)
+            model = released.config(state, num_heads)
+        elif frozen_model(config) and not network:
+            layout, model, state = model_kind(config), config['model'], checkpoint['state_dict']
         else:
             found = find_backbone(checkpoint, config, network, num_heads)
             layout = f'{found.layout}, {found.role}'
             state = {f'backbone.{key}': value for key, value in found.state.items()}
             model = dict(type='mmpretrain.ImageClassifier', backbone=found.config)
-            preprocessor = dict(PREPROCESSOR, type='mmpretrain.ClsDataPreprocessor')
     except ValueError as error:
         raise ValueError(f'{source}: {error}') from error
+    preprocessor = {name: PREPROCESSOR[name] for name in ('mean', 'std')}  # of the model's type
     load_all(MODELS.build(dict(model, data_preprocessor=preprocessor)), state, source)
     cfg = dict(model=model, data_preprocessor=preprocessor, default_scope='mmpretrain')
-    _write(out, state, cfg, converted_from=os.path.basename(source), layout=layout)
-    return layout
-
-
-def _write(out, state: Mapping, cfg, **meta):
-    meta = dict(cfg=Config(cfg).pretty_text, mmcroc_version=mmcroc.__version__, **meta)
+    meta = dict(
+        cfg=Config(cfg).pretty_text,
+        mmcroc_version=mmcroc.__version__,
+        converted_from=os.path.basename(source),
+        layout=layout,
+    )
     with atomic_file(out) as file:
         torch.save(dict(meta=meta, state_dict=dict(state)), file)
+    return layout

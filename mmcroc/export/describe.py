@@ -1,12 +1,14 @@
 """The architecture of a backbone, read off the module."""
 
+from dataclasses import replace
+
 import torch
 from mmpretrain.models import VisionTransformer
 from torch import nn
 
-from mmcroc.export.architecture import Architecture, ResNetArchitecture, ViTArchitecture
 from mmcroc.features.dense_tokens import dense_tokens
 from mmcroc.registry import MODELS
+from mmcroc.weights.architectures import Architecture, ResNetArchitecture, ViTArchitecture
 
 RESNETS = tuple(
     f'{scope}.{variant}'
@@ -25,10 +27,30 @@ def describe(backbone: nn.Module) -> Architecture:
         ValueError: It is none that other libraries have, or it has parts of its own.
     """
     kind = type(backbone).__name__
+    scope = type(backbone).__module__.partition('.')[0]
+    architecture: Architecture
     if isinstance(backbone, VisionTransformer):
-        architecture = _describe_vit(backbone)
-    elif f'{_scope(type(backbone))}.{kind}' in RESNETS:
-        architecture = _describe_resnet(backbone)
+        height, width = backbone.img_size
+        heads = backbone.arch_settings['num_heads']
+        architecture = replace(
+            ViTArchitecture.of_state(backbone.state_dict(), heads, (int(height), int(width))),
+            norm_eps=backbone.layers[0].ln1.eps,
+            interpolate_mode=backbone.interpolate_mode,
+        )
+    elif f'{scope}.{kind}' in RESNETS:
+        multi_grid = getattr(backbone, 'multi_grid', None)
+        architecture = ResNetArchitecture(
+            scope=scope,
+            variant=kind,
+            depth=backbone.depth,
+            stem_channels=backbone.stem_channels,
+            base_channels=backbone.base_channels,
+            strides=tuple(backbone.strides),
+            dilations=tuple(backbone.dilations),
+            contract_dilation=bool(getattr(backbone, 'contract_dilation', False)),
+            multi_grid=tuple(multi_grid) if multi_grid else None,
+            style=backbone.style,
+        )
     else:
         raise ValueError(
             f'{kind} cannot be exported, only mmpretrain.VisionTransformer, what is derived from '
@@ -38,55 +60,17 @@ def describe(backbone: nn.Module) -> Architecture:
     return architecture
 
 
-def _scope(kind):
-    return kind.__module__.partition('.')[0]
-
-
-def _describe_vit(backbone):
-    arch, block = backbone.arch_settings, backbone.layers[0]
-    return ViTArchitecture(
-        **{
-            name: int(arch[name])
-            for name in ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
-        },
-        img_size=tuple(int(side) for side in backbone.img_size),
-        patch_size=backbone.patch_embed.projection.kernel_size[0],
-        norm_eps=block.ln1.eps,
-        qkv_bias=block.attn.qkv.bias is not None,
-        layer_scale=not isinstance(block.attn.gamma1, nn.Identity),
-        with_cls_token=backbone.cls_token is not None,
-        pre_norm=not isinstance(backbone.pre_norm, nn.Identity),
-        final_norm=backbone.final_norm,
-        interpolate_mode=backbone.interpolate_mode,
-    )
-
-
-def _describe_resnet(backbone):
-    multi_grid = getattr(backbone, 'multi_grid', None)
-    return ResNetArchitecture(
-        scope=_scope(type(backbone)),
-        variant=type(backbone).__name__,
-        depth=backbone.depth,
-        stem_channels=backbone.stem_channels,
-        base_channels=backbone.base_channels,
-        strides=tuple(backbone.strides),
-        dilations=tuple(backbone.dilations),
-        contract_dilation=bool(getattr(backbone, 'contract_dilation', False)),
-        multi_grid=tuple(multi_grid) if multi_grid else None,
-        style=backbone.style,
-    )
-
-
 @torch.no_grad()
-def _check(backbone, architecture):
+def _check(backbone: nn.Module, architecture: Architecture) -> None:
     """Raise if the described architecture is not this one."""
+    kind = type(backbone).__name__
     with torch.random.fork_rng(devices=[]):
         rebuilt = MODELS.build(architecture.config())
     try:
         rebuilt.load_state_dict(backbone.state_dict(), strict=True)
     except RuntimeError as error:
         raise ValueError(
-            f'this {type(backbone).__name__} has parts that an export cannot describe: {error}'
+            f'this {kind} has parts that an export cannot describe: {error}'
         ) from error
     # One more patch than its own size: positions are interpolated too.
     height, width = getattr(architecture, 'img_size', (64, 64))
@@ -100,6 +84,23 @@ def _check(backbone, architecture):
         module.train(training)
     if not torch.allclose(*tokens, rtol=1e-4, atol=1e-5):
         raise ValueError(
-            f'this {type(backbone).__name__} computes something that an export cannot describe: '
-            f'{architecture.name} with its weights gives other tokens'
+            f'this {kind} computes something that an export cannot describe: {architecture.name} '
+            'with its weights gives other tokens'
         )
+
+
+def require_settings(architecture: Architecture, theirs: str, **usual: object) -> None:
+    """Refuse an architecture with other settings than a library's model has.
+
+    Args:
+        architecture: Architecture of what is exported.
+        theirs: Name of the library's model.
+        **usual: Settings of that model, by the names of the architecture's attributes.
+
+    Raises:
+        ValueError: There are others; it names them.
+    """
+    found = {name: getattr(architecture, name) for name in usual}
+    odd = [f'{name}={value!r}' for name, value in found.items() if value != usual[name]]
+    if odd:
+        raise ValueError(f'{theirs} has no {", ".join(odd)}')

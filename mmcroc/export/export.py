@@ -5,37 +5,36 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmcroc.export.files import check_target, save_tensors
 from mmcroc.export.huggingface_folder import write_huggingface
 from mmcroc.export.mm_checkpoint import write_mmpretrain, write_mmseg
 from mmcroc.export.onnx_graph import import_onnx, write_onnx
-from mmcroc.export.safetensors_file import write_safetensors
 from mmcroc.export.source import Source, read_source
-from mmcroc.export.target import check_target
 from mmcroc.export.timm_weights import write_timm
 
 
-@dataclass(frozen=True)
-class Format:
-    """How a format is written.
-
-    Attributes:
-        write: Writes a source to a path; gives lines of code that load it.
-        suffixes: Of its files; none: it is a folder.
-        language: Of these lines.
-    """
-
-    write: Callable[[Source, Path], list[str]]
-    suffixes: tuple[str, ...] = ()
-    language: str = 'python'
+def write_safetensors(source: Source, path: Path) -> list[str]:
+    """Write the weights under MMPretrain's names, and the backbone's config as metadata."""
+    config = source.architecture.config()
+    save_tensors(path, source.state, dict(source.described(), format='pt', config=config))
+    return [
+        'from mmengine.registry import MODELS',
+        'from safetensors.torch import load_file',
+        f'backbone = MODELS.build({config!r})',
+        f"backbone.load_state_dict(load_file('{path}'))",
+    ]
 
 
-FORMATS = dict(
-    mmpretrain=Format(write_mmpretrain, ('.pth',), 'config'),
-    mmseg=Format(write_mmseg, ('.pth',), 'config'),
-    timm=Format(write_timm, ('.safetensors', '.pth')),
-    huggingface=Format(write_huggingface),
-    safetensors=Format(write_safetensors, ('.safetensors',)),
-    onnx=Format(write_onnx, ('.onnx',)),
+#: How a format is written, and the suffixes of its files, none if it is a folder. Writers take a
+#: source and a path, give lines of code that load it, and raise a ValueError where the library has
+#: no such architecture.
+FORMATS: dict[str, tuple[Callable[[Source, Path], list[str]], tuple[str, ...]]] = dict(
+    mmpretrain=(write_mmpretrain, ('.pth',)),
+    mmseg=(write_mmseg, ('.pth',)),
+    timm=(write_timm, ('.safetensors', '.pth')),
+    huggingface=(write_huggingface, ()),
+    safetensors=(write_safetensors, ('.safetensors',)),
+    onnx=(write_onnx, ('.onnx',)),
 )
 
 
@@ -44,11 +43,11 @@ class Export:
     """What was written.
 
     Attributes:
-        path: The file or folder.
-        architecture: In words.
+        path: File or folder.
+        architecture: Architecture in words.
         usage: Code that loads it.
-        notes: What one has to know to use it.
-        metadata: What is known of the weights.
+        notes: Sentences that one has to know to use it.
+        metadata: Origin of the weights.
     """
 
     path: Path
@@ -72,7 +71,7 @@ def export_backbone(
         print(export.usage)
 
     ===============  ===============================================================================
-    ``mmpretrain``   checkpoint with ``backbone.*`` weights and a config inside; ``load_backbone``
+    ``mmpretrain``   checkpoint with ``backbone.*`` weights and a config inside; ``load_model``
                      and tools/evaluate.py take it too
     ``mmseg``        the same checkpoint, and beside it a config of a segmentor to inherit
     ``timm``         weights under timm's names
@@ -84,14 +83,14 @@ def export_backbone(
     Weights are the same numbers in all of them.
 
     Args:
-        model: As :func:`mmcroc.features.load_backbone`; of CrOC the teacher or, as
+        model: Name as :func:`mmcroc.features.load_model` takes it; of CrOC the teacher or, as
             ``'croc.pth:student'``, the student; of HSG the backbone without the neck.
-        format: As above.
-        out: The file, or the folder of ``huggingface``.
-        with_neck: Of HSG, the whole pixel embedding; ``onnx`` only.
+        format: Format as above.
+        out: File to write, or folder of ``huggingface``.
+        with_neck: Whether HSG's neck goes along; ``onnx`` only.
         results: ``results.json`` files of tools/evaluate.py, whose numbers of this model go into
             the metadata.
-        force: Replace what is there.
+        force: Whether what is there is replaced.
 
     Raises:
         FileExistsError: The target is there.
@@ -105,11 +104,12 @@ def export_backbone(
     if with_neck and format != 'onnx':
         raise ValueError("HSG's neck is no part of these libraries' architectures: onnx only")
     path = Path(out)
-    check_target(path, FORMATS[format].suffixes, force)
+    write, suffixes = FORMATS[format]
+    check_target(path, suffixes, force)
     if format == 'mmseg':
         check_target(path.with_suffix('.py'), ('.py',), force)
     if format == 'onnx':
         import_onnx()  # before any work
     source = read_source(os.fspath(model), with_neck, results)
-    usage = FORMATS[format].write(source, path)
-    return Export(path, source.name, '\n'.join(usage), source.notes, source.metadata)
+    usage = '\n'.join(write(source, path))
+    return Export(path, source.name, usage, source.notes, source.metadata)

@@ -3,14 +3,13 @@
 import json
 from pathlib import Path
 
-from mmcroc.export.architecture import Architecture, ResNetArchitecture, ViTArchitecture
-from mmcroc.export.model_card import model_card
-from mmcroc.export.safetensors_file import save_tensors
+from mmcroc.export.describe import require_settings
+from mmcroc.export.files import atomic_folder, save_tensors
+from mmcroc.export.provenance import as_strings
 from mmcroc.export.source import Source
-from mmcroc.export.target import atomic_folder
-from mmcroc.weights.architectures import RESNET_DEPTHS
-from mmcroc.weights.resnet_hf import resnet_to_hf
-from mmcroc.weights.vit_hf import vit_to_hf
+from mmcroc.weights.architectures import RESNET_DEPTHS, ResNetArchitecture, ViTArchitecture
+from mmcroc.weights.resnet_names import resnet_to_hf
+from mmcroc.weights.vit_names import vit_to_hf
 
 #: Side that images are resized to for a ResNet, pixels: as is usual; any other does.
 RESNET_SIZE = 224
@@ -18,42 +17,109 @@ BICUBIC = 3  # of PIL
 #: depth -> blocks of the stages
 STAGE_BLOCKS = {depth: blocks for (blocks, _), depth in RESNET_DEPTHS.items()}
 
+VIT_USAGE = """\
+from transformers import ViTModel
+model = ViTModel.from_pretrained('{path}', add_pooling_layer=False)
+output = model(images, interpolate_pos_encoding=True)  # any size
+tokens = output.last_hidden_state[:, 1:]  # without [CLS]"""
+RESNET_USAGE = """\
+from transformers import ResNetModel
+model = ResNetModel.from_pretrained('{path}')
+features = model(images).last_hidden_state  # (B, C, H / 32, W / 32)"""
+CARD = """\
+---
+library_name: transformers
+pipeline_tag: image-feature-extraction
+tags:
+- mmcroc
+- self-supervised-learning
+- dense-features
+---
+# {name}
+
+A backbone pretrained without labels, exported by mmcroc.
+
+{architecture}.
+
+```python
+{usage}
+```
+{notes}
+## Where it comes from
+
+| | |
+|---|---|
+{provenance}
+{results}"""
+RESULTS = """
+## Results, percent
+
+Of the frozen features, under the protocols of mmcroc's `tools/evaluate.py`.
+
+| protocol | data | metric | value |
+|---|---|---|---|
+{rows}
+"""
+
 
 def write_huggingface(source: Source, path: Path) -> list[str]:
-    """Write weights, config, image processor and model card.
-
-    Args:
-        source: What is exported.
-        path: The folder.
-
-    Returns:
-        Lines of Python that load it.
+    """Write weights, config, image processor and model card to a folder.
 
     Raises:
         ValueError: transformers has no such architecture.
     """
     architecture = source.architecture
+    sides = getattr(architecture, 'img_size', (RESNET_SIZE, RESNET_SIZE))
     if isinstance(architecture, ViTArchitecture):
-        config, state, sides = (
-            vit_config(architecture),
-            vit_to_hf(source.state),
-            architecture.img_size,
-        )
-        usage = _vit_usage
+        config, state, usage = vit_config(architecture), vit_to_hf(source.state), VIT_USAGE
     else:
-        config, state = resnet_config(architecture), resnet_to_hf(source.state)
-        sides = (RESNET_SIZE, RESNET_SIZE)
-        usage = _resnet_usage
+        config, state, usage = resnet_config(architecture), resnet_to_hf(source.state), RESNET_USAGE
         source.note_geometry('transformers')
+    processor = dict(
+        image_processor_type='ViTImageProcessor',
+        size=dict(height=sides[0], width=sides[1]),
+        resample=BICUBIC,
+        image_mean=[value / 255 for value in source.mean],
+        image_std=[value / 255 for value in source.std],
+    )
     metadata = source.described()
     # The card goes elsewhere with the folder: no path of this machine in it.
-    card = model_card(source, path.name, usage(path.name))
+    card = model_card(source, path.name, usage.format(path=path.name))
     with atomic_folder(path) as folder:
         save_tensors(folder / 'model.safetensors', state, dict(metadata, format='pt'))
-        _write_json(folder / 'config.json', dict(config, mmcroc=metadata))
-        _write_json(folder / 'preprocessor_config.json', _processor(source, sides))
+        for name, content in (
+            ('config', dict(config, mmcroc=metadata)),
+            ('preprocessor_config', processor),
+        ):
+            (folder / f'{name}.json').write_text(json.dumps(content, indent=2) + '\n')
         (folder / 'README.md').write_text(card, encoding='utf-8')
-    return usage(path)
+    return usage.format(path=path).splitlines()
+
+
+def model_card(source: Source, name: str, usage: str) -> str:
+    """A model card in Markdown.
+
+    Args:
+        source: Backbone and what is known of it.
+        name: Name of the model.
+        usage: Python that loads it.
+    """
+    metadata = dict(source.metadata)
+    results = metadata.pop('protocol_results', [])
+    rows = [f'| {key} | {value} |' for key, value in as_strings(metadata).items()]
+    scores = [
+        f'| {result["protocol"]} | {result["data"]} | {metric} | {value:.2f} |'
+        for result in results
+        for metric, value in result['metrics'].items()
+    ]
+    return CARD.format(
+        name=name,
+        architecture=source.name,
+        usage=usage,
+        notes=''.join(f'\nNote: {note}.\n' for note in source.notes),
+        provenance='\n'.join(rows),
+        results=RESULTS.format(rows='\n'.join(scores)) if results else '',
+    )
 
 
 def vit_config(architecture: ViTArchitecture) -> dict:
@@ -62,16 +128,18 @@ def vit_config(architecture: ViTArchitecture) -> dict:
     Raises:
         ValueError: It has parts that ``ViTModel`` does not.
     """
-    _refuse(
+    require_settings(
         architecture,
         "transformers' ViTModel",
         layer_scale=False,
         pre_norm=False,
+        swiglu=False,
+        num_registers=0,
         with_cls_token=True,
         final_norm=True,
         interpolate_mode='bicubic',
     )
-    height, width = architecture.img_size
+    size = architecture.img_size
     return dict(
         architectures=['ViTModel'],
         model_type='vit',
@@ -79,16 +147,10 @@ def vit_config(architecture: ViTArchitecture) -> dict:
         num_hidden_layers=architecture.num_layers,
         num_attention_heads=architecture.num_heads,
         intermediate_size=architecture.feedforward_channels,
-        hidden_act='gelu',
         layer_norm_eps=architecture.norm_eps,
         qkv_bias=architecture.qkv_bias,
-        image_size=height if architecture.is_square else [height, width],
+        image_size=size[0] if architecture.is_square else list(size),
         patch_size=architecture.patch_size,
-        encoder_stride=architecture.patch_size,
-        num_channels=3,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        torch_dtype='float32',
     )
 
 
@@ -98,7 +160,7 @@ def resnet_config(architecture: ResNetArchitecture) -> dict:
     Raises:
         ValueError: It has a stem that ``ResNetModel`` has not.
     """
-    _refuse(architecture, "transformers' ResNetModel", variant='ResNet')
+    require_settings(architecture, "transformers' ResNetModel", variant='ResNet')
     return dict(
         architectures=['ResNetModel'],
         model_type='resnet',
@@ -106,52 +168,6 @@ def resnet_config(architecture: ResNetArchitecture) -> dict:
         hidden_sizes=list(architecture.stage_channels),
         depths=list(STAGE_BLOCKS[architecture.depth]),
         layer_type='basic' if architecture.expansion == 1 else 'bottleneck',
-        hidden_act='relu',
-        downsample_in_first_stage=False,
         # Where a bottleneck strides: its 3x3 convolution, or its first 1x1.
         downsample_in_bottleneck=architecture.style == 'caffe',
-        num_channels=3,
-        torch_dtype='float32',
     )
-
-
-def _refuse(architecture: Architecture, theirs: str, **usual):
-    odd = {name: getattr(architecture, name) for name in usual}
-    odd = [f'{name}={value!r}' for name, value in odd.items() if value != usual[name]]
-    if odd:
-        raise ValueError(f'{theirs} has no {", ".join(odd)}')
-
-
-def _processor(source, sides):
-    return dict(
-        image_processor_type='ViTImageProcessor',
-        do_resize=True,
-        size=dict(height=sides[0], width=sides[1]),
-        resample=BICUBIC,
-        do_rescale=True,
-        rescale_factor=1 / 255,
-        do_normalize=True,
-        image_mean=[value / 255 for value in source.mean],
-        image_std=[value / 255 for value in source.std],
-    )
-
-
-def _vit_usage(path):
-    return [
-        'from transformers import ViTModel',
-        f"model = ViTModel.from_pretrained('{path}', add_pooling_layer=False)",
-        'output = model(images, interpolate_pos_encoding=True)  # any size',
-        'tokens = output.last_hidden_state[:, 1:]  # without [CLS]',
-    ]
-
-
-def _resnet_usage(path):
-    return [
-        'from transformers import ResNetModel',
-        f"model = ResNetModel.from_pretrained('{path}')",
-        'features = model(images).last_hidden_state  # (B, C, H / 32, W / 32)',
-    ]
-
-
-def _write_json(path, content):
-    path.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')

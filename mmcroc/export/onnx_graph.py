@@ -4,18 +4,20 @@ import inspect
 import io
 import warnings
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcroc.atomic_file import atomic_file
-from mmcroc.export.architecture import ViTArchitecture
 from mmcroc.export.provenance import as_strings
 from mmcroc.export.source import Source
 from mmcroc.features.dense_tokens import dense_tokens
 from mmcroc.optional import require
 from mmcroc.registry import MODELS
+from mmcroc.weights.architectures import Architecture, ViTArchitecture
 
 OPSET = 17
 INPUT, OUTPUT = 'images', 'tokens'
@@ -28,18 +30,16 @@ RESNET_SIDE = 64
 def write_onnx(source: Source, path: Path) -> list[str]:
     """Write the graph from images to the dense map; batch, height and width are free.
 
-    Args:
-        source: What is exported.
-        path: The file, ``.onnx``.
-
-    Returns:
-        Lines of Python that run it.
-
     Raises:
         ImportError: onnx is not installed.
+        ValueError: A graph cannot say how its positions are resized.
     """
     onnx = import_onnx()
     architecture = source.architecture
+    if isinstance(architecture, ViTArchitecture) and architecture.num_registers:
+        raise ValueError(
+            'onnx has no antialiased resizing, which positions of DINOv2 with registers take'
+        )
     height, width = getattr(architecture, 'img_size', (RESNET_SIDE, RESNET_SIDE))
     sides = [
         side + more * architecture.stride for side, more in zip((height, width), MORE, strict=True)
@@ -68,7 +68,7 @@ def write_onnx(source: Source, path: Path) -> list[str]:
     ]
 
 
-def import_onnx():
+def import_onnx() -> ModuleType:
     """The onnx package.
 
     Raises:
@@ -81,11 +81,11 @@ class DenseMap(nn.Module):
     """From images of any size to the dense map, as a graph can say it.
 
     Args:
-        source: What is exported.
-        architecture: Its.
+        source: Backbone and what is known of it.
+        architecture: Architecture of the backbone.
     """
 
-    def __init__(self, source: Source, architecture):
+    def __init__(self, source: Source, architecture: Architecture):
         super().__init__()
         self.patch_size = 1
         if isinstance(architecture, ViTArchitecture):
@@ -108,12 +108,11 @@ class DenseMap(nn.Module):
         return dense_tokens(self.network, images)
 
 
-def _trace(module, images):
+def _trace(module: nn.Module, images: Tensor) -> bytes:
     """The graph, serialised."""
     # torch's older exporter: it needs onnx alone, and sizes stay free in it.
-    options = (
-        dict(dynamo=False) if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
-    )
+    has_newer = 'dynamo' in inspect.signature(torch.onnx.export).parameters
+    options: dict[str, Any] = dict(dynamo=False) if has_newer else {}
     buffer = io.BytesIO()
     free = {0: 'batch', 2: 'height', 3: 'width'}
     rows = {0: 'batch', 2: 'rows', 3: 'columns'}
@@ -122,7 +121,7 @@ def _trace(module, images):
         torch.onnx.export(
             module,
             (images,),
-            buffer,
+            buffer,  # type: ignore[arg-type]  # the older exporter takes it
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_axes={INPUT: free, OUTPUT: rows},

@@ -2,14 +2,14 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import mmcroc
-from mmcroc.inference.segmentation import PREPROCESSOR
+from mmcroc.features.dense_model import PREPROCESSOR
 from mmcroc.weights.checkpoint_config import config_of_text, config_text, model_kind
-from mmcroc.weights.checkpoint_name import split_checkpoint
-from mmcroc.weights.released_croc import is_released_croc
+from mmcroc.weights.checkpoint_file import split_checkpoint
 
 #: What checkpoints that do not say otherwise were trained with, RGB in [0, 255].
 MEAN, STD = (tuple(PREPROCESSOR[name]) for name in ('mean', 'std'))
@@ -22,8 +22,8 @@ def provenance(path: str, checkpoint: dict, config: dict) -> dict:
 
     Args:
         path: The checkpoint's file.
-        checkpoint: What it holds.
-        config: The one in it, ``{}`` if there is none.
+        checkpoint: Content of the file.
+        config: Config of the checkpoint, ``{}`` if there is none.
 
     Returns:
         Numbers, strings and lists of them. No folders of the machine it was trained on, except the
@@ -35,7 +35,7 @@ def provenance(path: str, checkpoint: dict, config: dict) -> dict:
         return {key: value for key, value in meta[KEY].items() if _is_json(value)}
     text = config_text(checkpoint)
     found = dict(
-        method=method_of(checkpoint, config),
+        method=method_of(config),
         # MMEngine counts none where iterations are what is counted.
         epochs=meta.get('epoch', checkpoint.get('epoch')) or None,
         iterations=meta.get('iter'),
@@ -54,10 +54,8 @@ def provenance(path: str, checkpoint: dict, config: dict) -> dict:
     return {key: value for key, value in found.items() if value not in (None, '')}
 
 
-def method_of(checkpoint: dict, config: dict) -> str | None:
+def method_of(config: dict) -> str | None:
     """The method's name: of a config its model's type, without the scope."""
-    if is_released_croc(checkpoint):
-        return 'CrOC'
     kind = model_kind(config)
     if kind == 'mmcroc.CrOC' and not config['model'].get('target_generator'):
         return 'DINO (CrOC without its cluster level)'
@@ -89,13 +87,15 @@ def normalisation_of(config: dict) -> tuple[tuple[float, ...], tuple[float, ...]
     return tuple(cfg.get('mean') or MEAN), tuple(cfg.get('std') or STD)
 
 
-def protocol_results(paths, checkpoint: str, parts: Sequence[str]) -> list[dict]:
+def protocol_results(
+    paths: Sequence[str | os.PathLike], checkpoint: str, parts: Sequence[str]
+) -> list[dict]:
     """Results of a network in files that tools/evaluate.py wrote.
 
     Args:
-        paths (Sequence[str | Path]): ``results.json`` files.
+        paths: ``results.json`` files.
         checkpoint: The network's file, or its name if it is of none.
-        parts: What may follow it in names of this network, ``''`` for nothing.
+        parts: Parts that may follow it in names of this network, ``''`` for none.
 
     Returns:
         For each: ``protocol``, ``data``, ``metrics`` in percent.
@@ -147,7 +147,7 @@ def as_comments(metadata: dict) -> str:
     return '\n'.join(f'#   {key}: {value}' for key, value in as_strings(metadata).items())
 
 
-def _is_json(value):
+def _is_json(value: object) -> bool:
     try:
         json.dumps(value)
     except TypeError:
@@ -155,7 +155,7 @@ def _is_json(value):
     return True
 
 
-def _sha256_of_file(path):
+def _sha256_of_file(path: str) -> str:
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         while block := file.read(1 << 20):

@@ -1,21 +1,18 @@
 """What is exported: a backbone with everything that is known of it."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from torch import Tensor, nn
 
-from mmcroc.export.architecture import Architecture, ResNetArchitecture
 from mmcroc.export.describe import describe
 from mmcroc.export.provenance import MEAN, STD, normalisation_of, protocol_results, provenance
-from mmcroc.features.checkpoint_backbone import HSG_TYPE, find_backbone, load_all
+from mmcroc.features.checkpoint_backbone import find_backbone, frozen_model
 from mmcroc.features.pretrained_backbone import load_backbone
-from mmcroc.hsg.pixel_embedding import PixelEmbedding
-from mmcroc.registry import MODELS
-from mmcroc.weights.checkpoint_config import model_kind
-from mmcroc.weights.checkpoint_file import read_checkpoint
-from mmcroc.weights.checkpoint_name import split_checkpoint
+from mmcroc.weights.architectures import Architecture, ResNetArchitecture
+from mmcroc.weights.checkpoint_file import read_checkpoint, split_checkpoint
 
 NECK_LEFT_OUT = (
     "HSG's neck (its pixel embedding) is left out: it is no part of these libraries' "
@@ -33,30 +30,28 @@ class Source:
 
     Attributes:
         backbone: Evaluating, on the CPU.
-        metadata: Of :func:`provenance`, and ``layout``, ``network``, ``protocol_results``.
-        mean, std: What images are normalised by, RGB in [0, 255].
-        notes: What the user of an export has to know.
+        metadata: Origin of the weights (:func:`provenance`), and ``layout``, ``network``,
+            ``protocol_results``.
+        mean, std: Normalisation of images, RGB in [0, 255].
+        has_neck: Whether it is a whole HSG and not a backbone alone.
+        notes: Sentences that the user of an export has to know.
     """
 
     backbone: nn.Module
     metadata: dict
     mean: tuple[float, ...] = MEAN
     std: tuple[float, ...] = STD
+    has_neck: bool = False
     notes: list[str] = field(default_factory=list)
 
     @cached_property
     def architecture(self) -> Architecture:
-        """The backbone's.
+        """The backbone's architecture.
 
         Raises:
             ValueError: It is none that other libraries have.
         """
-        return describe(self.backbone.backbone if self.has_neck else self.backbone)
-
-    @property
-    def has_neck(self) -> bool:
-        """Whether it is HSG's pixel embedding and not a backbone alone."""
-        return isinstance(self.backbone, PixelEmbedding)
+        return describe(self.backbone.get_submodule('backbone' if self.has_neck else ''))
 
     @property
     def state(self) -> dict[str, Tensor]:
@@ -74,7 +69,7 @@ class Source:
         words = dict(architecture=self.name, mean=list(self.mean), std=list(self.std))
         return {**self.metadata, **words}
 
-    def note_geometry(self, library: str):
+    def note_geometry(self, library: str) -> None:
         """Say it if a library's ResNets have other strides or dilations than this one."""
         architecture = self.architecture
         if isinstance(architecture, ResNetArchitecture) and not architecture.is_plain:
@@ -84,13 +79,15 @@ class Source:
             )
 
 
-def read_source(model: str, with_neck: bool = False, results: Sequence[str] = ()) -> Source:
+def read_source(
+    model: str, with_neck: bool = False, results: Sequence[str | os.PathLike] = ()
+) -> Source:
     """Load a backbone and gather what is known of it.
 
     Args:
-        model: As :func:`mmcroc.features.load_backbone`, except that HSG's backbone comes without its
-            neck.
-        with_neck: Of HSG, the whole pixel embedding.
+        model: Name as :func:`mmcroc.features.load_model` takes it, except that HSG's backbone comes
+            without its neck.
+        with_neck: Whether HSG comes whole, for its pixel embedding.
         results: ``results.json`` files of tools/evaluate.py with numbers of this model.
 
     Raises:
@@ -117,22 +114,22 @@ def read_source(model: str, with_neck: bool = False, results: Sequence[str] = ()
 def _of_checkpoint(path: str, part: str, with_neck: bool) -> tuple[Source, tuple[str, ...]]:
     """The source, and what may follow the path in names of the same network."""
     checkpoint, config = read_checkpoint(path)
-    is_hsg = model_kind(config) == HSG_TYPE
-    if with_neck and (part or not is_hsg):
-        raise ValueError(f'{path}{part and ":"}{part} is no checkpoint of HSG: it has no neck')
-    if is_hsg and not with_neck:
-        part = part or 'backbone'
     try:
         found = find_backbone(checkpoint, config, part)
+        is_hsg = frozen_model(found.origin) is not None
+        if with_neck and (part or not is_hsg):
+            raise ValueError('no checkpoint of HSG, or a part of one: it has no neck')
+        if is_hsg and not with_neck:
+            found = find_backbone(checkpoint, config, 'backbone')
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
-    backbone = MODELS.build(found.config)
-    load_all(backbone, found.state, path)
     metadata = dict(layout=found.layout, network=found.role)
-    metadata.update(provenance(path, checkpoint, config))
-    source = Source(backbone, metadata, *normalisation_of(config))
+    metadata.update(provenance(path, checkpoint, found.origin))
+    source = Source(
+        found.build(path), metadata, *normalisation_of(found.origin), has_neck=with_neck
+    )
     if not is_hsg:
         return source, SAME_NETWORK[found.role]
     if not with_neck:
         source.notes.append(NECK_LEFT_OUT)
-    return source, (part,)
+    return source, ('' if with_neck else 'backbone',)

@@ -1,7 +1,9 @@
-from .colour_position import ColourPosition as ColourPosition
+from .dense_model import DenseModel as DenseModel
 from .feature_segmentor import FeatureSegmentor as FeatureSegmentor
-from .huggingface_backbone import HuggingFaceBackbone as HuggingFaceBackbone
+from .library_backbones import ColourPosition as ColourPosition
+from .library_backbones import HuggingFaceBackbone as HuggingFaceBackbone
+from .library_backbones import TimmBackbone as TimmBackbone
+from .library_backbones import TimmVisionTransformer as TimmVisionTransformer
 from .pretrained_backbone import PretrainedBackbone as PretrainedBackbone
-from .pretrained_backbone import load_backbone as load_backbone
-from .timm_backbone import TimmBackbone as TimmBackbone
+from .pretrained_backbone import load_model as load_model
 from .vision_transformer import VisionTransformer as VisionTransformer

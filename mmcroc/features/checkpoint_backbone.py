@@ -1,65 +1,59 @@
 """The backbone that a checkpoint holds, whatever wrote it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmcroc.features.stride_8 import at_stride_8
 from mmcroc.registry import MODELS
 from mmcroc.weights.checkpoint_config import backbone_config, model_kind
 from mmcroc.weights.checkpoint_file import read_checkpoint
 from mmcroc.weights.checkpoint_networks import backbone_weights, without_heads
-from mmcroc.weights.weight_layouts import detect_layout
-
-HSG_TYPE = 'mmcroc.HSG'
-#: Where the weights of HSG's pixel embedding are.
-EMBEDDING = ('backbone.', 'neck.')
-EMBEDDING_KEY = 'neck.projection.0.conv.weight'
+from mmcroc.weights.weight_layouts import detect_layout, model_layout
 
 
 class FoundBackbone(NamedTuple):
     """A backbone in a checkpoint.
 
     Attributes:
-        config: Of the module.
-        state: Its weights.
-        layout: How they were named, in words.
-        role: Whose they are: ``'teacher'``, ``'student'``, ``'backbone'``, ``'pixel embedding'``.
+        config: Config of the module.
+        state: Weights of the module.
+        layout: Naming of the weights in the file, in words.
+        role: Network they are of: ``'teacher'``, ``'student'``, ``'backbone'``, ``'whole model'``.
+        origin: Config of the checkpoint, that of a converted model included; ``{}`` if none.
     """
 
     config: dict
     state: dict[str, Tensor]
     layout: str
     role: str
+    origin: dict
+
+    def build(self, path: str) -> nn.Module:
+        """The module with these weights, all of them.
+
+        Args:
+            path: The file, for errors.
+
+        Raises:
+            ValueError: They do not fit.
+        """
+        backbone = MODELS.build(self.config)
+        load_all(backbone, self.state, path)
+        return backbone
 
 
-def backbone_of_checkpoint(path: str, part: str = '', config: dict | None = None) -> nn.Module:
-    """Build the backbone of a checkpoint and load its weights, all of them.
-
-    The architecture comes from the config in the checkpoint; without one, from the names and
-    shapes of its weights (:data:`mmcroc.weights.weight_layouts.LAYOUTS`).
-
-    Args:
-        path: A local file.
-        part: ``'student'`` or ``'teacher'`` of self-distillation; ``'backbone'`` leaves HSG's neck
-            out: the backbone's own features. Default: the teacher; HSG's pixel embedding.
-        config: Instead of the one in the checkpoint.
+def backbone_of_checkpoint(path: str, part: str = '', config: dict | None = None) -> FoundBackbone:
+    """The backbone of a checkpoint's file; arguments and errors as :func:`find_backbone`.
 
     Raises:
-        FileNotFoundError: There is none.
-        ValueError: No backbone is found in it, or the weights do not fit.
+        FileNotFoundError: There is no such file.
     """
     checkpoint, own_config = read_checkpoint(path)
     try:
-        found = find_backbone(checkpoint, config or own_config, part)
+        return find_backbone(checkpoint, config or own_config, part)
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
-    backbone = MODELS.build(found.config)
-    load_all(backbone, found.state, path)
-    print_log(f'{path}: {found.layout}; {found.role}', logger='current')
-    return backbone
 
 
 def find_backbone(
@@ -67,48 +61,55 @@ def find_backbone(
 ) -> FoundBackbone:
     """The backbone of a checkpoint that is read already.
 
+    The architecture comes from the config; without one, from the names and shapes of the weights
+    (:data:`mmcroc.weights.weight_layouts.LAYOUTS`). A model class may say itself how it is used
+    frozen, by a class method ``frozen(checkpoint, config)`` that gives config and weights of the
+    whole model; its backbone is the one in that config.
+
     Args:
-        checkpoint: What :func:`read_checkpoint` gives.
-        config: Of the checkpoint; ``{}`` if it has none.
-        part: As :func:`backbone_of_checkpoint`.
+        checkpoint: Content of the file.
+        config: Config of the checkpoint; ``{}`` if it has none.
+        part: ``'student'`` or ``'teacher'`` of self-distillation, by default the teacher;
+            ``'backbone'`` for the backbone of a model that is used whole.
         heads: Attention heads of a ViT without a config, where they are known.
 
     Raises:
         ValueError: There is none.
     """
+    layout = (checkpoint.get('meta') or {}).get('layout', '') if config else ''
+    if not config and (released := model_layout(checkpoint)):
+        layout = released.name
+        state = released.convert(checkpoint)
+        checkpoint, config = dict(state_dict=state), dict(model=released.config(state, heads))
+    if not config:
+        state, role = backbone_weights(checkpoint, part)
+        state = without_heads(state)
+        found = detect_layout(state)
+        return FoundBackbone(*found.build(state, heads), found.name, role, {})
     kind = model_kind(config)
-    layout = f'checkpoint of {kind or "MMEngine"}'
-    if config:  # else there need be no meta
-        layout = (checkpoint.get('meta') or {}).get('layout', layout)
-    if kind == HSG_TYPE and part != 'backbone':
-        if part:
-            raise ValueError(f'HSG has no {part}')
-        state = {
-            key: value
-            for key, value in checkpoint.get('state_dict', {}).items()
-            if key.startswith(EMBEDDING)
-        }
-        cfg = dict(
-            type='mmcroc.PixelEmbedding',
-            backbone=at_stride_8(backbone_config(config)),
-            neck=config['model']['neck'],
-        )
-        return FoundBackbone(cfg, state, layout, 'pixel embedding')
-    if not config and EMBEDDING_KEY in checkpoint.get('state_dict', checkpoint):
-        raise ValueError(
-            f'holds no config, but weights of {HSG_TYPE}: the strides of its ResNet are unknown'
-        )
+    layout = layout or f'checkpoint of {kind or "MMEngine"}'
+    if frozen := frozen_model(config):
+        model, state = frozen(checkpoint, config)
+        if not part:
+            return FoundBackbone(model, state, layout, 'whole model', config)
+        if part != 'backbone':
+            raise ValueError(f'{kind.rpartition(".")[2]} has no {part}')
+        config = dict(config, model=model)
     state, role = backbone_weights(checkpoint, part)
-    if config:
-        cfg = backbone_config(config)
-        cfg = at_stride_8(cfg) if kind == HSG_TYPE else cfg
-        return FoundBackbone(cfg, state, layout, role)
-    state = without_heads(state)
-    found = detect_layout(state)
-    return FoundBackbone(*found.build(state, heads), found.name, role)
+    return FoundBackbone(backbone_config(config), state, layout, role, config)
 
 
-def load_all(module: nn.Module, state: dict[str, Tensor], path: str):
+def frozen_model(config: dict) -> Callable[[Mapping, dict], tuple[dict, dict]] | None:
+    """How the model class of a config is used frozen; None if it does not say.
+
+    Returns:
+        Its class method ``frozen``, see :func:`find_backbone`.
+    """
+    kind = model_kind(config)
+    return getattr(MODELS.get(kind), 'frozen', None) if kind else None
+
+
+def load_all(module: nn.Module, state: dict[str, Tensor], path: str) -> None:
     """Load weights, none left over and none missing.
 
     Raises:
@@ -127,5 +128,5 @@ def load_all(module: nn.Module, state: dict[str, Tensor], path: str):
         raise ValueError(f'{foreign}: unexpected {", ".join(overlooked[:5])}')
     try:
         module.load_state_dict(state, strict=True)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise ValueError(f'{foreign}: {error}') from error

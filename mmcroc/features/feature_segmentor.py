@@ -4,19 +4,20 @@ import torch
 from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
 
+from mmcroc.features.dense_model import MeasuredModel
 from mmcroc.features.dense_tokens import dense_tokens, hand_out_tokens
 from mmcroc.registry import MODELS
 
 
 @MODELS.register_module()
-class FeatureSegmentor(BaseSegmentor):
+class FeatureSegmentor(MeasuredModel, BaseSegmentor):
     """Hands out the dense tokens of a frozen backbone, for metrics such as ``ClusteringIoU``.
 
     Args:
-        backbone: Any backbone whose last output is a (B, C, h, w) map, or
-            :class:`mmcroc.features.VisionTransformer`. Weights come through its ``init_cfg``.
-        data_preprocessor: As MMSegmentation's.
-        init_cfg: As MMEngine's.
+        backbone: Any network that :func:`mmcroc.features.dense_tokens.dense_tokens` takes, or its
+            config. Weights come through its ``init_cfg``.
+        data_preprocessor: Data preprocessor, as MMSegmentation's.
+        init_cfg: Initialisation, as MMEngine's.
     """
 
     def __init__(
@@ -27,12 +28,14 @@ class FeatureSegmentor(BaseSegmentor):
     ):
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone) if isinstance(backbone, dict) else backbone
+        self.name = getattr(self.backbone, 'name', type(self.backbone).__name__)
+        self.provenance = getattr(self.backbone, 'provenance', '')
         self.backbone.requires_grad_(False)
         # DistributedDataParallel refuses a model without a parameter to train.
         self.unused = nn.Parameter(torch.zeros(()))
         self.train(False)
 
-    def train(self, mode: bool = True):
+    def train(self, mode: bool = True) -> 'FeatureSegmentor':
         """Frozen: neither stochastic depth nor running statistics, ever."""
         return super().train(False)
 
@@ -41,18 +44,18 @@ class FeatureSegmentor(BaseSegmentor):
         """One (B, C, h, w) map of images (B, 3, H, W)."""
         return (dense_tokens(self.backbone, inputs),)
 
-    def predict(self, inputs: Tensor, data_samples=None) -> list:
-        """Data samples with ``tokens``."""
-        return hand_out_tokens(self.extract_feat(inputs)[0], data_samples)
+    def predict(self, inputs: Tensor, data_samples: list | None = None) -> list:
+        """Data samples with ``tokens`` of images (B, 3, H, W)."""
+        return hand_out_tokens(self.features(inputs), data_samples)
 
-    def _forward(self, inputs: Tensor, data_samples=None) -> tuple[Tensor]:
+    def _forward(self, inputs: Tensor, data_samples: list | None = None) -> tuple[Tensor]:
         return self.extract_feat(inputs)
 
-    def encode_decode(self, inputs, batch_data_samples):
+    def encode_decode(self, inputs: Tensor, batch_data_samples: list) -> Tensor:
         """Not available: there is no head."""
         raise NotImplementedError('FeatureSegmentor has no head: it hands out features')
 
-    def loss(self, inputs, data_samples):
+    def loss(self, inputs: Tensor, data_samples: list) -> dict:
         """Not available: nothing is trained."""
         raise NotImplementedError(
             'FeatureSegmentor trains nothing; for a linear head take mmseg.EncoderDecoder'

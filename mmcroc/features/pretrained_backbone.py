@@ -1,18 +1,19 @@
-"""Any backbone, named by one string."""
+"""Any frozen model, named by one string or given as a module."""
+
+import copy
+import os
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmcroc.features.checkpoint_backbone import backbone_of_checkpoint, load_all
+from mmcroc.features.dense_model import MeasuredModel
 from mmcroc.features.dense_tokens import dense_tokens
-from mmcroc.features.stride_16 import dilate_last_stage
-from mmcroc.features.vision_transformer import VisionTransformer
 from mmcroc.registry import MODELS
-from mmcroc.weights.checkpoint_file import read_checkpoint
-from mmcroc.weights.checkpoint_name import SUFFIXES, split_checkpoint
+from mmcroc.weights.checkpoint_file import SUFFIXES, download, read_checkpoint, split_checkpoint
 from mmcroc.weights.checkpoint_networks import backbone_weights
-from mmcroc.weights.download import download
 
 RANDOM = 'deit-small/16'
 #: What is said where a config that scores weights names none.
@@ -23,8 +24,48 @@ NO_MODEL = (
 )
 
 
-def load_backbone(model: str, seed: int = 0) -> nn.Module:
-    """A backbone by its name.
+class FrozenModel(MeasuredModel, BaseModule):
+    """A network as a :class:`mmcroc.features.DenseModel`, and as a backbone of any segmentor.
+
+    Args:
+        model: Any network that :func:`mmcroc.features.dense_tokens.dense_tokens` takes; frozen in
+            place.
+        name: Name of the model; by default its class's.
+        provenance: Origin of its weights, in words.
+    """
+
+    def __init__(self, model: nn.Module, name: str = '', provenance: str = ''):
+        super().__init__()
+        self.model = model
+        self.name, self.provenance = name or type(model).__name__, provenance
+        self.model.requires_grad_(False)
+        self.train(False)
+
+    def init_weights(self) -> None:
+        """Nothing: the weights are there."""
+        self._is_init = True
+
+    def train(self, mode: bool = True) -> 'FrozenModel':
+        """Frozen: neither stochastic depth nor running statistics, ever."""
+        return super().train(False)
+
+    def extract_feat(self, images: Tensor) -> tuple[Tensor]:
+        """One (B, C, h, w) map of images (B, 3, H, W)."""
+        return (dense_tokens(self.model, images),)
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        """One (B, C, h, w) map of images (B, 3, H, W), as backbones give it."""
+        return (self.features(images),)
+
+
+def load_model(
+    model: str | os.PathLike | nn.Module, device: str | torch.device = 'cpu', seed: int = 0
+) -> FrozenModel:
+    """Any frozen dense model behind one interface.
+
+        model = load_model('work_dirs/croc_vit-s_coco/epoch_300.pth', 'cuda')
+        model = load_model(my_conv_net)
+        tokens = model.features(images)    # (B, 3, H, W) -> (B, model.channels, h, w)
 
     ===================================  ====================================================
     ``path/to/epoch_300.pth``            a checkpoint of mmcroc (CrOC's teacher; HSG's pixel
@@ -48,39 +89,70 @@ def load_backbone(model: str, seed: int = 0) -> nn.Module:
     ===================================  ====================================================
 
     Weights fit as a whole or not at all; only what features do not depend on is left out
-    (:data:`mmcroc.weights.checkpoint_networks.NOT_FEATURES`). Nothing that a file brings
-    is run (:func:`mmcroc.compat.allow_checkpoint_contents`).
+    (:data:`mmcroc.weights.checkpoint_networks.NOT_FEATURES`). Nothing that a file brings is run
+    (:mod:`mmcroc.weights.checkpoint_file`).
 
     Args:
-        model: As above.
-        seed: Of random weights.
-
-    Returns:
-        A module that :func:`mmcroc.features.dense_tokens.dense_tokens` takes.
+        model: Name as above; or any module that gives, for images (B, 3, H, W), a map
+            (B, C, h, w), tokens (B, N, C) of a grid of square patches, or a tuple or list that ends
+            in either. A copy of the module is frozen; it itself stays as it is.
+        device: Device of the model.
+        seed: Seed of random weights.
 
     Raises:
-        FileNotFoundError, ValueError: No such model, or weights that do not fit it.
+        FileNotFoundError, ValueError: No such model, or weights that do not fit it; a module that
+            gives something else.
         ImportError: It takes a library that is not installed.
         OSError: A download failed.
     """
+    if isinstance(model, nn.Module):
+        frozen = FrozenModel(copy.deepcopy(model), type(model).__name__, 'a module')
+    else:
+        name = os.fspath(model)
+        network, provenance = _load(name, seed)
+        frozen = FrozenModel(network, name, provenance)
+    return frozen.to(device)
+
+
+def load_backbone(model: str, seed: int = 0, config: dict | None = None) -> nn.Module:
+    """The bare network of a name; arguments and errors as :func:`load_model`.
+
+    Args:
+        model: Name of the model.
+        seed: Seed of random weights.
+        config: Config for a checkpoint's file, instead of the one in it.
+    """
+    return _load(model, seed, config)[0]
+
+
+def _load(model: str, seed: int, config: dict | None = None) -> tuple[nn.Module, str]:
+    """A network and the origin of its weights, in words."""
+    checkpoint = None if model.startswith('hf:') else split_checkpoint(model)
+    if checkpoint:
+        found = backbone_of_checkpoint(*checkpoint, config)
+        provenance = f'{checkpoint[0]}: {found.layout}; {found.role}'
+        network = found.build(checkpoint[0])
+        print_log(provenance, logger='current')
+        return network, provenance
+    if config is not None:
+        raise ValueError(f'a config goes with a checkpoint file, but {model!r} is none')
     name, _, path = model.partition('@')
     kind, _, rest = name.partition(':')
     if kind == 'hf':
-        return MODELS.build(dict(type='mmcroc.HuggingFaceBackbone', name=model.removeprefix('hf:')))
-    checkpoint = split_checkpoint(model)
-    if checkpoint:
-        return backbone_of_checkpoint(*checkpoint)
+        cfg = dict(type='mmcroc.HuggingFaceBackbone', name=model.removeprefix('hf:'))
+        return MODELS.build(cfg), f'transformers, {rest}'
     if kind == 'timm':
         cfg = dict(type='mmcroc.TimmBackbone', model_name=rest, checkpoint_path=path)
-        return MODELS.build(cfg)
+        return MODELS.build(cfg), f'timm, {path or "its weights"}'
     if kind == 'random':
-        return _random_backbone(rest or RANDOM, seed)
+        return _random_backbone(rest or RANDOM, seed), f'random weights of seed {seed}'
     if model == 'rgb':
-        return MODELS.build(dict(type='mmcroc.ColourPosition'))
+        return MODELS.build(dict(type='mmcroc.ColourPosition')), 'no weights'
     return _mmpretrain_backbone(name, path)
 
 
 def _random_backbone(arch: str, seed: int) -> nn.Module:
+    """A ViT (``'deit-small/16'``) or ResNet (``'resnet50'``) of random weights."""
     if arch.startswith('resnet'):
         cfg = dict(type='mmpretrain.ResNet', depth=int(arch.removeprefix('resnet')))
     else:
@@ -98,7 +170,8 @@ def _random_backbone(arch: str, seed: int) -> nn.Module:
     return backbone
 
 
-def _mmpretrain_backbone(name: str, path: str) -> nn.Module:
+def _mmpretrain_backbone(name: str, path: str) -> tuple[nn.Module, str]:
+    """The backbone of a name of MMPretrain's, with its weights or a file's, and their origin."""
     from mmpretrain.apis import ModelHub, get_model
 
     try:
@@ -115,21 +188,21 @@ def _mmpretrain_backbone(name: str, path: str) -> nn.Module:
     load_all(backbone, backbone_weights(read_checkpoint(path)[0]).state, path)
     if hasattr(backbone, 'out_type'):
         backbone.out_type = 'featmap'
-    return backbone
+    return backbone, f'MMPretrain, {path}'
 
 
 @MODELS.register_module()
-class PretrainedBackbone(BaseModule):
+class PretrainedBackbone(FrozenModel):
     """A frozen backbone by its name, for ``FeatureSegmentor`` and ``EncoderDecoder``.
 
     Args:
-        model: As :func:`load_backbone`. None, as in evaluation configs, is refused: what is scored
-            is named.
-        seed: Of random weights.
+        model: Name as :func:`load_model` takes it. None, as in evaluation configs, is refused: what
+            is scored is named.
+        seed: Seed of random weights.
         resnet_stride: 16 lets ResNets of stride 32 give maps of stride 16, the last stage's stride
-            turned into dilation (:func:`.stride_16.dilate_last_stage`); None leaves all as they
+            turned into dilation (:func:`dilate_last_stage`); None leaves all as they
             are.
-        position_offset: As for :class:`VisionTransformer`: 0.1 resizes position embeddings as
+        position_offset: Offset of :class:`VisionTransformer`: 0.1 resizes position embeddings as
             DINO's code. 0 leaves it to the model's library.
 
     Raises:
@@ -144,49 +217,52 @@ class PretrainedBackbone(BaseModule):
         resnet_stride: int | None = None,
         position_offset: float = 0.0,
     ):
-        super().__init__()
         if model is None:
             raise ValueError(NO_MODEL.format(setting='model.backbone.model'))
         if resnet_stride not in (None, 16):
             raise ValueError(f'resnet_stride must be 16 or None, got {resnet_stride!r}')
-        self.model = load_backbone(model, seed)
+        network, provenance = _load(model, seed)
         if resnet_stride:
-            dilate_last_stage(self.model)
+            dilate_last_stage(network)
         if position_offset:
-            if not isinstance(self.model, VisionTransformer):
+            set_offset = getattr(network, 'set_position_offset', None)
+            if set_offset is None:
                 raise ValueError(
                     f'position_offset={position_offset} takes a Vision Transformer of mmcroc, but '
-                    f'{model} is a {type(self.model).__name__}, whose library resizes its '
+                    f'{model} is a {type(network).__name__}, whose library resizes its '
                     'positions: leave position_offset out, or convert the weights first '
                     '(tools/model_converters/to_mmpretrain.py)'
                 )
-            self.model.position_offset = position_offset
-        self.model.requires_grad_(False)
-        self.train(False)
+            set_offset(position_offset)
+        super().__init__(network, model, provenance)
 
-    @property
-    def out_channels(self) -> int:
-        """Channels of the feature map."""
-        return self._example().shape[1]
 
-    @property
-    def stride(self) -> int:
-        """Side of a patch, pixels."""
-        return 224 // self._example().shape[2]
+def dilate_last_stage(backbone: nn.Module) -> None:
+    """Let the last stage of a ResNet keep its input's resolution, in place.
 
-    def _example(self):
-        device = next((p.device for p in self.parameters()), 'cpu')
-        return self(torch.zeros(1, 3, 224, 224, device=device))[0]
+    Its strides become 1, and every 3x3 convolution behind the strided one is dilated by 2, so that
+    it meets the neighbours it was trained on. The strided one itself stays undilated.
 
-    def init_weights(self):
-        """Weights are there."""
-        self._is_init = True
+    Reference: Yu, Koltun and Funkhouser, *Dilated residual networks*, CVPR 2017. Leopart evaluates
+    ResNets so.
 
-    def train(self, mode: bool = True):
-        """Frozen: neither stochastic depth nor running statistics, ever."""
-        return super().train(False)
+    Args:
+        backbone: Any module. Only ResNets as torchvision, timm, MMPretrain, MMSegmentation and
+            transformers build them change, and only where their last stage has a stride.
+    """
+    for name, stage in backbone.named_modules():
+        if name.rpartition('.')[2] != 'layer4' and not _is_last_of_transformers(name, stage):
+            continue
+        strided = [m for m in stage.modules() if getattr(m, 'stride', 1) in (2, (2, 2))]
+        for module in strided:
+            module.stride = (1, 1)
+            if isinstance(module, nn.AvgPool2d):  # of a shortcut
+                module.kernel_size = (1, 1)
+        for module in stage.modules() if strided else ():
+            if getattr(module, 'kernel_size', None) == (3, 3) and module not in strided:
+                module.dilation = module.padding = (2, 2)
 
-    @torch.no_grad()
-    def forward(self, images: Tensor) -> tuple[Tensor]:
-        """One (B, C, h, w) map of images (B, 3, H, W)."""
-        return (dense_tokens(self.model, images),)
+
+def _is_last_of_transformers(name: str, module: nn.Module) -> bool:
+    """Whether a module is the last stage of a ResNet of transformers."""
+    return type(module).__name__ == 'ResNetStage' and name.endswith('stages.3')

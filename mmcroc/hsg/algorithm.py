@@ -1,18 +1,21 @@
 """HSG: hierarchical segment grouping."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
 from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
+from mmcroc.features.dense_model import PREPROCESSOR, MeasuredModel
 from mmcroc.features.dense_tokens import hand_out_tokens
+from mmcroc.hsg.frozen import frozen_config, with_trained_positions
 from mmcroc.registry import MODELS
 from mmcroc.weights.weight_fit import require_fit
 
 
 @MODELS.register_module()
-class HSG(BaseSelfSupervisor):
+class HSG(MeasuredModel, BaseSelfSupervisor):
     """Contrast of pixels and segments across views, and a hierarchy of groups of segments.
 
     Ke et al., *Unsupervised Hierarchical Semantic Segmentation with Multiview Cosegmentation and
@@ -30,6 +33,8 @@ class HSG(BaseSelfSupervisor):
             :class:`mmcroc.hsg.RegionViewDataPreprocessor` by default.
         init_cfg: MMEngine's initialisation config.
     """
+
+    name = 'HSG'
 
     def __init__(
         self,
@@ -53,6 +58,16 @@ class HSG(BaseSelfSupervisor):
             # Only the levels look at positions; DistributedDataParallel would wait for gradients.
             self.neck.position.requires_grad_(False)
         require_fit(self, 'backbone')
+
+    @classmethod
+    def frozen(cls, checkpoint: Mapping, config: dict) -> tuple[dict, dict[str, Tensor]]:
+        """Config and weights of a trained HSG as it is used frozen: whole, at stride 8.
+
+        Args:
+            checkpoint: Content of the file.
+            config: Config in it.
+        """
+        return frozen_config(config, PREPROCESSOR), with_trained_positions(checkpoint)
 
     def forward(
         self,

@@ -22,8 +22,7 @@ from mmcroc.pictures.painters import (
 )
 from mmcroc.registry import MODELS, TRANSFORMS
 from mmcroc.weights.checkpoint_config import config_of_text, config_text
-from mmcroc.weights.checkpoint_file import read_checkpoint
-from mmcroc.weights.checkpoint_name import split_checkpoint
+from mmcroc.weights.checkpoint_file import read_checkpoint, split_checkpoint
 
 #: Kinds of pictures and what of a model they need.
 KINDS = dict(

@@ -12,28 +12,14 @@ from torch import Tensor
 
 from mmcroc.data.image_reading import read_image
 from mmcroc.data.oversegmented import read_oversegmentation
-from mmcroc.features.checkpoint_backbone import HSG_TYPE, backbone_of_checkpoint, load_all
+from mmcroc.features.dense_model import PREPROCESSOR, model_inputs
 from mmcroc.features.feature_segmentor import FeatureSegmentor
-from mmcroc.features.model_inputs import model_inputs
-from mmcroc.features.pretrained_backbone import PretrainedBackbone
-from mmcroc.features.stride_8 import at_stride_8
+from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.hsg.algorithm import HSG
 from mmcroc.hsg.segments import REGION_IDS, nearest_resize
 from mmcroc.numerics.kmeans import kmeans
-from mmcroc.registry import MODELS
-from mmcroc.weights.checkpoint_config import backbone_config, model_kind
-from mmcroc.weights.checkpoint_file import read_checkpoint
-from mmcroc.weights.checkpoint_name import split_checkpoint
 
-#: Of ImageNet, RGB: what all protocols of mmcroc normalise by.
-PREPROCESSOR = dict(
-    type='mmcroc.TwoViewDataPreprocessor',
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-)
 NUM_CLUSTERS = 8
-#: Side of the image on which a model's stride is measured, pixels.
-PROBE_SIDE = 224
 
 
 def init_model(
@@ -48,13 +34,13 @@ def init_model(
     Args:
         config: A config, or its file, for checkpoints that hold none. None: the one in the
             checkpoint.
-        checkpoint: Anything that :func:`mmcroc.features.load_backbone` takes.
+        checkpoint: Any name that :func:`mmcroc.features.load_model` takes.
         device: Of the model.
 
     Returns:
         :class:`mmcroc.hsg.HSG` at stride 8 for its checkpoints, a
         :class:`mmcroc.features.FeatureSegmentor` for all others: it hands out dense tokens, of CrOC
-        the teacher's. ``stride`` is the side of a token, pixels.
+        the teacher's. Both are a :class:`mmcroc.features.DenseModel`.
 
     Raises:
         FileNotFoundError, ValueError: No such model, or weights that do not fit it.
@@ -63,41 +49,12 @@ def init_model(
     if config is not None:
         config = config if isinstance(config, Config) else Config.fromfile(config)
         config = config.to_dict()
-    model = _hsg(config, checkpoint) or _feature_segmentor(config, checkpoint)
+    model = load_backbone(checkpoint, config=config)
+    if not isinstance(model, HSG):
+        model = FeatureSegmentor(model, data_preprocessor=PREPROCESSOR)
     model.requires_grad_(False).to(device)
     model.eval()
-    probe = torch.zeros(1, 3, PROBE_SIDE, PROBE_SIDE, device=device)
-    with torch.no_grad():
-        model.stride = PROBE_SIDE // model.extract_feat(probe)[0].shape[-1]
     return model
-
-
-def _hsg(config, name):
-    """The model of an HSG checkpoint, None of any other."""
-    path, part = split_checkpoint(name) or ('', '')
-    if not path or part:
-        return None
-    checkpoint, own_config = read_checkpoint(path)
-    config = config or own_config
-    if model_kind(config) != HSG_TYPE:
-        return None
-    cfg = dict(config['model'], type=HSG_TYPE, backbone=at_stride_8(backbone_config(config)))
-    cfg.setdefault('data_preprocessor', config.get('data_preprocessor', PREPROCESSOR))
-    cfg.pop('init_cfg', None)
-    model = MODELS.build(cfg)
-    load_all(model, checkpoint.get('state_dict', {}), path)
-    return model
-
-
-def _feature_segmentor(config, name):
-    checkpoint = split_checkpoint(name)
-    if config is None:
-        backbone = PretrainedBackbone(name)
-    elif checkpoint:
-        backbone = backbone_of_checkpoint(*checkpoint, config)
-    else:
-        raise ValueError(f'a config goes with a checkpoint file, but {name!r} is none')
-    return FeatureSegmentor(backbone, data_preprocessor=PREPROCESSOR)
 
 
 def level_names(model: BaseModel) -> list[str]:

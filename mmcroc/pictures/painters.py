@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw
 
 from mmcroc.croc.clustering import cluster_labels, patch_positions
 from mmcroc.data.sample_seed import seeded_generators
-from mmcroc.features.attention import cls_attention
-from mmcroc.features.model_inputs import model_inputs
+from mmcroc.features.dense_model import model_inputs
+from mmcroc.features.vision_transformer import cls_attention
 from mmcroc.pictures.label_maps import overlay
 from mmcroc.pictures.sheets import photo
 from mmcroc.pictures.token_colours import TokenColours

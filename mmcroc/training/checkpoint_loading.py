@@ -5,16 +5,16 @@ from pathlib import Path
 from mmengine.dist import barrier, get_rank
 from mmengine.runner import CheckpointLoader
 
-from mmcroc.weights.checkpoint_file import read_file
-from mmcroc.weights.download import download
-from mmcroc.weights.weight_layouts import HF_PATCHES, detect_layout
+from mmcroc.weights.checkpoint_file import download, read_file
+from mmcroc.weights.weight_layouts import under_our_names
 
 
 def run_nothing_of_checkpoints():
-    """Let MMEngine read files and http(s) URLs as :func:`mmcroc.features.load_backbone` does.
+    """Let MMEngine read files and http(s) URLs as :func:`mmcroc.features.load_model` does.
 
-    Hugging Face's folders and their files (``hf:FOLDER`` too) come as MMPretrain's checkpoints of
-    the same backbone: weights under ``backbone.``.
+    Released files (of CrOC, HSG, DINO, DINOv2, DINOv3, MAE, timm) and Hugging Face's folders
+    (``hf:FOLDER`` too) come as checkpoints of ours, a backbone's weights under ``backbone.``
+    (:func:`mmcroc.weights.weight_layouts.under_our_names`).
 
     A checkpoint is a pickle, and a pickle may run anything. MMEngine's own readers do as it says
     (OneDL's, where reading it as weights alone fails). This replaces them for this process, so
@@ -33,11 +33,9 @@ def load_from_local(filename, map_location=None):
         map_location: Not heeded: who loads tensors copies them to where they belong.
     """
     checkpoint = read_file(str(Path(filename.removeprefix('hf:')).expanduser()))
-    if HF_PATCHES in checkpoint:
-        # Heads leave no trace in the weights: any number gives the same.
-        _, state = detect_layout(checkpoint).build(checkpoint, heads=1)
-        return dict(state_dict={f'backbone.{key}': value for key, value in state.items()})
-    if isinstance(checkpoint.get('meta'), dict):
+    if not isinstance(checkpoint.get('meta'), dict):
+        checkpoint = under_our_names(checkpoint)
+    else:
         # A config by MMEngine's former name. Its Runner would run this text to compare the numbers
         # of GPUs.
         checkpoint['meta'].pop('config', None)

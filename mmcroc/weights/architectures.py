@@ -1,8 +1,9 @@
-"""Configs of backbones, from the shapes of their weights."""
+"""What a backbone is, in numbers that any library understands, and told by shapes of weights."""
 
 import re
 from collections.abc import Mapping
-from math import isqrt
+from dataclasses import dataclass
+from math import isqrt, prod
 
 from torch import Tensor
 
@@ -11,6 +12,15 @@ from torch import Tensor
 HEAD_DIM = 64
 #: Widths of public models whose heads have others (SO400M, ViT-H, ViT-g, ViT-G).
 OTHER_HEAD_DIMS = (1152, 1280, 1408, 1664)
+#: Values of MMPretrain's settings that configs leave out.
+VIT_DEFAULTS = dict(
+    qkv_bias=True,
+    with_cls_token=True,
+    pre_norm=False,
+    final_norm=True,
+    interpolate_mode='bicubic',
+    num_registers=0,
+)
 #: (blocks of the stages, whether they are bottlenecks) -> depth
 RESNET_DEPTHS = {
     ((2, 2, 2, 2), False): 18,
@@ -19,6 +29,265 @@ RESNET_DEPTHS = {
     ((3, 4, 23, 3), True): 101,
     ((3, 8, 36, 3), True): 152,
 }
+PLAIN_STRIDES = (1, 2, 2, 2)
+
+
+@dataclass(frozen=True)
+class ViTArchitecture:
+    """A Vision Transformer with absolute positions, as MMPretrain builds it.
+
+    Attributes:
+        embed_dims: Channels of a token.
+        num_layers: Number of blocks.
+        num_heads: Number of attention heads.
+        feedforward_channels: Hidden channels of each MLP; of SwiGLU MMPretrain takes two thirds.
+        img_size: (height, width) of the image that the grid of positions covers, pixels.
+        patch_size: Side of a patch, pixels.
+        norm_eps: Epsilon of the layer norms.
+        qkv_bias: Whether queries, keys and values have one.
+        layer_scale: Whether blocks have learned gains.
+        with_cls_token: Whether there is a [CLS].
+        pre_norm: Whether a norm comes before the first block.
+        final_norm: Whether one comes after the last.
+        interpolate_mode: Interpolation by which positions are resized.
+        swiglu: Whether MLPs are gated.
+        num_registers: Number of register tokens.
+    """
+
+    embed_dims: int
+    num_layers: int
+    num_heads: int
+    feedforward_channels: int
+    img_size: tuple[int, int]
+    patch_size: int
+    norm_eps: float = 1e-6
+    qkv_bias: bool = True
+    layer_scale: bool = False
+    with_cls_token: bool = True
+    pre_norm: bool = False
+    final_norm: bool = True
+    interpolate_mode: str = 'bicubic'
+    swiglu: bool = False
+    num_registers: int = 0
+
+    @classmethod
+    def of_state(
+        cls,
+        state: Mapping[str, Tensor],
+        heads: int | None = None,
+        img_size: tuple[int, int] | None = None,
+    ) -> 'ViTArchitecture':
+        """The architecture that weights under MMPretrain's names are of.
+
+        Args:
+            state: State dict of an ``mmpretrain.VisionTransformer`` or ours.
+            heads: Attention heads; None: :func:`num_heads`.
+            img_size: (height, width) of the grid of positions; None: a square.
+
+        Raises:
+            ValueError: It has positions of no square, or an unknown number of heads.
+        """
+        projection = state['patch_embed.projection.weight']
+        dims, patch_size = len(projection), projection.shape[-1]
+        with_cls_token = 'cls_token' in state
+        patches = state['pos_embed'].shape[1] - with_cls_token
+        side = isqrt(patches)
+        if img_size is None and (side**2 != patches or patch_size != projection.shape[-2]):
+            raise ValueError(f'positions of {patches} patches are of no square image')
+        packed = state.get('layers.0.ffn.w12.weight')
+        registers = state.get('register_tokens')
+        return cls(
+            embed_dims=dims,
+            num_layers=count_layers(state, r'layers\.(\d+)\.'),
+            num_heads=heads or num_heads(dims),
+            feedforward_channels=len(state['layers.0.ffn.layers.0.0.weight'])
+            if packed is None
+            else len(packed) // 2 * 3 // 2,
+            img_size=img_size or (side * patch_size, side * patch_size),
+            patch_size=patch_size,
+            qkv_bias='layers.0.attn.qkv.bias' in state,
+            layer_scale='layers.0.attn.gamma1.weight' in state,
+            with_cls_token=with_cls_token,
+            pre_norm='pre_norm.weight' in state,
+            final_norm='ln1.weight' in state,
+            swiglu=packed is not None,
+            num_registers=0 if registers is None else registers.shape[1],
+        )
+
+    @property
+    def channels(self) -> int:
+        """Channels of the dense map."""
+        return self.embed_dims
+
+    @property
+    def stride(self) -> int:
+        """Stride of the dense map, pixels."""
+        return self.patch_size
+
+    @property
+    def name(self) -> str:
+        """The architecture in words."""
+        registers = f', {self.num_registers} registers' if self.num_registers else ''
+        return (
+            f'ViT, {self.num_layers} blocks of {self.embed_dims} channels and {self.num_heads} '
+            f'heads, patches of {self.patch_size} px, positions of '
+            f'{self.img_size[0]}x{self.img_size[1]} px{registers}'
+        )
+
+    @property
+    def is_square(self) -> bool:
+        """Whether the grid of positions is square."""
+        return self.img_size[0] == self.img_size[1]
+
+    def config(self, scope: str = 'mmpretrain') -> dict:
+        """Config of the module.
+
+        Args:
+            scope: ``'mmpretrain'``: theirs (ours of registers), of which the feature map comes out;
+                ``'mmcroc'``: ours.
+        """
+        cfg: dict = dict(
+            type=f'{"mmcroc" if self.num_registers else scope}.VisionTransformer',
+            arch=dict(
+                embed_dims=self.embed_dims,
+                num_layers=self.num_layers,
+                num_heads=self.num_heads,
+                feedforward_channels=self.feedforward_channels,
+            ),
+            img_size=self.img_size[0] if self.is_square else self.img_size,
+            patch_size=self.patch_size,
+        )
+        if scope == 'mmpretrain':
+            cfg['out_type'] = 'featmap'
+        if self.norm_eps != 1e-6:
+            cfg['norm_cfg'] = dict(type='LN', eps=self.norm_eps)
+        if self.layer_scale:
+            cfg['layer_scale_init_value'] = 1e-5  # where training starts; the weights follow
+        if self.swiglu:
+            cfg['layer_cfgs'] = dict(ffn_type='swiglu_fused')
+        if self.num_registers:
+            cfg['position_antialias'] = True  # as DINOv2's code resizes those with registers
+        cfg.update({k: getattr(self, k) for k, v in VIT_DEFAULTS.items() if getattr(self, k) != v})
+        return cfg
+
+
+@dataclass(frozen=True)
+class ResNetArchitecture:
+    """A ResNet, as MMSegmentation or MMPretrain builds it.
+
+    Attributes:
+        scope: ``'mmseg'`` or ``'mmpretrain'``; they name the weights of deep stems differently.
+        variant: ``'ResNet'``, ``'ResNetV1c'`` (a stem of three convolutions) or ``'ResNetV1d'``
+            (that, and average pooling in the shortcuts).
+        depth: 18, 34, 50, 101 or 152.
+        stem_channels: Channels after the stem.
+        base_channels: Channels of the first stage's 3x3 convolutions.
+        strides, dilations: Strides and dilations of the four stages.
+        contract_dilation, multi_grid: MMSegmentation's, of stages and of the last stage's blocks.
+        style: ``'pytorch'`` if bottlenecks stride in their 3x3 convolution, ``'caffe'`` if in
+            the first 1x1.
+    """
+
+    scope: str
+    variant: str
+    depth: int
+    stem_channels: int
+    base_channels: int
+    strides: tuple[int, ...] = PLAIN_STRIDES
+    dilations: tuple[int, ...] = (1, 1, 1, 1)
+    contract_dilation: bool = False
+    multi_grid: tuple[int, ...] | None = None
+    style: str = 'pytorch'
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Tensor]) -> 'ResNetArchitecture':
+        """The architecture that weights under MMPretrain's names are of, of the plain stride 32.
+
+        Args:
+            state: State dict of an ``mmpretrain.ResNet``, ``ResNetV1c`` or ``ResNetV1d``.
+
+        Raises:
+            ValueError: Its blocks are those of no such ResNet.
+        """
+        blocks = tuple(count_layers(state, rf'layer{stage}\.(\d+)\.') for stage in range(1, 5))
+        is_bottleneck = 'layer1.0.conv3.weight' in state
+        if (blocks, is_bottleneck) not in RESNET_DEPTHS:
+            raise ValueError(
+                f'a ResNet with stages of {blocks} {"bottlenecks" if is_bottleneck else "blocks"} '
+                f'is none of depth {", ".join(map(str, RESNET_DEPTHS.values()))}'
+            )
+        variant, stem = 'ResNet', 'conv1.weight'
+        if 'stem.0.conv.weight' in state:
+            variant = 'ResNetV1d' if 'layer2.0.downsample.2.weight' in state else 'ResNetV1c'
+            stem = 'stem.2.conv.weight'
+        return cls(
+            scope='mmpretrain',
+            variant=variant,
+            depth=RESNET_DEPTHS[blocks, is_bottleneck],
+            stem_channels=len(state[stem]),
+            base_channels=len(state['layer1.0.conv1.weight']),
+        )
+
+    @property
+    def expansion(self) -> int:
+        """Output channels of a block over those of its 3x3 convolution."""
+        return 1 if self.depth < 50 else 4
+
+    @property
+    def stage_channels(self) -> tuple[int, ...]:
+        """Output channels of the stages."""
+        return tuple(self.expansion * self.base_channels * 2**stage for stage in range(4))
+
+    @property
+    def channels(self) -> int:
+        """Channels of the dense map."""
+        return self.stage_channels[-1]
+
+    @property
+    def stride(self) -> int:
+        """Stride of the dense map, pixels."""
+        return 4 * prod(self.strides)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the usual one of stride 32, undilated, which every library has."""
+        return self.strides == PLAIN_STRIDES and not self.multi_grid and max(self.dilations) == 1
+
+    @property
+    def name(self) -> str:
+        """The architecture in words."""
+        name = f'{self.variant}-{self.depth}'
+        if (self.stem_channels, self.base_channels) != (64, 64):
+            name += f' of {self.base_channels} channels (stem {self.stem_channels})'
+        return f'{name}, {self.geometry}'
+
+    @property
+    def geometry(self) -> str:
+        """Strides and dilations in words."""
+        grid = f', multi_grid {self.multi_grid}' if self.multi_grid else ''
+        return f'stride {self.stride}, strides {self.strides}, dilations {self.dilations}{grid}'
+
+    def config(self) -> dict:
+        """Config of its library's module, of which the last map comes out."""
+        cfg: dict = dict(
+            type=f'{self.scope}.{self.variant}',
+            depth=self.depth,
+            stem_channels=self.stem_channels,
+            base_channels=self.base_channels,
+            strides=self.strides,
+            dilations=self.dilations,
+            out_indices=(3,),
+            style=self.style,
+            norm_cfg=dict(type='BN', requires_grad=True),
+        )
+        if self.contract_dilation:
+            cfg['contract_dilation'] = True
+        if self.multi_grid:
+            cfg['multi_grid'] = self.multi_grid
+        return cfg
+
+
+Architecture = ViTArchitecture | ResNetArchitecture
 
 
 def count_layers(state: Mapping[str, Tensor], pattern: str) -> int:
@@ -44,105 +313,21 @@ def num_heads(dims: int, known: tuple[int, ...] = ()) -> int:
     return dims // HEAD_DIM
 
 
-def vision_transformer_config(state: Mapping[str, Tensor], heads: int | None = None) -> dict:
-    """The config of an ``mmpretrain.VisionTransformer``.
+def vit_config(state: Mapping[str, Tensor], heads: int | None = None) -> dict:
+    """Config of ours of a ViT's weights; arguments and errors as ``ViTArchitecture.of_state``."""
+    return ViTArchitecture.of_state(state, heads).config('mmcroc')
+
+
+def resnet_config(state: Mapping[str, Tensor], heads: int | None = None) -> dict:
+    """Config of a ResNet's weights; errors as ``ResNetArchitecture.of_state``."""
+    return ResNetArchitecture.of_state(state).config()
+
+
+def dinov3_config(state: Mapping[str, Tensor], heads: int | None = None) -> dict:
+    """Config of a DINOv3 ViT in timm.
 
     Args:
-        state: Its state dict.
-        heads: Attention heads; None: :func:`num_heads`.
-
-    Raises:
-        ValueError: It has positions of no square, or an unknown number of heads.
-    """
-    dims, patch_size, side = _patches(state['patch_embed.projection.weight'], state['pos_embed'])
-    packed = state.get('layers.0.ffn.w12.weight')
-    arch = dict(
-        embed_dims=dims,
-        num_layers=count_layers(state, r'layers\.(\d+)\.'),
-        num_heads=heads or num_heads(dims),
-        # Of SwiGLU MMPretrain takes two thirds of what it is told.
-        feedforward_channels=len(state['layers.0.ffn.layers.0.0.weight'])
-        if packed is None
-        else len(packed) // 2 * 3 // 2,
-    )
-    cfg = dict(type='mmcroc.VisionTransformer', arch=arch, img_size=side, patch_size=patch_size)
-    if packed is not None:
-        cfg['layer_cfgs'] = dict(ffn_type='swiglu_fused')
-    if 'layers.0.attn.gamma1.weight' in state:
-        cfg['layer_scale_init_value'] = 1e-5
-    if 'pre_norm.weight' in state:
-        cfg['pre_norm'] = True
-    if 'layers.0.attn.qkv.bias' not in state:
-        cfg['qkv_bias'] = False
-    return cfg
-
-
-def resnet_config(state: Mapping[str, Tensor]) -> dict:
-    """The config of an ``mmpretrain.ResNet``, ``ResNetV1c`` or ``ResNetV1d``.
-
-    Args:
-        state: Its state dict.
-
-    Raises:
-        ValueError: Its blocks are those of no such ResNet.
-    """
-    blocks = tuple(count_layers(state, rf'layer{stage}\.(\d+)\.') for stage in range(1, 5))
-    is_bottleneck = 'layer1.0.conv3.weight' in state
-    if (blocks, is_bottleneck) not in RESNET_DEPTHS:
-        raise ValueError(
-            f'a ResNet with stages of {blocks} {"bottlenecks" if is_bottleneck else "blocks"} is '
-            f'none of depth {", ".join(map(str, RESNET_DEPTHS.values()))}'
-        )
-    kind, stem = 'ResNet', 'conv1.weight'
-    if 'stem.0.conv.weight' in state:
-        kind = 'ResNetV1d' if 'layer2.0.downsample.2.weight' in state else 'ResNetV1c'
-        stem = 'stem.2.conv.weight'
-    return dict(
-        type=f'mmpretrain.{kind}',
-        depth=RESNET_DEPTHS[blocks, is_bottleneck],
-        stem_channels=len(state[stem]),
-        base_channels=len(state['layer1.0.conv1.weight']),
-        out_indices=(3,),
-    )
-
-
-def timm_registers_config(state: Mapping[str, Tensor], heads: int | None = None) -> dict:
-    """The config of a ViT with register tokens (DINOv2's) in timm.
-
-    Args:
-        state: Its state dict under timm's names.
-        heads: As of :func:`vision_transformer_config`.
-
-    Raises:
-        ValueError: As of it.
-    """
-    dims, patch_size, side = _patches(
-        state['patch_embed.proj.weight'], state['pos_embed'], extra_tokens=0
-    )
-    hidden = len(state['blocks.0.mlp.fc1.weight'])
-    is_swiglu = hidden == 2 * state['blocks.0.mlp.fc2.weight'].shape[1]
-    return dict(
-        type='mmcroc.TimmBackbone',
-        model_name=f'vit_{"giant" if is_swiglu else "small"}_patch14_reg4_dinov2',
-        pretrained=False,
-        settings=dict(
-            img_size=side,
-            patch_size=patch_size,
-            embed_dim=dims,
-            depth=count_layers(state, r'blocks\.(\d+)\.'),
-            num_heads=heads or num_heads(dims),
-            mlp_ratio=_ratio(hidden, dims),
-            reg_tokens=state['reg_token'].shape[1],
-            init_values=1e-5 if 'blocks.0.ls1.gamma' in state else 0.0,  # timm drops None
-        ),
-    )
-
-
-def timm_dinov3_config(state: Mapping[str, Tensor], heads: int | None = None) -> dict:
-    """The config of a DINOv3 ViT in timm.
-
-    Args:
-        state: Its state dict under timm's names.
+        state: State dict under timm's names.
         heads: Attention heads; None: of 64 dimensions, of the 7B model 128.
 
     Raises:
@@ -154,7 +339,7 @@ def timm_dinov3_config(state: Mapping[str, Tensor], heads: int | None = None) ->
     if heads is None:
         heads = 32 if dims == 4096 else num_heads(dims, known=(1152, 1280))
     return dict(
-        type='mmcroc.TimmBackbone',
+        type='mmcroc.TimmVisionTransformer',
         model_name=f'vit_small_{"plus_" if is_swiglu else ""}patch16_dinov3_qkvb',
         pretrained=False,
         settings=dict(
@@ -162,22 +347,9 @@ def timm_dinov3_config(state: Mapping[str, Tensor], heads: int | None = None) ->
             embed_dim=dims,
             depth=count_layers(state, r'blocks\.(\d+)\.'),
             num_heads=heads,
-            mlp_ratio=_ratio(state['blocks.0.mlp.fc2.weight'].shape[1], dims),
+            # A ratio of which ``int(dims * ratio)`` is surely the hidden width.
+            mlp_ratio=(state['blocks.0.mlp.fc2.weight'].shape[1] + 0.25) / dims,
             num_reg_tokens=state['reg_token'].shape[1],
             qkv_bias='blocks.0.attn.q_bias' in state,
         ),
     )
-
-
-def _patches(projection, pos_embed, extra_tokens=1):
-    """Channels, patch size, image side in pixels."""
-    patches = pos_embed.shape[1] - extra_tokens
-    side = isqrt(patches)
-    if side**2 != patches or projection.shape[-1] != projection.shape[-2]:
-        raise ValueError(f'positions of {patches} patches are of no square image')
-    return len(projection), projection.shape[-1], projection.shape[-1] * side
-
-
-def _ratio(hidden, dims):
-    """A ratio from which ``int(dims * ratio)`` is surely ``hidden``."""
-    return (hidden + 0.25) / dims

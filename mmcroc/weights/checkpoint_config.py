@@ -1,11 +1,13 @@
 """The config inside a checkpoint: read, never run."""
 
 import ast
+from collections.abc import Mapping
+from typing import Any
 
 NEEDED = ('model', 'default_scope', 'data_preprocessor')
 
 
-def config_text(checkpoint: dict) -> str:
+def config_text(checkpoint: Mapping) -> str:
     """The text of the config in a checkpoint, as MMEngine saves it; '' if there is none."""
     meta = checkpoint.get('meta')
     text = meta.get('cfg') if isinstance(meta, dict) else None
@@ -18,8 +20,8 @@ def config_of_text(text: str, parts: tuple[str, ...] = NEEDED) -> dict:
     The text is read, not run: a checkpoint should not bring code.
 
     Args:
-        text: Of :func:`config_text`.
-        parts: The variables wanted; by default ``model``, ``default_scope`` and
+        text: Text that :func:`config_text` gives.
+        parts: Variables that are wanted; by default ``model``, ``default_scope`` and
             ``data_preprocessor``.
 
     Returns:
@@ -30,9 +32,11 @@ def config_of_text(text: str, parts: tuple[str, ...] = NEEDED) -> dict:
         ValueError: One of them is no expression of literals.
     """
     return {
-        node.targets[0].id: _literal(node.value)
+        target.id: _literal(node.value)
         for node in ast.parse(text).body
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', None) in parts
+        if isinstance(node, ast.Assign)
+        and isinstance(target := node.targets[0], ast.Name)
+        and target.id in parts
     }
 
 
@@ -58,11 +62,11 @@ def backbone_config(config: dict) -> dict:
     return dict(cfg, type=kind)
 
 
-def _scope(config):
+def _scope(config: dict) -> str:
     return config.get('default_scope') or 'mmpretrain'
 
 
-def _literal(node):
+def _literal(node: ast.expr | None) -> Any:
     """The value of an expression of literals and calls of ``dict`` with keywords."""
     if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'dict' and not node.args:
         return {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
@@ -71,4 +75,4 @@ def _literal(node):
     if isinstance(node, ast.Dict):
         pairs = zip(node.keys, node.values, strict=True)
         return {_literal(key): _literal(value) for key, value in pairs}
-    return ast.literal_eval(node)
+    return ast.literal_eval(node)  # type: ignore[arg-type]  # None, of {**x}, is malformed too

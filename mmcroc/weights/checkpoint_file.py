@@ -1,24 +1,23 @@
 """Checkpoint files, read without running anything they bring."""
 
+import argparse
 import json
 import re
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from mmcroc.compat import allow_checkpoint_contents
 from mmcroc.optional import require
 from mmcroc.weights.checkpoint_config import config_of_text, config_text
-from mmcroc.weights.released_hsg import (
-    LAYOUT,
-    convert_released_hsg,
-    is_released_hsg,
-    released_hsg_config,
-)
-from mmcroc.weights.trained_positions import with_trained_positions
 from mmcroc.weights.weight_layouts import HF_PATCHES, detect_layout
 
+SUFFIXES = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors')
+#: What may follow a path: CrOC's and DINO's networks; HSG's backbone without the neck.
+PARTS = ('teacher', 'student', 'backbone')
 #: First bytes of things that are downloaded in the place of weights.
 IMPOSTORS = {
     b'version https://git-lfs': 'a Git LFS pointer, not the file itself: run `git lfs pull`',
@@ -29,27 +28,61 @@ IMPOSTORS = {
 CUT_OFF = 'EOF|end of file|Ran out of input|truncated'
 #: Weights in a folder as ``save_pretrained`` of Hugging Face's transformers writes it.
 HF_FILES = ('model.safetensors', 'pytorch_model.bin')
+NUMPY_DTYPES = ('float32', 'float64', 'int64', 'uint32')
 ALLOWED = (
     'tensors, plain containers, numpy arrays, argparse.Namespace and log histories of MMEngine'
 )
+
+
+def split_checkpoint(model: str) -> tuple[str, str] | None:
+    """Path and part of a checkpoint's name, such as ``'dino.pth:student'``.
+
+    Args:
+        model: Name as :func:`mmcroc.features.load_model` takes it.
+
+    Returns:
+        The path and one of ``PARTS`` or ``''``; None if this is no checkpoint's name.
+
+    Raises:
+        ValueError: A part that there is not.
+    """
+    if '@' in model:
+        return None
+    if model.endswith(SUFFIXES):
+        return model, ''
+    path, _, part = model.rpartition(':')
+    if not path.endswith(SUFFIXES):
+        return None
+    if part not in PARTS:
+        raise ValueError(f'{model}: after a checkpoint comes {" or ".join(PARTS)}, not {part!r}')
+    return path, part
+
+
+def download(url: str) -> str:
+    """The file of a URL, in torch's cache, where MMEngine puts it too."""
+    path = Path(torch.hub.get_dir(), 'checkpoints', Path(url).name)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path))
+        except OSError as error:
+            raise OSError(f'{url} cannot be downloaded: {error}') from error
+    return str(path)
 
 
 def read_checkpoint(path: str) -> tuple[dict, dict]:
     """Read a checkpoint without running any code it may bring.
 
     Pickles are read by ``torch.load(weights_only=True)``; what they may contain is listed in
-    :func:`mmcroc.compat.allow_checkpoint_contents`.
-
-    HSG's released checkpoints come as those of ``mmcroc.HSG``, with a config, and its own older
-    ones with what they lack (:func:`with_trained_positions`); weights with Hugging Face's
-    ``config.json`` beside them as those of an MMPretrain model with this backbone.
+    :func:`checkpoint_contents`. Weights with Hugging Face's ``config.json`` beside them come as
+    those of an MMPretrain model with this backbone.
 
     Args:
         path: A local file, ``.safetensors`` or a pickle of torch; or a folder as transformers
             writes it, which may have ``hf:`` before it.
 
     Returns:
-        What the file holds; the config in it (:func:`config_of_text`), ``{}`` if there is none.
+        Content of the file; the config in it (:func:`config_of_text`), ``{}`` if there is none.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -58,21 +91,19 @@ def read_checkpoint(path: str) -> tuple[dict, dict]:
     """
     checkpoint = read_file(path)
     try:
-        if is_released_hsg(checkpoint):
-            state = convert_released_hsg(checkpoint)
-            model = released_hsg_config(state)
-            return dict(state_dict=state, meta=dict(layout=LAYOUT)), dict(model=model)
         described = _file_of(path).with_name('config.json')
         if HF_PATCHES in checkpoint and described.is_file():
             return _of_huggingface(checkpoint, json.loads(described.read_text()))
-        text = config_text(checkpoint)
-        return with_trained_positions(checkpoint, text, path), config_of_text(text)
+        return checkpoint, config_of_text(config_text(checkpoint))
     except (ValueError, SyntaxError) as error:
         raise ValueError(f'{path}: {error}') from error
 
 
 def read_file(path: str) -> dict:
-    """What a local file holds, as :func:`read_checkpoint` but as it stands; tensors on the CPU."""
+    """Content of a local file as it stands; arguments and errors as :func:`read_checkpoint`.
+
+    Tensors are on the CPU.
+    """
     path = str(_file_of(path))
     read = _read_safetensors if path.endswith('.safetensors') else _read_pickle
     checkpoint = read(path)
@@ -81,26 +112,26 @@ def read_file(path: str) -> dict:
     return checkpoint
 
 
-def _file_of(path):
+def _file_of(path: str) -> Path:
     """The file of weights: itself, or that of a folder.
 
     Raises:
         FileNotFoundError: There is none.
     """
-    path = Path(path.removeprefix('hf:'))
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise FileNotFoundError(f'no checkpoint at {path}')
+    file = Path(path.removeprefix('hf:'))
+    if not file.is_dir():
+        if file.is_file():
+            return file
+        raise FileNotFoundError(f'no checkpoint at {file}')
     for name in HF_FILES:
-        if (path / name).is_file():
-            return path / name
+        if (file / name).is_file():
+            return file / name
     raise FileNotFoundError(
-        f'no checkpoint in the folder {path}: it holds no {" or ".join(HF_FILES)}'
+        f'no checkpoint in the folder {file}: it holds no {" or ".join(HF_FILES)}'
     )
 
 
-def _of_huggingface(state, described):
+def _of_huggingface(state: dict[str, Tensor], described: dict) -> tuple[dict, dict]:
     """A checkpoint of MMPretrain's and its config, of a file and the settings beside it."""
     activation = described.get('hidden_act', 'gelu')
     if activation != 'gelu' and not described.get('use_swiglu_ffn'):
@@ -112,7 +143,7 @@ def _of_huggingface(state, described):
     return dict(state_dict=weights, meta=dict(layout=layout.name)), dict(model=model)
 
 
-def _read_safetensors(path):
+def _read_safetensors(path: str) -> dict:
     library = require('safetensors.torch', path, 'safetensors')
     try:
         return library.load_file(path)
@@ -120,10 +151,55 @@ def _read_safetensors(path):
         raise ValueError(f'{path} {_damage(path, error)}') from error
 
 
-def _read_pickle(path):
-    allow_checkpoint_contents()
+def _history_statistic(owner: type, name: str) -> Any:
+    """What a pickle gets for ``getattr``: statistics of ``HistoryBuffer``, and nothing else."""
+    from mmengine.logging import HistoryBuffer
+
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
+        raise UnpicklingError(f'GLOBAL builtins.getattr was asked for {owner!r}, {name!r}')
+    return getattr(HistoryBuffer, name)
+
+
+def checkpoint_contents() -> torch.serialization.safe_globals:
+    """A context in which a pickle may contain more than tensors and plain containers.
+
+    ``torch.load(weights_only=True)`` refuses everything else, before anything of it runs:
+
+    ==============================================  ============================================
+    ``mmengine.logging.HistoryBuffer``              log histories that MMEngine saves, which drag
+                                                    in four functions of their class
+    ``getattr``                                     replaced by what finds these four, and nothing
+                                                    else
+    numpy arrays and scalars of ``NUMPY_DTYPES``    in those histories, and in messages
+    ``argparse.Namespace``                          settings that DINO, iBOT, MAE and CrOC save
+    ==============================================  ============================================
+
+    None of these runs code of a file's choosing. Outside of the context torch's list is as it was.
+    """
+    from mmengine.logging import HistoryBuffer
+
+    core = np._core if hasattr(np, '_core') else np.core
+    arrays = [('_reconstruct', core.multiarray._reconstruct), ('scalar', core.multiarray.scalar)]
+    contents = [
+        argparse.Namespace,
+        HistoryBuffer,
+        (_history_statistic, 'builtins.getattr'),
+        np.ndarray,
+        np.dtype,
+        # The spellings of checkpoints written under either major version of numpy.
+        *((make, f'numpy.{spelling}.multiarray.{name}') for spelling in ('core', '_core')
+          for name, make in arrays),
+        *(type(np.dtype(name)) for name in NUMPY_DTYPES),
+    ]  # fmt: skip
+    # What is allowed already must not be taken off the list at the end.
+    allowed = torch.serialization.get_safe_globals()
+    return torch.serialization.safe_globals([c for c in contents if c not in allowed])
+
+
+def _read_pickle(path: str) -> dict:
     try:
-        return torch.load(path, map_location='cpu', weights_only=True)
+        with checkpoint_contents():
+            return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # unpickling and unzipping raise many types
         refused = re.search(r'GLOBAL (\S+)', str(error))
         reason = _damage(path, error)
@@ -136,7 +212,8 @@ def _read_pickle(path):
         raise ValueError(f'{path} {reason}') from error
 
 
-def _damage(path, error):
+def _damage(path: str, error: Exception) -> str:
+    """What is wrong with a file that cannot be read, in words."""
     size = Path(path).stat().st_size
     with open(path, 'rb') as file:
         start = file.read(64)

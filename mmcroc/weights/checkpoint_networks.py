@@ -21,7 +21,7 @@ class Network(NamedTuple):
     """Weights of one network.
 
     Attributes:
-        state: Its state dict, without prefixes.
+        state: State dict, without prefixes.
         role: ``'teacher'``, ``'student'``, or ``'backbone'`` of the only one.
     """
 
@@ -33,7 +33,7 @@ def backbone_weights(checkpoint: Mapping, part: str = '') -> Network:
     """The weights of a backbone in a checkpoint; modules beside it are left behind.
 
     Args:
-        checkpoint: What the file holds: networks under ``teacher`` and ``student`` (DINO, iBOT,
+        checkpoint: Content of the file: networks under ``teacher`` and ``student`` (DINO, iBOT,
             DINOv2, CrOC), one state dict under any of ``CONTAINERS``, or a bare state dict.
         part: ``'student'`` or ``'teacher'`` where there are both; default: the teacher, it is what
             one evaluates.
@@ -78,7 +78,8 @@ def below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _unwrapped(state):
+def _unwrapped(state: Mapping) -> dict[str, Tensor]:
+    """Tensors of a state dict without the prefixes of wrappers."""
     state = {key: value for key, value in state.items() if torch.is_tensor(value)}
     for prefix in WRAPPERS:
         if all(key.startswith(prefix) for key in state):

@@ -37,7 +37,7 @@ def dinov3_to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     out. The norm of local crops' [CLS], of the 7B model's training, is left out.
 
     Args:
-        state: Its state dict.
+        state: State dict.
 
     Raises:
         UnknownKeysError: It holds keys that such a ViT does not have.
@@ -55,15 +55,16 @@ def dinov3_to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return NETWORK.rename(weights) | biases
 
 
-def _biases_of(prefix, bias, mask):
+def _biases_of(prefix: str, bias: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+    """Biases of queries and values, of a joint one (3C,)."""
     query, key, value = (bias if mask is None else bias * mask).chunk(3)
     if key.any():
         raise ValueError(f'{LAYOUT} with a bias of keys ({prefix}qkv.bias): timm has none')
     return {f'{prefix}q_bias': query, f'{prefix}v_bias': value}
 
 
-def _check_periods(periods):
-    """Saved in bfloat16: 8 bits."""
+def _check_periods(periods: Tensor) -> None:
+    """Raise unless rotary periods, saved in bfloat16 (8 bits), are DINOv3's."""
     exponents = torch.arange(len(periods)) / len(periods)
     if not torch.allclose(periods.float(), THETA**exponents, rtol=2**-7):
         raise ValueError(

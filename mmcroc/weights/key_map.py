@@ -34,8 +34,8 @@ class KeyMap:
         ViT.inverse().rename({'layers.3.ln1.bias': bias})  # {'blocks.3.norm1.bias': bias}
 
     Args:
-        source: What the first layout is called in errors.
-        target: ... the second.
+        source: Name of the first layout, for errors.
+        target: Name of the second.
         table: Pairs of templates with the same placeholders, the first that fits is taken:
             ``{i}``, ``{j}`` numbers, ``{wb}`` weight or bias, ``{bn}`` those and a batch norm's
             statistics, ``{rest}`` anything.
@@ -67,10 +67,11 @@ class KeyMap:
         unknown = [key for key, name in names.items() if name is None]
         if unknown:
             raise UnknownKeysError(unknown, self.source)
-        return {names[key]: value for key, value in state.items()}
+        return {str(names[key]): value for key, value in state.items()}
 
 
-def _pattern(template):
+def _pattern(template: str) -> re.Pattern[str]:
+    """What matches a template's keys."""
     parts = re.split(r'\{(\w+)\}', template)
     return re.compile(
         ''.join(
@@ -80,5 +81,5 @@ def _pattern(template):
     )
 
 
-def _replacement(template):
+def _replacement(template: str) -> str:
     return re.sub(r'\{(\w+)\}', r'\\g<\1>', template)

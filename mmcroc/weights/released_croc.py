@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mmcroc.weights.architectures import vision_transformer_config
+from mmcroc.weights.architectures import vit_config
+from mmcroc.weights.checkpoint_networks import below
 from mmcroc.weights.key_map import KeyMap
-from mmcroc.weights.vit_timm import WITH_MLP
+from mmcroc.weights.vit_names import WITH_MLP
 
-LAYOUT = 'a released CrOC network'
+CROC = 'released CrOC checkpoint'
 #: What DINO's heads do not have.
 CLUSTER_PROTOTYPES = 'head.last_layer_c.weight_v'
 HEAD = [
@@ -19,7 +20,7 @@ HEAD = [
 #: The fixed gain of the last layers, which our unit-norm prototypes do without.
 GAINS = ('head.last_layer.weight_g', 'head.last_layer_c.weight_g')
 NETWORK = KeyMap(
-    LAYOUT,
+    CROC,
     'mmcroc.CrOC',
     [(f'backbone.{old}', f'backbone.{new}') for old, new in WITH_MLP.table] + HEAD,
 )
@@ -34,7 +35,7 @@ def convert_released_network(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename one released network (student or teacher) to ``backbone.*`` and ``neck.*``.
 
     Args:
-        state: Its state dict, with or without ``module.`` before every key.
+        state: State dict, with or without ``module.`` before every key.
 
     Returns:
         State dict under our names.
@@ -63,7 +64,7 @@ def convert_released_croc(checkpoint: Mapping) -> dict[str, Tensor]:
     """Both networks and the centres as the state dict of an ``mmcroc.CrOC``.
 
     Args:
-        checkpoint: As released; without ``croc_loss`` the centres start at zero.
+        checkpoint: Content of the file; without ``croc_loss`` the centres start at zero.
 
     Raises:
         UnknownKeysError, ValueError: It is none.
@@ -84,18 +85,13 @@ def released_croc_config(state: Mapping[str, Tensor], heads: int | None = None) 
     What leaves no trace in them has the settings of ``croc_vit-s_coco.py``.
 
     Args:
-        state: Of :func:`convert_released_croc`.
+        state: Weights that :func:`convert_released_croc` gives.
         heads: Attention heads; None: of 64 dimensions.
 
     Raises:
         ValueError: Parts of it are missing, or the number of heads is unknown.
     """
     try:
-        backbone = {
-            key.removeprefix('backbone.'): value
-            for key, value in state.items()
-            if key.startswith('backbone.')
-        }
         layers = sum(key.startswith('neck.mlp.') and key.endswith('.weight') for key in state)
         widths = [len(state[f'neck.mlp.{2 * layer}.weight']) for layer in range(layers)]
         prototypes = dict(
@@ -104,7 +100,7 @@ def released_croc_config(state: Mapping[str, Tensor], heads: int | None = None) 
         )
         return dict(
             type='mmcroc.CrOC',
-            backbone=dict(vision_transformer_config(backbone, heads), drop_path_rate=0.1),
+            backbone=dict(vit_config(below('backbone.', state), heads), drop_path_rate=0.1),
             neck=dict(
                 type='mmcroc.CrOCNeck',
                 in_channels=state['neck.mlp.0.weight'].shape[1],
@@ -119,4 +115,4 @@ def released_croc_config(state: Mapping[str, Tensor], heads: int | None = None) 
             ),
         )
     except KeyError as error:
-        raise ValueError(f'{LAYOUT} without {error}: the file is incomplete') from error
+        raise ValueError(f'a {CROC} without {error}: the file is incomplete') from error

@@ -5,14 +5,16 @@ two; the second, the losses, has no weights.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from mmcroc.weights.architectures import RESNET_DEPTHS, count_layers
+from mmcroc.weights.architectures import ResNetArchitecture, count_layers
+from mmcroc.weights.checkpoint_networks import below
 from mmcroc.weights.key_map import KeyMap, UnknownKeysError
 
-LAYOUT = "HSG's released embedding_model"
+HSG = "HSG's released embedding_model"
 LEVELS = dict(fine=0, coarse=1)
 #: Of the released transformers; leaves no trace in their weights.
 NUM_HEADS = 4
@@ -22,7 +24,7 @@ NUM_POSITIONS = 50
 #: these span: all of these run at 448 px and stride 16.
 TRAINED_POSITIONS, TRAINED_PIXELS = 28, 448
 NETWORK = KeyMap(
-    LAYOUT,
+    HSG,
     'mmcroc.HSG',
     [
         ('resnet_backbone.conv1.conv1.weight', 'backbone.conv1.weight'),
@@ -39,7 +41,8 @@ NETWORK = KeyMap(
 )
 
 
-def _level(name, level):
+def _level(name: str, level: int) -> list[tuple[str, str]]:
+    """Names of a level's queries and transformer."""
     released, ours = f'{name}_hrchy_transformer.', f'head.levels.{level}.'
     pairs = [
         (f'{name}_query_embed._query_embedding.weight', f'{ours}query.weight'),
@@ -70,21 +73,6 @@ GROUPING = KeyMap(
 )
 
 
-def convert_released_grouping(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the released positions, queries and transformers to ``neck.*`` and ``head.*``.
-
-    Args:
-        state: State dict under the released names.
-
-    Returns:
-        State dict under ours.
-
-    Raises:
-        UnknownKeysError: Keys are none of these.
-    """
-    return GROUPING.rename(state)
-
-
 def is_released_hsg(checkpoint: Mapping) -> bool:
     """Whether a checkpoint is one of HSG's authors."""
     return isinstance(checkpoint.get('embedding_model'), Mapping)
@@ -98,7 +86,7 @@ def convert_released_hsg(checkpoint: Mapping) -> dict[str, Tensor]:
     entries were trained is not in the file: 28, as in all released trainings with transformers.
 
     Args:
-        checkpoint: As released.
+        checkpoint: Content of the file.
 
     Raises:
         UnknownKeysError: It holds keys that HSG does not have, named.
@@ -109,7 +97,7 @@ def convert_released_hsg(checkpoint: Mapping) -> dict[str, Tensor]:
     names = {key: NETWORK.name(key) or GROUPING.name(key) for key in released}
     unknown = [key for key, name in names.items() if name is None]
     if unknown:
-        raise UnknownKeysError(unknown, LAYOUT)
+        raise UnknownKeysError(unknown, HSG)
     unused = f'head.levels.{max(LEVELS.values())}.feature.'
     state = {
         names[key]: value for key, value in released.items() if not names[key].startswith(unused)
@@ -125,14 +113,15 @@ def convert_released_hsg(checkpoint: Mapping) -> dict[str, Tensor]:
     return state
 
 
-def released_hsg_config(state: Mapping[str, Tensor]) -> dict:
+def released_hsg_config(state: Mapping[str, Tensor], heads: int | None = None) -> dict:
     """``model`` of a config that fits the weights.
 
     Settings that leave no trace are those of the authors' COCO recipe: 4 attention heads, the
     strides and dilations of training, the losses.
 
     Args:
-        state: Of :func:`convert_released_hsg`.
+        state: Weights that :func:`convert_released_hsg` gives.
+        heads: Unused: its transformers have 4.
 
     Raises:
         ValueError: Parts of it are missing.
@@ -142,30 +131,20 @@ def released_hsg_config(state: Mapping[str, Tensor]) -> dict:
             type='mmcroc.HSG', backbone=_backbone(state), neck=_neck(state), head=_head(state)
         )
     except KeyError as error:
-        raise ValueError(f'{LAYOUT} without {error}: the file is incomplete') from error
+        raise ValueError(f'{HSG} without {error}: the file is incomplete') from error
 
 
-def _backbone(state):
-    blocks = tuple(
-        count_layers(state, rf'backbone\.layer{stage}\.(\d+)\.') for stage in range(1, 5)
-    )
-    depth = RESNET_DEPTHS.get((blocks, True))
-    if depth is None:
-        raise ValueError(f'{LAYOUT} has stages of {blocks} blocks: not of a ResNet-50, 101 or 152')
-    return dict(
-        type='mmseg.ResNet',
-        depth=depth,
-        stem_channels=len(state['backbone.conv1.weight']),
-        base_channels=len(state['backbone.layer1.0.conv1.weight']),
+def _backbone(state: Mapping[str, Tensor]) -> dict:
+    """Config of the ResNet, at the strides of training."""
+    return replace(
+        ResNetArchitecture.of_state(below('backbone.', state)),
+        scope='mmseg',
         strides=(1, 2, 2, 1),
-        dilations=(1, 1, 1, 1),
         multi_grid=(1, 4, 8),
-        out_indices=(3,),
-        norm_cfg=dict(type='BN', requires_grad=True),
-    )
+    ).config()
 
 
-def _neck(state):
+def _neck(state: Mapping[str, Tensor]) -> dict:
     hidden, channels = state['neck.projection.0.conv.weight'].shape[:2]
     return dict(
         type='mmcroc.HSGNeck',
@@ -176,7 +155,7 @@ def _neck(state):
     )
 
 
-def _head(state):
+def _head(state: Mapping[str, Tensor]) -> dict:
     if 'head.levels.0.query.weight' not in state:  # stage 1: segments are the regions
         return dict(type='mmcroc.HSGHead', num_groups=[], grid=(1, 1), kmeans_iterations=1)
     layers = {

@@ -6,36 +6,33 @@ model's own, which MMEngine's and torch's loaders both call before they copy any
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import NamedTuple
 
 from mmengine.logging import print_log
 from mmpretrain.models import VisionTransformer
 from torch import Tensor, nn
 
+from mmcroc.weights.architectures import VIT_DEFAULTS
 from mmcroc.weights.checkpoint_networks import NOT_FEATURES, backbone_weights, below, without_heads
-from mmcroc.weights.released_croc import LAYOUT as RELEASED_CROC
-from mmcroc.weights.released_croc import is_released_croc
-from mmcroc.weights.released_hsg import LAYOUT as RELEASED_HSG
-from mmcroc.weights.released_hsg import is_released_hsg
-from mmcroc.weights.weight_layouts import detect_layout
+from mmcroc.weights.weight_layouts import EMBEDDING_KEY, detect_layout, model_layout
 
 SHOWN = 3
+Weights = Mapping[str, Tensor]
 #: What batch norms count; MMEngine does not miss it either.
 COUNTER = 'num_batches_tracked'
 #: Last parts of names of register tokens: Meta's of DINOv2 and DINOv3, timm's, Hugging Face's.
 REGISTERS = ('register_tokens', 'storage_tokens', 'reg_token')
-#: MMPretrain's defaults of settings that :mod:`mmcroc.weights.architectures` leaves out.
-DEFAULTS = dict(layer_scale_init_value=0.0, pre_norm=False, qkv_bias=True, layer_cfgs={})
+#: Defaults of settings that :mod:`mmcroc.weights.architectures` leaves out.
+DEFAULTS = dict(VIT_DEFAULTS, layer_scale_init_value=0.0, layer_cfgs={}, position_antialias=False)
 
 
 class UnfitWeightsError(ValueError):
     """Weights that do not fit a module.
 
     Args:
-        problem: What does not fit, a sentence.
-        cure: What to set or to run so that training starts from them, a sentence; '' if unknown.
+        problem: Sentence that names what does not fit.
+        cure: Sentence that says what to set or to run; '' if unknown.
     """
 
     def __init__(self, problem: str, cure: str):
@@ -43,36 +40,26 @@ class UnfitWeightsError(ValueError):
         self.problem = problem
 
 
-class Misfit(NamedTuple):
-    """Names in which weights and a module differ.
-
-    Attributes:
-        missing: Tensors of the module that are not among the weights.
-        unexpected: Weights that the module has no place for.
-        mismatched: Tensors of both, in two shapes.
-    """
-
-    missing: list[str]
-    unexpected: list[str]
-    mismatched: list[str]
-
-
-def misfit(module: nn.Module, state: Mapping[str, Tensor]) -> Misfit:
+def misfit(module: nn.Module, state: Weights) -> tuple[list[str], list[str], list[str]]:
     """Names in which weights and a module differ; counters of batch norms may be missing.
 
     Args:
-        module: What is to take the weights.
+        module: Module that is to take the weights.
         state: Weights by their names within the module.
+
+    Returns:
+        Tensors of the module that are missing, weights that it has no place for, tensors of both in
+        two shapes.
     """
     own = module.state_dict()
-    return Misfit(
+    return (
         [name for name in own if name not in state and not name.endswith(COUNTER)],
         [name for name in state if name not in own],
         [name for name in own if name in state and own[name].shape != state[name].shape],
     )
 
 
-def require_fit(model: nn.Module, *parts: str):
+def require_fit(model: nn.Module, *parts: str) -> None:
     """Let a model refuse weights that do not fit some of its parts whole.
 
     Position embeddings of another grid, which MMPretrain interpolates, fit. So do weights of a
@@ -89,7 +76,7 @@ def require_fit(model: nn.Module, *parts: str):
     model._register_load_state_dict_pre_hook(partial(_check_model, parts), with_module=True)
 
 
-def _check_part(module, state, prefix, *_):
+def _check_part(module: nn.Module, state: Weights, prefix: str, *_: object) -> None:
     """A hook: raise unless all tensors of the part are given, and no others."""
     given = below(prefix, state)
     missing, unexpected, mismatched = misfit(module, given)
@@ -97,7 +84,7 @@ def _check_part(module, state, prefix, *_):
     if not (missing or unexpected or mismatched):
         return
     own, kind = module.state_dict(), type(module).__name__
-    found = []
+    found: list[str] = []
     if missing:
         found.append(f'{len(missing)} of its {len(own)} tensors missing{_some(missing)}')
     if mismatched:
@@ -112,7 +99,9 @@ def _check_part(module, state, prefix, *_):
     )
 
 
-def _check_model(parts, model, state, prefix, *_):
+def _check_model(
+    parts: tuple[str, ...], model: nn.Module, state: Weights, prefix: str, *_: object
+) -> None:
     """A hook: raise unless something is given for every part; name what differs elsewhere."""
     given = below(prefix, state)
     for part in parts:
@@ -134,19 +123,19 @@ def _check_model(parts, model, state, prefix, *_):
         print_log(f'{kind}: left out of these weights: {unexpected}', logger='current')
 
 
-def _cure(module, state, part):
+def _cure(module: nn.Module, state: Weights, part: str) -> str:
     """What would make weights fit a part, as a sentence; '' if that is not known.
 
     Args:
         module: The part.
-        state: What was given to it, or to the model that it is a part of.
-        part: Its name in the model if the weights were given to that (``load_from``).
+        state: Weights given to it, or to the model that it is a part of.
+        part: Name in the model if the weights were given to that (``load_from``), else ''.
     """
     registers = [name for name in state if name.rpartition('.')[2] in REGISTERS]
-    if registers:
+    if registers and not hasattr(module, 'register_tokens'):
         return (
-            f"MMPretrain's VisionTransformer cannot hold register tokens ({registers[0]}): start "
-            'from weights without them'
+            f"MMPretrain's VisionTransformer cannot hold register tokens ({registers[0]}): take "
+            'mmcroc.VisionTransformer, or weights without them'
         )
     prefixes = _prefixes_of(module, state)
     if not prefixes:
@@ -169,9 +158,9 @@ def _cure(module, state, part):
     return f'To use them, {"; and ".join(cures)}' if cures else ''
 
 
-def _prefixes_of(module, state):
+def _prefixes_of(module: nn.Module, state: Weights) -> list[str]:
     """What stands before the module's names in ``state``, teachers first; [] if they are others."""
-    own, found = module.state_dict(), Counter()
+    own, found = module.state_dict(), Counter[str]()
     for name in state:
         words = name.split('.')
         # The longest: VisionTransformer has both ln1.weight and layers.0.ln1.weight.
@@ -181,12 +170,12 @@ def _prefixes_of(module, state):
             found[''.join(f'{word}.' for word in words[:start])] += 1
     prefixes = [prefix for prefix, count in found.items() if count == max(found.values())]
     inside = below(prefixes[0], state) if prefixes else {}
-    if not prefixes or (_architecture(inside) is None and misfit(module, inside).missing):
+    if not prefixes or (_architecture(inside) is None and misfit(module, inside)[0]):
         return []
     return sorted(prefixes, key=lambda prefix: 'teacher' not in prefix)
 
 
-def _architecture(state):
+def _architecture(state: Weights) -> dict | None:
     """A backbone's config as its shapes tell it, None unless its names are MMPretrain's."""
     state = without_heads(state)
     try:
@@ -196,7 +185,7 @@ def _architecture(state):
     return config if converted.keys() == state.keys() else None
 
 
-def _settings_for(module, state):
+def _settings_for(module: nn.Module, state: Weights) -> str:
     """The settings of a backbone's config in which weights and module differ, as text."""
     here, there = _architecture(module.state_dict()), _architecture(state)
     if here is None or there is None:
@@ -214,7 +203,7 @@ def _settings_for(module, state):
     return ', '.join(f'{name}={value!r}' for name, value in settings.items())
 
 
-def _name_of(arch):
+def _name_of(arch: dict) -> str | dict:
     """MMPretrain's name of an architecture, else what is known of it: all but ``num_heads``."""
     known = {name: value for name, value in arch.items() if name != 'num_heads'}
     names = [
@@ -225,12 +214,10 @@ def _name_of(arch):
     return max(names, key=len, default=known)
 
 
-def _layout_of(state):
+def _layout_of(state: Weights) -> str:
     """What a file with other names holds, in words; '' if that is not known."""
-    if is_released_croc(state):
-        return RELEASED_CROC
-    if is_released_hsg(state):
-        return RELEASED_HSG
+    if (released := model_layout(state)) and EMBEDDING_KEY not in state:
+        return f'a {released.name}'
     try:
         weights = without_heads(backbone_weights(state).state)
         layout = detect_layout(weights)
@@ -239,12 +226,13 @@ def _layout_of(state):
         return ''
 
 
-def _some(names):
+def _some(names: list[str]) -> str:
+    """The first of some names, in brackets."""
     shown = ', '.join(names[:SHOWN])
     return f' ({shown}{", ..." if len(names) > SHOWN else ""})'
 
 
-def _summary(names):
+def _summary(names: Iterable[str]) -> str:
     """Names by their first two parts, how many there are of each."""
     groups = Counter('.'.join(name.split('.')[:2]) for name in names)
     return ', '.join(f'{name} ({count})' for name, count in groups.items())

@@ -1,28 +1,32 @@
-"""How a backbone's weights are named in files that hold no config, told by their keys."""
+"""How weights are named in files that hold no config, told by their keys."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from mmcroc.weights.architectures import (
-    resnet_config,
-    timm_dinov3_config,
-    timm_registers_config,
-    vision_transformer_config,
-)
-from mmcroc.weights.dinov2 import dinov2_to_timm
+from mmcroc.weights.architectures import dinov3_config, resnet_config, vit_config
+from mmcroc.weights.checkpoint_networks import backbone_weights, without_heads
 from mmcroc.weights.dinov3 import dinov3_to_timm
-from mmcroc.weights.resnet_timm import resnet_from_timm
-from mmcroc.weights.vit_hf import dinov2_from_hf, vit_from_hf
-from mmcroc.weights.vit_timm import vit_from_timm
+from mmcroc.weights.released_croc import (
+    CROC,
+    convert_released_croc,
+    is_released_croc,
+    released_croc_config,
+)
+from mmcroc.weights.released_hsg import (
+    HSG,
+    convert_released_hsg,
+    is_released_hsg,
+    released_hsg_config,
+)
+from mmcroc.weights.resnet_names import resnet_from_timm
+from mmcroc.weights.vit_names import dinov2_from_hf, vit_from_hf, vit_from_timm
 
 SHOWN = 5
-PATCHES = 'patch_embed.proj.weight'
-HF_PATCHES, HF_REGISTERS = (
-    'embeddings.patch_embeddings.projection.weight',
-    'embeddings.register_tokens',
-)
+HF_PATCHES = 'embeddings.patch_embeddings.projection.weight'
+#: Weights that only HSG has.
+EMBEDDING_KEY = 'neck.projection.0.conv.weight'
 
 
 @dataclass(frozen=True)
@@ -30,21 +34,20 @@ class WeightLayout:
     """One way to name the weights of one kind of backbone.
 
     Attributes:
-        name: For people.
-        keys: All are there.
-        absent: None of these is.
-        convert: Names and values as the module has them.
-        config: Of the module, from the converted weights.
-        has_heads: Whether ``config`` takes the number of attention heads.
-        prefix: What the module puts before every key.
+        name: Name for people.
+        keys: Keys that are all there.
+        convert: Gives names and values as the module has them.
+        config: Gives the module's config, of the converted weights and, of ViTs, the number of
+            attention heads where it is known.
+        absent: Keys of which none is there.
+        prefix: Prefix that the module has before every key.
     """
 
     name: str
     keys: tuple[str, ...]
     convert: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
-    config: Callable[..., dict]
+    config: Callable[[Mapping[str, Tensor], int | None], dict]
     absent: tuple[str, ...] = ()
-    has_heads: bool = True
     prefix: str = ''
 
     def fits(self, state: Mapping[str, Tensor]) -> bool:
@@ -65,97 +68,102 @@ class WeightLayout:
         """
         try:
             converted = self.convert(state)
-            cfg = self.config(converted, heads) if self.has_heads else self.config(converted)
+            cfg = self.config(converted, heads)
         except KeyError as error:
             raise ValueError(f'{self.name} without {error}') from error
         return cfg, {f'{self.prefix}{key}': value for key, value in converted.items()}
 
 
-#: The first that fits is taken.
+PATCHES = 'patch_embed.proj.weight'
+BLOCK = 'encoder.layer.0.'
+#: What timm's module has before every key.
+TIMM = dict(absent=('pos_embed',), prefix='model.')
+#: Backbones; the first that fits is taken.
 LAYOUTS = (
-    WeightLayout(
-        'MMPretrain ViT',
-        ('patch_embed.projection.weight', 'cls_token', 'layers.0.ln1.weight'),
-        dict,
-        vision_transformer_config,
-    ),
-    WeightLayout(
-        "DINOv3 ViT in Meta's layout",
-        (PATCHES, 'storage_tokens', 'blocks.0.norm1.weight'),
-        dinov3_to_timm,
-        timm_dinov3_config,
-        absent=('pos_embed',),
-        prefix='model.',
-    ),
-    WeightLayout(
-        "DINOv3 ViT in timm's layout",
-        (PATCHES, 'reg_token', 'blocks.0.gamma_1'),
-        dict,
-        timm_dinov3_config,
-        absent=('pos_embed',),
-        prefix='model.',
-    ),
-    WeightLayout(
-        "DINOv2 ViT with registers in Meta's layout",
-        (PATCHES, 'register_tokens', 'pos_embed'),
-        dinov2_to_timm,
-        timm_registers_config,
-        prefix='model.',
-    ),
-    WeightLayout(
-        "ViT with registers in timm's layout",
-        (PATCHES, 'reg_token', 'pos_embed', 'blocks.0.norm1.weight'),
-        dict,
-        timm_registers_config,
-        prefix='model.',
-    ),
-    WeightLayout(
-        "ViT in timm's layout (DINO, iBOT, DINOv2, MAE)",
-        (PATCHES, 'cls_token', 'pos_embed'),
-        lambda state: vit_from_timm(dinov2_to_timm(state)),
-        vision_transformer_config,
-    ),
-    WeightLayout(
-        "Hugging Face's DINOv2 ViT with registers",
-        (HF_PATCHES, HF_REGISTERS, 'encoder.layer.0.norm1.weight'),
-        lambda state: dinov2_to_timm(dinov2_from_hf(state)),
-        timm_registers_config,
-        prefix='model.',
-    ),
-    WeightLayout(
-        "Hugging Face's DINOv2 ViT",
-        (HF_PATCHES, 'encoder.layer.0.norm1.weight'),
-        lambda state: vit_from_timm(dinov2_to_timm(dinov2_from_hf(state))),
-        vision_transformer_config,
-    ),
-    WeightLayout(
-        "Hugging Face's ViT",
-        (HF_PATCHES, 'encoder.layer.0.layernorm_before.weight'),
-        vit_from_hf,
-        vision_transformer_config,
-    ),
-    WeightLayout(
-        "ResNet in torchvision's layout (timm, MMPretrain)",
-        ('conv1.weight', 'bn1.weight', 'layer1.0.conv1.weight'),
-        resnet_from_timm,
-        resnet_config,
-        has_heads=False,
-    ),
-    WeightLayout(
-        "ResNet with a deep stem in timm's layout",
-        ('conv1.0.weight', 'layer1.0.conv1.weight'),
-        resnet_from_timm,
-        resnet_config,
-        has_heads=False,
-    ),
-    WeightLayout(
-        'MMPretrain ResNet with a deep stem',
-        ('stem.0.conv.weight', 'layer1.0.conv1.weight'),
-        dict,
-        resnet_config,
-        has_heads=False,
+    WeightLayout('MMPretrain ViT',
+                 ('patch_embed.projection.weight', 'cls_token', 'layers.0.ln1.weight'),
+                 dict, vit_config),
+    WeightLayout("DINOv3 ViT in Meta's layout",
+                 (PATCHES, 'storage_tokens', 'blocks.0.norm1.weight'),
+                 dinov3_to_timm, dinov3_config, **TIMM),
+    WeightLayout("DINOv3 ViT in timm's layout", (PATCHES, 'reg_token', 'blocks.0.gamma_1'),
+                 dict, dinov3_config, **TIMM),
+    WeightLayout("ViT in timm's layout (DINO, iBOT, DINOv2, MAE)",
+                 (PATCHES, 'cls_token', 'pos_embed'), vit_from_timm, vit_config),
+    WeightLayout("Hugging Face's DINOv2 ViT", (HF_PATCHES, BLOCK + 'norm1.weight'),
+                 dinov2_from_hf, vit_config),
+    WeightLayout("Hugging Face's ViT", (HF_PATCHES, BLOCK + 'layernorm_before.weight'),
+                 vit_from_hf, vit_config),
+    WeightLayout("ResNet in torchvision's layout (timm, MMPretrain)",
+                 ('conv1.weight', 'bn1.weight', 'layer1.0.conv1.weight'),
+                 resnet_from_timm, resnet_config),
+    WeightLayout("ResNet with a deep stem in timm's layout",
+                 ('conv1.0.weight', 'layer1.0.conv1.weight'), resnet_from_timm, resnet_config),
+    WeightLayout('MMPretrain ResNet with a deep stem',
+                 ('stem.0.conv.weight', 'layer1.0.conv1.weight'), dict, resnet_config),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ModelLayout:
+    """One way in which a whole model is saved without a config of ours.
+
+    Attributes:
+        name: Name for people.
+        fits: Whether the content of a file is such a model.
+        convert: Gives the state dict as the model has it.
+        config: Gives ``model`` of a config, of the converted weights and the number of attention
+            heads where it is known.
+    """
+
+    name: str
+    fits: Callable[[Mapping], bool]
+    convert: Callable[[Mapping], dict[str, Tensor]]
+    config: Callable[[Mapping[str, Tensor], int | None], dict]
+
+
+def _unknown_strides(checkpoint: Mapping) -> dict[str, Tensor]:
+    raise ValueError('holds no config, but weights of HSG: the strides of its ResNet are unknown')
+
+
+#: Whole models; the first that fits is taken.
+MODEL_LAYOUTS = (
+    ModelLayout(CROC, is_released_croc, convert_released_croc, released_croc_config),
+    ModelLayout(HSG, is_released_hsg, convert_released_hsg, released_hsg_config),
+    ModelLayout(
+        'mmcroc.HSG without its config',
+        lambda checkpoint: EMBEDDING_KEY in checkpoint.get('state_dict', checkpoint),
+        _unknown_strides,
+        released_hsg_config,
     ),
 )
+
+
+def model_layout(checkpoint: Mapping) -> ModelLayout | None:
+    """The layout of a whole model in a checkpoint without a config; None if it is none."""
+    return next((layout for layout in MODEL_LAYOUTS if layout.fits(checkpoint)), None)
+
+
+def under_our_names(checkpoint: Mapping) -> Mapping:
+    """A released checkpoint as one of ours: a whole model's, or a backbone's under ``backbone.``.
+
+    Args:
+        checkpoint: Content of a file without a config.
+
+    Returns:
+        ``state_dict`` under our names; the checkpoint itself if its names are ours or unknown.
+    """
+    try:
+        if layout := model_layout(checkpoint):
+            return dict(state_dict=layout.convert(checkpoint))
+        weights = without_heads(backbone_weights(checkpoint).state)
+        # Attention heads leave no trace in the weights: any number gives the same.
+        _, converted = detect_layout(weights).build(weights, heads=1)
+    except ValueError:  # what does not fit is refused by who loads it
+        return checkpoint
+    if converted.keys() == weights.keys():
+        return checkpoint
+    return dict(state_dict={f'backbone.{key}': value for key, value in converted.items()})
 
 
 def detect_layout(state: Mapping[str, Tensor]) -> WeightLayout:

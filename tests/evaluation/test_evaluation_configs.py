@@ -78,7 +78,7 @@ def test_width_and_padding_are_those_of_the_backbone(protocol, backbone):
     named = PretrainedBackbone(backbone, resnet_stride=cfg.model.backbone.get('resnet_stride'))
     assert model.data_preprocessor.test_cfg == dict(size_divisor=named.stride)
     if protocol != 'retrieval-hsg':
-        assert model.decode_head.conv_seg.in_channels == named.out_channels
+        assert model.decode_head.conv_seg.in_channels == named.channels
 
 
 @pytest.mark.parametrize(

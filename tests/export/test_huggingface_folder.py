@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from transformers import AutoImageProcessor, AutoModel
 
 from mmcroc.export.export import export_backbone
-from mmcroc.weights.resnet_hf import resnet_from_hf
-from mmcroc.weights.vit_hf import vit_from_hf
+from mmcroc.weights.resnet_names import resnet_from_hf
+from mmcroc.weights.vit_names import vit_from_hf
 from tests.support.random_models import (
     IMAGES,
     OTHER_IMAGES,

@@ -6,7 +6,7 @@ import pytest
 
 from mmcroc.export import export as module
 from mmcroc.export.export import export_backbone
-from mmcroc.export.target import atomic_folder
+from mmcroc.export.files import atomic_folder
 
 
 @pytest.mark.parametrize(

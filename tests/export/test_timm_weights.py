@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 
 from mmcroc.export.export import export_backbone
 from mmcroc.features.pretrained_backbone import load_backbone
-from mmcroc.weights.resnet_timm import resnet_from_timm
+from mmcroc.weights.resnet_names import resnet_from_timm
 from tests.support.random_models import (
     IMAGES,
     OTHER_IMAGES,

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from mmcroc.features.attention import cls_attention
+from mmcroc.features.vision_transformer import cls_attention
 from tests.support.croc_models import build_croc
 
 

@@ -6,6 +6,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmcroc.registry import MODELS
+from tests.support.croc_models import small_croc
 
 TINY = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
 
@@ -88,23 +89,9 @@ def test_nothing_is_trained():
         segmentor(type='mmpretrain.ResNet', depth=18)(torch.zeros(1, 3, 32, 32), mode='loss')
 
 
-def croc():
-    torch.manual_seed(0)
-    return MODELS.build(
-        dict(
-            type='mmcroc.CrOC',
-            backbone=dict(type='mmcroc.VisionTransformer', arch=TINY, img_size=32, patch_size=8),
-            neck=dict(type='mmcroc.CrOCNeck', in_channels=24, num_prototypes=8,
-                      num_cluster_prototypes=0),
-            head=dict(type='mmcroc.CrOCHead', num_prototypes=8, num_cluster_prototypes=0),
-            data_preprocessor=dict(mean=[50.0] * 3, std=[10.0] * 3),
-        )
-    )  # fmt: skip
-
-
 def test_croc_validates_with_its_teachers_tokens():
     """Of validation batches as MMSegmentation packs them, normalised as training's are."""
-    model = croc()
+    model = small_croc()
     for parameter in model.backbone.parameters():
         parameter.data.zero_()  # the student is not asked
     data = batch((32, 48), (32, 48))
@@ -118,4 +105,4 @@ def test_croc_validates_with_its_teachers_tokens():
 
 def test_images_of_unlike_sizes_in_a_batch_are_refused():
     with pytest.raises(ValueError, match='batch_size=1'):
-        croc().val_step(batch((32, 48), (32, 32)))
+        small_croc().val_step(batch((32, 48), (32, 32)))

@@ -8,7 +8,8 @@ from mmengine.config import Config
 from mmcroc.features.dense_tokens import dense_tokens
 from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.registry import MODELS
-from tests.features.test_feature_segmentor import croc
+from tests.support.croc_models import small_croc
+from tests.support.weight_files import evaluated
 
 IMAGES = torch.randn(2, 3, 112, 224, generator=torch.Generator().manual_seed(0))
 SMALL = dict(embed_dims=128, num_layers=2, num_heads=2, feedforward_channels=256)
@@ -41,12 +42,6 @@ def test_colour_and_position_are_those_of_each_patch():
     torch.testing.assert_close(features[0, 3:, 0, 13], torch.tensor([-6 / 7, 13 / 14]))
 
 
-def evaluated(module):
-    """In evaluation mode (``eval()`` of MMPretrain's backbones returns nothing)."""
-    module.eval()
-    return module
-
-
 def saved(tmp_path, state, **cfg):
     path = tmp_path / 'checkpoint.pth'
     meta = dict(meta=dict(cfg=Config(cfg).pretty_text)) if cfg else {}
@@ -55,7 +50,7 @@ def saved(tmp_path, state, **cfg):
 
 
 def test_a_pretraining_checkpoint_gives_its_teacher(tmp_path):
-    model = croc()
+    model = small_croc()
     model.backbone.patch_embed.projection.weight.data.zero_()
     cfg = dict(model=dict(type='mmcroc.CrOC', backbone=dict(
         type='mmcroc.VisionTransformer', img_size=32, patch_size=8,
@@ -128,7 +123,7 @@ def test_code_in_a_checkpoints_config_is_not_run(tmp_path):
 
 def test_it_stays_frozen_and_knows_its_channels():
     backbone = MODELS.build(dict(type='mmcroc.PretrainedBackbone', model='random:deit-tiny'))
-    assert (backbone.out_channels, backbone.stride) == (192, 16)
+    assert (backbone.channels, backbone.stride) == (192, 16)
     before = {k: v.clone() for k, v in backbone.state_dict().items()}
     backbone.train().init_weights()
     assert not backbone.training and not any(p.requires_grad for p in backbone.parameters())
@@ -141,7 +136,7 @@ def test_resnets_can_keep_stride_16_and_nothing_else_changes(model):
         MODELS.build(dict(type='mmcroc.PretrainedBackbone', model=model, resnet_stride=stride))
         for stride in (None, 16)
     )
-    assert dilated.stride == 16 and dilated.out_channels == plain.out_channels
+    assert dilated.stride == 16 and dilated.channels == plain.channels
     if 'resnet' not in model:
         assert torch.equal(dilated(IMAGES)[0], plain(IMAGES)[0])
 

@@ -10,9 +10,9 @@ from mmcroc.inference.segmentation import init_model, segment_image
 from mmcroc.registry import MODELS
 from mmcroc.weights.checkpoint_file import read_checkpoint
 from mmcroc.weights.released_croc import convert_released_network
-from tests.features.test_pretrained_backbone import evaluated
 from tests.support.images import smooth_image
 from tests.support.released_checkpoints import released_hsg
+from tests.support.weight_files import evaluated
 
 IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 

@@ -1,6 +1,5 @@
 """Files as others write them, told by their keys."""
 
-import argparse
 import copy
 import functools
 
@@ -10,23 +9,20 @@ import torch
 import torchvision
 from mmpretrain.apis import ModelHub
 from safetensors.torch import save_file
-from timm.layers import SwiGLUPacked
 
 from mmcroc.features.dense_tokens import dense_tokens
 from mmcroc.features.pretrained_backbone import load_backbone
-from mmcroc.weights.vit_timm import vit_from_timm
-from tests.weights.test_vit_timm import drawn
+from mmcroc.weights.vit_names import vit_from_timm
+from tests.support.weight_files import (
+    DINOV2,
+    GIANT,
+    PATCH,
+    dino_checkpoint,
+    vit,
+    with_prefix,
+)
 
-PATCH = 8
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-
-
-def vit(seed=1, **changes):
-    """A ViT in timm, whose names DINO, iBOT, DINOv2 and MAE share."""
-    settings = dict(
-        img_size=32, patch_size=PATCH, num_classes=0, embed_dim=128, depth=2, num_heads=2
-    )
-    return drawn(timm.models.VisionTransformer(**{**settings, 'mlp_ratio': 2, **changes}), seed)
 
 
 def patch_tokens(model):
@@ -46,25 +42,6 @@ def check(name, source):
         want = patch_tokens(source)
         assert want.std() > 0.1
         torch.testing.assert_close(loaded_tokens(name), want, rtol=0, atol=1e-5)
-
-
-def with_prefix(prefix, state):
-    return {prefix + key: value for key, value in state.items()}
-
-
-def dino_checkpoint(teacher, student):
-    """As DINO's and iBOT's training writes it."""
-    head = {'head.mlp.0.weight': torch.zeros(3, 3), 'head.last_layer.weight_v': torch.zeros(3, 3)}
-    students = {**with_prefix('backbone.', student.state_dict()), **head}
-    # iBOT's student learns a token for masked patches.
-    students['backbone.masked_embed'] = torch.zeros(1, 128)
-    return dict(
-        teacher={**with_prefix('backbone.', teacher.state_dict()), **head},
-        student=with_prefix('module.', students),
-        args=argparse.Namespace(arch='vit_small'),
-        dino_loss=dict(center=torch.zeros(1, 3)),
-        epoch=100,
-    )
 
 
 def test_both_networks_of_dino_are_had(tmp_path):
@@ -114,10 +91,6 @@ def test_safetensors_of_both_libraries_are_read(tmp_path, layout):
     state = source.state_dict()
     save_file(state if layout == 'timm' else vit_from_timm(state), path)
     check(path, source)
-
-
-DINOV2 = dict(init_values=0.5)
-GIANT = dict(DINOV2, mlp_layer=SwiGLUPacked, act_layer=torch.nn.SiLU, mlp_ratio=2.5)
 
 
 def dinov2_state(source, chunked=False):
@@ -225,11 +198,11 @@ def test_other_resnets_are_refused(tmp_path):
 
 
 def test_what_was_found_is_logged(tmp_path, monkeypatch):
-    from mmcroc.features import checkpoint_backbone
+    from mmcroc.features import pretrained_backbone
 
     said = []
     monkeypatch.setattr(
-        checkpoint_backbone, 'print_log', functools.partial(lambda text, **_: said.append(text))
+        pretrained_backbone, 'print_log', functools.partial(lambda text, **_: said.append(text))
     )
     torch.save(dino_checkpoint(vit(1), vit(2)), tmp_path / 'dino.pth')
     load_backbone(f'{tmp_path / "dino.pth"}:student')

@@ -8,10 +8,11 @@ from mmengine.config import Config
 
 from mmcroc.features.dense_tokens import dense_tokens
 from mmcroc.features.pretrained_backbone import load_backbone
-from mmcroc.features.stride_8 import at_stride_8
+from mmcroc.hsg.frozen import at_stride_8
 from mmcroc.registry import MODELS
 from tests.support.hsg_models import BACKBONE, hsg_config, save_hsg
 from tests.support.paths import CONFIGS
+from tests.support.weight_files import evaluated
 
 IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 
@@ -51,13 +52,13 @@ def test_a_checkpoint_gives_the_embedding_at_twice_the_resolution(tmp_path):
     state = model.state_dict()
     assert all(torch.equal(value, state[key]) for key, value in found.state_dict().items())
     backbone = MODELS.build(dict(type='mmcroc.PretrainedBackbone', model=str(path)))
-    assert (backbone.out_channels, backbone.stride) == (16, 8)
+    assert (backbone.channels, backbone.stride) == (16, 8)
 
 
 def test_the_bare_backbone_is_had_by_a_suffix(tmp_path):
     model, path = save_hsg(tmp_path)
     backbone = MODELS.build(dict(type='mmcroc.PretrainedBackbone', model=f'{path}:backbone'))
-    assert (backbone.out_channels, backbone.stride) == (128, 8)
+    assert (backbone.channels, backbone.stride) == (128, 8)
     torch.testing.assert_close(
         backbone(IMAGES)[0][..., ::2, ::2], model.backbone(IMAGES)[-1], rtol=1e-5, atol=1e-4
     )

@@ -7,7 +7,7 @@ from PIL import Image
 
 from mmcroc.croc.views import TwoViews
 from mmcroc.data.two_views import crop_resize_flip
-from mmcroc.features.model_inputs import model_inputs
+from mmcroc.features.dense_model import model_inputs
 from mmcroc.pictures.label_maps import BOUNDARY, IGNORED, distinct_colours
 from mmcroc.pictures.painters import (
     CROP_COLOURS,

@@ -64,3 +64,26 @@ def save_croc(folder, seed=0, **clustering):
     text = Config(croc_config(**clustering)).pretty_text
     torch.save(dict(state_dict=model.state_dict(), meta=dict(cfg=text)), path)
     return model.eval(), path
+
+
+SMALL = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
+
+
+def small_croc(**backbone):
+    """A CrOC without cluster prototypes on a tiny ViT of patches of 8 px.
+
+    Args:
+        **backbone: Settings of the backbone.
+    """
+    torch.manual_seed(0)
+    return MODELS.build(
+        dict(
+            type='mmcroc.CrOC',
+            backbone=dict(type='mmcroc.VisionTransformer', arch=SMALL, img_size=32, patch_size=8,
+                          **backbone),
+            neck=dict(type='mmcroc.CrOCNeck', in_channels=24, num_prototypes=8,
+                      num_cluster_prototypes=0),
+            head=dict(type='mmcroc.CrOCHead', num_prototypes=8, num_cluster_prototypes=0),
+            data_preprocessor=dict(mean=[50.0] * 3, std=[10.0] * 3),
+        )
+    )  # fmt: skip

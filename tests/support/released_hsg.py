@@ -7,7 +7,7 @@ import torch
 
 from mmcroc.hsg.head import HSGHead
 from mmcroc.hsg.neck import LearnedPosition2d
-from mmcroc.weights.released_hsg import convert_released_grouping
+from mmcroc.weights.released_hsg import GROUPING
 
 
 def recorded_tensors(path, device='cpu'):
@@ -56,7 +56,7 @@ class RecordedLosses:
         self.network = torch.nn.ModuleDict(
             dict(head=self.head, neck=torch.nn.ModuleDict(dict(position=self.position)))
         )
-        state = convert_released_grouping(self._with_prefix('state/'))
+        state = GROUPING.rename(self._with_prefix('state/'))
         wrong = self.network.load_state_dict(state, strict=False)
         # The release counts neither batches nor the position entries trained.
         ours = ('num_batches_tracked', 'position.trained')
@@ -99,5 +99,5 @@ class RecordedLosses:
         ours = dict(self.network.named_parameters())
         return {
             name: (ours[name].grad, value)
-            for name, value in convert_released_grouping(wanted).items()
+            for name, value in GROUPING.rename(wanted).items()
         }

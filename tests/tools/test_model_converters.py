@@ -11,10 +11,9 @@ from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.registry import MODELS
 from mmcroc.weights.checkpoint_config import config_of_text
 from mmcroc.weights.released_croc import convert_released_croc
-from tests.features.test_pretrained_backbone import evaluated
-from tests.features.test_released_weights import DINOV2, dino_checkpoint, vit
 from tests.support.paths import TOOLS
 from tests.support.released_checkpoints import released_hsg
+from tests.support.weight_files import DINOV2, dino_checkpoint, evaluated, vit
 
 SCRIPT = TOOLS / 'model_converters' / 'to_mmpretrain.py'
 IMAGES = torch.randn(2, 3, 32, 64, generator=torch.Generator().manual_seed(0))

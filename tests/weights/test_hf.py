@@ -5,8 +5,8 @@ import torch
 
 from mmcroc.registry import MODELS
 from mmcroc.weights.key_map import UnknownKeysError
-from mmcroc.weights.resnet_hf import resnet_from_hf, resnet_to_hf
-from mmcroc.weights.vit_hf import vit_from_hf, vit_to_hf
+from mmcroc.weights.resnet_names import resnet_from_hf, resnet_to_hf
+from mmcroc.weights.vit_names import vit_from_hf, vit_to_hf
 
 VIT = dict(
     type='mmpretrain.VisionTransformer',

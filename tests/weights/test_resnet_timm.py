@@ -7,7 +7,7 @@ import torchvision
 
 from mmcroc.registry import MODELS
 from mmcroc.weights.key_map import UnknownKeysError
-from mmcroc.weights.resnet_timm import resnet_from_timm, resnet_to_timm
+from mmcroc.weights.resnet_names import resnet_from_timm, resnet_to_timm
 
 #: (timm's name, MMPretrain's type, depth)
 KINDS = [

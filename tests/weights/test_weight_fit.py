@@ -11,6 +11,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import load_checkpoint
 
 from mmcroc.registry import MODELS
+from mmcroc.weights.vit_names import vit_from_timm
 from mmcroc.weights.weight_fit import UnfitWeightsError
 from tests.support.croc_models import build_croc, croc_config
 from tests.support.hsg_models import hsg_config
@@ -174,11 +175,21 @@ def test_load_from_of_a_bare_backbone_is_refused_with_init_cfg(tmp_path, prefix,
         load_checkpoint(croc(), path)
 
 
-def test_registers_are_refused_as_what_the_backbone_cannot_hold(tmp_path):
-    released = timm.create_model('vit_tiny_patch16_224', num_classes=0, depth=1, reg_tokens=4)
-    path = saved(tmp_path, released.state_dict())
-    with pytest.raises(UnfitWeightsError, match=r'cannot hold register tokens \(reg_token\)'):
+def test_registers_are_converted_and_taken_by_a_backbone_with_as_many(tmp_path):
+    released = timm.models.VisionTransformer(
+        img_size=32, patch_size=8, embed_dim=64, depth=2, num_heads=2, mlp_ratio=2, num_classes=0,
+        reg_tokens=4, no_embed_class=True,
+    )  # fmt: skip
+    with pytest.raises(UnfitWeightsError, match=r'to_mmpretrain\.py'):
+        load_checkpoint(croc(), saved(tmp_path, released.state_dict()))
+    state = vit_from_timm(released.state_dict())
+    path = saved(tmp_path, state, 'backbone.')
+    with pytest.raises(UnfitWeightsError, match=r'give the backbone .*num_registers=4'):
         load_checkpoint(croc(), path)
+    model = croc(num_registers=4, position_antialias=True)
+    load_checkpoint(model, path)
+    assert_same(model.backbone, state)
+    assert_teacher_is_the_student(model)
 
 
 @pytest.mark.parametrize('network', ['backbone.', 'teacher.backbone.'])

@@ -12,12 +12,13 @@ backbone. What a file holds is told by its keys; nothing in it is run.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmcroc.export.conversion import convert_checkpoint
 
 
-def parse_args(argv=None):
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -40,7 +41,7 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     if args.out.suffix != '.pth':
         sys.exit(f'{args.out}: the checkpoint to write must end in .pth')

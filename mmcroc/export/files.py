@@ -4,18 +4,25 @@ import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from torch import Tensor
+
+from mmcroc.atomic_file import atomic_file
+from mmcroc.export.provenance import as_strings
+from mmcroc.optional import require
 
 #: Names that end so are meant for files; ``vit-s.v2`` may be a folder.
 FILE_SUFFIXES = ('.pth', '.pt', '.bin', '.safetensors', '.onnx')
 
 
-def check_target(path: Path, suffixes: tuple[str, ...], force: bool):
+def check_target(path: Path, suffixes: tuple[str, ...], force: bool) -> None:
     """Refuse a target before any work is done.
 
     Args:
-        path: What is to be written.
-        suffixes: It must have one of these; none: it is a folder.
+        path: File or folder to be written.
+        suffixes: Suffixes of which it must have one; none: it is a folder.
         force: Whether what is there may be replaced.
 
     Raises:
@@ -36,11 +43,11 @@ def check_target(path: Path, suffixes: tuple[str, ...], force: bool):
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path):
+def atomic_folder(path: Path) -> Iterator[Path]:
     """A folder to write to that appears under its name only once it is complete.
 
     Args:
-        path: The name. A folder that is there is replaced.
+        path: Name of the folder. One that is there is replaced.
 
     Yields:
         A temporary neighbour; renamed at the end, deleted after an error.
@@ -61,3 +68,17 @@ def atomic_folder(path: Path):
             os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def save_tensors(path: Path, state: dict[str, Tensor], metadata: dict) -> None:
+    """Write tensors, whole or not at all.
+
+    Args:
+        path: The file to write.
+        state: Tensors by their names.
+        metadata: Metadata, which become strings; ``format='pt'`` is what transformers asks for.
+    """
+    library = require('safetensors.torch', path.name, 'safetensors')
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    with atomic_file(path) as file:
+        file.write(library.save(tensors, as_strings(metadata)))

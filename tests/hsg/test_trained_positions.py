@@ -7,10 +7,9 @@ import torch
 from mmengine.config import Config
 
 from mmcroc.features.pretrained_backbone import load_backbone
+from mmcroc.hsg import frozen
 from mmcroc.inference.segmentation import init_model, segment_image
 from mmcroc.registry import MODELS
-from mmcroc.weights import trained_positions
-from mmcroc.weights.checkpoint_file import read_checkpoint
 from tests.support.hsg_models import hsg_config, save_hsg
 from tests.support.images import smooth_image
 from tests.support.released_checkpoints import released_hsg
@@ -89,7 +88,7 @@ def test_an_older_checkpoint_gets_them_from_its_config(tmp_path):
     _, path = save_hsg(tmp_path)
     want = maps_of(path)
     rewrite(path, drop=[KEY], cfg=with_views())
-    assert read_checkpoint(str(path))[0]['state_dict'][KEY].tolist() == TRAINED
+    assert load_backbone(str(path)).neck.position.trained.tolist() == TRAINED
     for level, labels in maps_of(path).items():
         np.testing.assert_array_equal(labels, want[level], err_msg=level)
 
@@ -101,11 +100,9 @@ def test_an_older_checkpoint_whose_config_does_not_tell_gets_none_and_says_so(
     _, path = save_hsg(tmp_path)
     rewrite(path, drop=[KEY], cfg=cfg)
     told = []
-    monkeypatch.setattr(trained_positions, 'print_log', lambda text, **kwargs: told.append(text))
-    state = read_checkpoint(str(path))[0]['state_dict']
-    assert not state[KEY].any()
+    monkeypatch.setattr(frozen, 'print_log', lambda text, **kwargs: told.append(text))
+    assert not load_backbone(str(path)).neck.position.trained.any()
     assert len(told) == 1 and 'does not say which position entries were trained' in told[0]
-    assert load_backbone(str(path)).neck.position.trained.sum() == 0
     maps_of(path)
 
 
@@ -113,11 +110,11 @@ def test_an_older_checkpoint_of_stage_1_has_none(tmp_path):
     _, path = save_hsg(tmp_path, num_groups=(), grid=(1, 1))
     stage_1 = hsg_config(num_groups=(), grid=(1, 1))
     rewrite(path, drop=[KEY], cfg=dict(with_views(), model=stage_1['model']))
-    assert not read_checkpoint(str(path))[0]['state_dict'][KEY].any()
+    assert not load_backbone(str(path)).neck.position.trained.any()
 
 
 @pytest.mark.parametrize(('stage', 'want'), [(1, [[0, 0]] * 2), (2, [[28, 448]] * 2)])
 def test_released_checkpoints_were_trained_at_448_pixels(tmp_path, stage, want):
     released_hsg(tmp_path / 'released.pth', stage)
-    state = read_checkpoint(str(tmp_path / 'released.pth'))[0]['state_dict']
-    assert state[KEY].tolist() == want
+    released = load_backbone(str(tmp_path / 'released.pth'))
+    assert released.neck.position.trained.tolist() == want

@@ -7,7 +7,7 @@ import torchvision
 import transformers
 from mmseg.models.backbones import ResNet, ResNetV1d
 
-from mmcroc.features.stride_16 import dilate_last_stage
+from mmcroc.features.pretrained_backbone import dilate_last_stage
 
 IMAGES = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmcroc.weights.checkpoint_name import split_checkpoint
+from mmcroc.weights.checkpoint_file import split_checkpoint
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,192 @@
+"""Backbones of timm and of Hugging Face's transformers, and colour and position."""
+
+import inspect
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmcroc.features.checkpoint_backbone import load_all
+from mmcroc.features.dense_tokens import as_map
+from mmcroc.features.vision_transformer import (
+    ATTENTION_FEATURES,
+    TappedTokens,
+    inputs_of,
+    linear_in_float32,
+    require_whole_patches,
+)
+from mmcroc.optional import require
+from mmcroc.registry import MODELS
+from mmcroc.weights.checkpoint_file import read_checkpoint
+from mmcroc.weights.checkpoint_networks import NOT_FEATURES, backbone_weights
+
+#: Weights of transformers' models that tokens do not depend on: absent from files, or random.
+NOT_TOKENS = ('pooler.',)
+
+
+@MODELS.register_module()
+class TimmBackbone(BaseModule):
+    """A timm model's final feature map.
+
+    Of Vision Transformers: the final-normed patch tokens, [CLS] and registers dropped, position
+    embedding interpolated to any input size.
+
+    Args:
+        model_name: Name such as ``'vit_small_patch16_224.dino'`` or ``'resnet50'``.
+        pretrained: Load timm's weights, from its cache or the network.
+        checkpoint_path: File of weights in timm's layout to load instead.
+        settings: Settings in which the model differs from its name, such as ``dict(depth=6)``.
+        init_cfg: Initialisation, as MMEngine's.
+
+    Raises:
+        ImportError: timm is not installed.
+        ValueError: timm has no such model, or the weights do not fit.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        pretrained: bool = True,
+        checkpoint_path: str = '',
+        settings: dict | None = None,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        timm = require('timm', f'timm:{model_name}', 'timm')
+        if not timm.is_model(model_name):
+            raise ValueError(
+                f'timm {timm.__version__} has no model {model_name!r} (timm.list_models() says '
+                'which it has; newer ones take a newer timm)'
+            )
+        settings = dict(
+            pretrained=pretrained and not checkpoint_path, num_classes=0, **(settings or {})
+        )
+        try:
+            self.model = timm.create_model(model_name, dynamic_img_size=True, **settings)
+        except TypeError:  # not a Vision Transformer: takes any size anyway
+            self.model = timm.create_model(model_name, **settings)
+        if checkpoint_path:
+            state = backbone_weights(read_checkpoint(checkpoint_path)[0]).state
+            own = self.model.state_dict()
+            # Some models have a norm in their head.
+            kept = {k: v for k, v in state.items() if k in own or not k.startswith(NOT_FEATURES)}
+            load_all(self.model, kept, checkpoint_path)
+
+    def init_weights(self) -> None:
+        """Weights of ``init_cfg``; without one those that timm's model has stay."""
+        if self.init_cfg:
+            super().init_weights()
+        self._is_init = True
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        """One (B, C, h, w) map of images (B, 3, H, W)."""
+        last = self.model.forward_intermediates(images, 1, norm=True, intermediates_only=True)
+        return (last[-1],)
+
+
+@MODELS.register_module()
+class TimmVisionTransformer(TimmBackbone):
+    """A timm Vision Transformer that CrOC can train, such as DINOv3's.
+
+    Its positions may be rotary: queries and keys are those before the rotation, which tell what a
+    token is and not where. Arguments and errors are those of :class:`TimmBackbone`.
+    """
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch, pixels."""
+        return self.model.patch_embed.patch_size[0]
+
+    def grid_size(self, images: Tensor) -> tuple[int, int]:
+        """Rows and columns of patches of images (B, 3, H, W)."""
+        return images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size
+
+    def forward_tapped(self, images: Tensor, feature: str | None = None) -> TappedTokens:
+        """Tokens of images (B, 3, H, W) and, if wanted, ``'q'``, ``'k'`` or ``'v'`` of attention.
+
+        Raises:
+            ValueError: The image size is no multiple of the patch size.
+        """
+        require_whole_patches(images, self.patch_size)
+        attention = self.model.blocks[-1].attn
+        with inputs_of(attention) as inputs:  # some call the functional form of its layer
+            tokens = self.model.forward_features(images)
+        prefix = self.model.num_prefix_tokens
+        if feature is None:
+            return TappedTokens(tokens[:, 0], tokens[:, prefix:], None)
+        third = ATTENTION_FEATURES.index(feature)
+        bias = attention.qkv.bias
+        if bias is not None:
+            bias = bias.chunk(3)[third]
+        elif feature != 'k':  # DINOv3's keys have none
+            bias = getattr(attention, f'{feature}_bias', None)
+        seen = torch.cat([inputs[0][:, :1], inputs[0][:, prefix:]], 1)
+        wanted = linear_in_float32(seen, attention.qkv.weight.chunk(3)[third], bias)
+        heads = wanted.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+        return TappedTokens(tokens[:, 0], tokens[:, prefix:], heads)
+
+
+@MODELS.register_module()
+class HuggingFaceBackbone(BaseModule):
+    """The final feature map of a vision model of ``transformers``.
+
+    Of Vision Transformers: the last hidden state's patch tokens, [CLS] and registers dropped,
+    position embedding interpolated to any input size.
+
+    Args:
+        name: Name on the hub, such as ``'facebook/dinov2-small'``, or a local folder as
+            ``save_pretrained`` writes it. Code in it is not run.
+
+    Raises:
+        ImportError: transformers is not installed.
+        ValueError: There is no such model, or weights are missing.
+    """
+
+    def __init__(self, name: str):
+        super().__init__()
+        library = require('transformers', f'hf:{name}', 'mmcroc[export]')
+        try:
+            self.model, info = library.AutoModel.from_pretrained(name, output_loading_info=True)
+        except (OSError, ValueError) as error:
+            raise ValueError(f'hf:{name} cannot be loaded: {error}') from error
+        missing = [key for key in info['missing_keys'] if not key.startswith(NOT_TOKENS)]
+        wrong = missing + [str(key) for key in info['mismatched_keys']]
+        if wrong:
+            raise ValueError(f'hf:{name} lacks weights of {type(self.model).__name__}: {wrong[:5]}')
+        takes = inspect.signature(self.model.forward).parameters
+        option = 'interpolate_pos_encoding'
+        self.name, self.options = name, {option: True} if option in takes else {}
+
+    def init_weights(self) -> None:
+        """Nothing: the weights are there."""
+        self._is_init = True
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        """One (B, C, h, w) map of images (B, 3, H, W), normalised."""
+        hidden = self.model(pixel_values=images, **self.options).last_hidden_state
+        if hidden.dim() == 3:
+            hidden = hidden[:, 1 + getattr(self.model.config, 'num_register_tokens', 0) :]
+        return (as_map(hidden, images, f'hf:{self.name}'),)
+
+
+@MODELS.register_module()
+class ColourPosition(BaseModule):
+    """Mean colour and position of each patch: (red, green, blue, y, x), a baseline to beat.
+
+    Args:
+        patch_size: Side of a patch, pixels.
+    """
+
+    def __init__(self, patch_size: int = 16):
+        super().__init__()
+        self.patch_size = patch_size
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        """One (B, 5, h, w) map of images (B, 3, H, W); positions are in (-1, 1)."""
+        colour = F.avg_pool2d(images, self.patch_size)
+        sides = [
+            2 * (torch.arange(n, device=images.device) + 0.5) / n - 1 for n in colour.shape[2:]
+        ]
+        position = torch.stack(torch.meshgrid(*sides, indexing='ij')).to(colour)
+        return (torch.cat([colour, position.expand(len(images), -1, -1, -1)], 1),)

@@ -1,0 +1,199 @@
+"""Vision Transformers: MMPretrain's names, and those of timm, Meta and Hugging Face.
+
+DINO, iBOT and MAE name their weights as timm does, DINOv2 nearly (SwiGLU, registers, chunks of
+blocks). Hugging Face's names are those in published files, which every version of transformers
+reads; in memory version 5 has shorter ones. Queries, keys and values are three layers there, one in
+all others. Register tokens are those of :class:`mmcroc.features.VisionTransformer`.
+"""
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from mmcroc.weights.key_map import KeyMap
+
+TIMM, MMPRETRAIN = "timm's VisionTransformer", 'mmpretrain.VisionTransformer'
+TRUNK = [
+    ('cls_token', 'cls_token'),
+    ('reg_token', 'register_tokens'),
+    ('pos_embed', 'pos_embed'),
+    ('patch_embed.proj.{wb}', 'patch_embed.projection.{wb}'),
+    ('norm_pre.{wb}', 'pre_norm.{wb}'),
+    ('blocks.{i}.norm1.{wb}', 'layers.{i}.ln1.{wb}'),
+    ('blocks.{i}.attn.qkv.{wb}', 'layers.{i}.attn.qkv.{wb}'),
+    ('blocks.{i}.attn.proj.{wb}', 'layers.{i}.attn.proj.{wb}'),
+    ('blocks.{i}.ls1.gamma', 'layers.{i}.attn.gamma1.weight'),
+    ('blocks.{i}.norm2.{wb}', 'layers.{i}.ln2.{wb}'),
+    ('blocks.{i}.ls2.gamma', 'layers.{i}.ffn.gamma2.weight'),
+    ('norm.{wb}', 'ln1.{wb}'),
+]
+MLP = [
+    ('blocks.{i}.mlp.fc1.{wb}', 'layers.{i}.ffn.layers.0.0.{wb}'),
+    ('blocks.{i}.mlp.fc2.{wb}', 'layers.{i}.ffn.layers.1.{wb}'),
+]
+SWIGLU = [
+    ('blocks.{i}.mlp.fc1.{wb}', 'layers.{i}.ffn.w12.{wb}'),
+    ('blocks.{i}.mlp.fc2.{wb}', 'layers.{i}.ffn.w3.{wb}'),
+]
+WITH_MLP = KeyMap(TIMM, MMPRETRAIN, TRUNK + MLP)
+WITH_SWIGLU = KeyMap(TIMM, MMPRETRAIN, TRUNK + SWIGLU)
+#: Meta's blocks in chunks, for FSDP: blocks.0.3. is block 3; its names of SwiGLU's layers.
+META = [
+    (re.compile(r'^blocks\.\d+\.(\d+)\.'), r'blocks.\1.'),
+    (re.compile(r'\.mlp\.w12\.'), '.mlp.fc1.'),
+    (re.compile(r'\.mlp\.w3\.'), '.mlp.fc2.'),
+]
+
+QKV = ('query', 'key', 'value')
+BLOCK = 'encoder.layer.{i}.'
+FUSED = 'attn.qkv.'
+
+
+def _hugging_face(theirs: str, ours: str, block: str, table: list[tuple[str, str]]) -> KeyMap:
+    """Names of a model of Hugging Face's: what all have, and a table of a block's."""
+    attention = [(f'attention.attention.{name}.{{wb}}', f'attn.{name}.{{wb}}') for name in QKV] + [
+        ('attention.output.dense.{wb}', 'attn.proj.{wb}')
+    ]
+    whole = [
+        ('embeddings.cls_token', 'cls_token'),
+        ('embeddings.position_embeddings', 'pos_embed'),
+        *((BLOCK + old, block + new) for old, new in attention),
+    ]
+    return KeyMap(theirs, ours, whole + table)
+
+
+HF_VIT = _hugging_face(
+    "Hugging Face's ViTModel",
+    MMPRETRAIN,
+    'layers.{i}.',
+    [
+        ('embeddings.patch_embeddings.projection.{wb}', 'patch_embed.projection.{wb}'),
+        (BLOCK + 'layernorm_before.{wb}', 'layers.{i}.ln1.{wb}'),
+        (BLOCK + 'layernorm_after.{wb}', 'layers.{i}.ln2.{wb}'),
+        (BLOCK + 'intermediate.dense.{wb}', 'layers.{i}.ffn.layers.0.0.{wb}'),
+        (BLOCK + 'output.dense.{wb}', 'layers.{i}.ffn.layers.1.{wb}'),
+        ('layernorm.{wb}', 'ln1.{wb}'),
+    ],
+)
+#: ``Dinov2Model`` and ``Dinov2WithRegistersModel``.
+HF_DINOV2 = _hugging_face(
+    "Hugging Face's Dinov2Model",
+    "Meta's DINOv2 ViT",
+    'blocks.{i}.',
+    [
+        ('embeddings.register_tokens', 'register_tokens'),
+        ('embeddings.patch_embeddings.projection.{wb}', 'patch_embed.proj.{wb}'),
+        (BLOCK + 'norm{j}.{wb}', 'blocks.{i}.norm{j}.{wb}'),
+        (BLOCK + 'layer_scale{j}.lambda1', 'blocks.{i}.ls{j}.gamma'),
+        (BLOCK + 'mlp.fc{j}.{wb}', 'blocks.{i}.mlp.fc{j}.{wb}'),
+        (BLOCK + 'mlp.weights_in.{wb}', 'blocks.{i}.mlp.w12.{wb}'),
+        (BLOCK + 'mlp.weights_out.{wb}', 'blocks.{i}.mlp.w3.{wb}'),
+        ('layernorm.{wb}', 'norm.{wb}'),
+    ],
+)
+
+
+def vit_from_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the weights of timm's ``VisionTransformer`` or Meta's DINOv2 as MMPretrain's.
+
+    timm keeps SwiGLU under the names of an MLP; the first layer, twice as wide as the second one's
+    input, tells it. timm's models with registers have positions of patches alone: [CLS] gets 0.
+
+    Args:
+        state: State dict, blocks chunked or not, without a classifier (``num_classes=0``).
+
+    Raises:
+        UnknownKeysError: MMPretrain has no such weights: a classifier, a distillation token.
+    """
+    weights = {}
+    for key, value in state.items():
+        for old, new in META:
+            key = old.sub(new, key)
+        weights[key] = value
+    if 'register_tokens' in weights:
+        weights['reg_token'] = weights.pop('register_tokens')
+    elif 'reg_token' in weights:
+        positions = weights['pos_embed']
+        weights['pos_embed'] = torch.cat([torch.zeros_like(positions[:, :1]), positions], 1)
+    first, second = (weights.get(f'blocks.0.mlp.fc{layer}.weight') for layer in (1, 2))
+    is_swiglu = first is not None and second is not None and len(first) == 2 * second.shape[1]
+    return (WITH_SWIGLU if is_swiglu else WITH_MLP).rename(weights)
+
+
+def vit_to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the weights of ``mmpretrain.VisionTransformer`` or ours as timm's.
+
+    Args:
+        state: State dict; of ``out_type='avg_featmap'`` without the norm of the average.
+
+    Raises:
+        UnknownKeysError: They are no weights of it.
+    """
+    is_swiglu = any('.ffn.w12.' in key for key in state)
+    weights = (WITH_SWIGLU if is_swiglu else WITH_MLP).inverse().rename(state)
+    if 'reg_token' in weights:  # positions of patches alone
+        positions = weights['pos_embed']
+        weights['cls_token'] = weights['cls_token'] + positions[:, :1]
+        weights['pos_embed'] = positions[:, 1:]
+    return weights
+
+
+def vit_from_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the weights of Hugging Face's ``ViTModel`` as MMPretrain's and join q, k and v.
+
+    Args:
+        state: Content of its file (``model.safetensors``). A pooler is left out: it is no part of
+            the backbone.
+
+    Raises:
+        UnknownKeysError: They are no weights of it.
+        KeyError: A block lacks its query, key or value.
+    """
+    return _joined(HF_VIT.rename({k: v for k, v in state.items() if not k.startswith('pooler.')}))
+
+
+def dinov2_from_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the weights of Hugging Face's ``Dinov2Model`` as MMPretrain's and join q, k and v.
+
+    Args:
+        state: Content of its file (``model.safetensors``), with registers or without. The mask
+            token is left out: features do not depend on it.
+
+    Raises:
+        UnknownKeysError: They are no weights of it.
+        KeyError: A block lacks its query, key or value.
+    """
+    weights = {key: value for key, value in state.items() if key != 'embeddings.mask_token'}
+    return vit_from_timm(_joined(HF_DINOV2.rename(weights)))
+
+
+def _joined(renamed: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights with queries, keys and values as one layer."""
+    joined = {}
+    for key, value in renamed.items():
+        head, is_query, kind = key.rpartition('attn.query.')
+        if is_query:
+            parts = [renamed[f'{head}attn.{name}.{kind}'] for name in QKV]
+            joined[f'{head}{FUSED}{kind}'] = torch.cat(parts)
+        elif not any(f'.attn.{name}.' in key for name in QKV):
+            joined[key] = value
+    return joined
+
+
+def vit_to_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the weights of ``mmpretrain.VisionTransformer`` as Hugging Face's ``ViTModel``'s.
+
+    Raises:
+        UnknownKeysError: ``ViTModel`` has no such weights: layer scale, a norm before the blocks.
+    """
+    split = {}
+    for key, value in state.items():
+        head, is_fused, kind = key.rpartition(FUSED)
+        if is_fused:
+            parts = zip(QKV, value.chunk(3), strict=True)
+            split.update({f'{head}attn.{name}.{kind}': part.clone() for name, part in parts})
+        else:
+            split[key] = value
+    return HF_VIT.inverse().rename(split)
