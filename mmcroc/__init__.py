@@ -1,12 +1,10 @@
-"""Dense self-supervised learning for MMPretrain and MMSegmentation."""
+"""Dense self-supervised learning for MMPretrain and MMSegmentation.
 
-import sys
+Importing it defines names and does nothing else: no package is imported, nothing of another is
+changed. ``type='mmcroc.NAME'`` in a config makes MMEngine import :mod:`mmcroc.registry`.
+"""
 
+from mmcroc.config_files import config_path, read_config
 from mmcroc.version import __version__
 
-# First of all: it makes the mm packages usable, or says why they are not. `python -m mmcroc.doctor`
-# does so itself, line by line, and must run where they are missing or broken.
-if sys.argv[:1] != ['-m'] or 'mmcroc.doctor' not in sys.orig_argv:
-    from mmcroc import compat
-
-__all__ = ['__version__']
+__all__ = ['__version__', 'config_path', 'read_config']

@@ -18,18 +18,8 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.dist import is_main_process
-from mmengine.runner import Runner
-from prettytable import PrettyTable
-
 import mmcroc
-from mmcroc.evaluation.reporting import mean_and_spread
-from mmcroc.features.pretrained_backbone import PretrainedBackbone
-from mmcroc.pictures.prediction_sheet import prediction_sheet
-from mmcroc.training.default_hooks import leave_out_unset_hooks
-from mmcroc.training.launch import prepare_cpu_ranks
+from mmcroc.config_files import ConfigOptions
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs' / 'eval'
 PACKAGES = (
@@ -62,7 +52,7 @@ def parse_args():
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         default={},
         help='override settings of the configs, in the form key.subkey=value',
     )
@@ -84,13 +74,15 @@ def read_config(args, model, protocol):
     path = next(filter(Path.exists, paths), None)
     if path is None:
         raise FileNotFoundError(f'no config for {protocol} on {args.data}: {paths[0]}')
-    cfg = Config.fromfile(path)
+    cfg = mmcroc.read_config(path)
     if cfg.model.type.endswith('HierarchySegmentor'):
         cfg.model.model = model
     else:
         cfg.model.backbone.model = model
     padded = 'test_cfg' in cfg.model.data_preprocessor
     if padded or 'decode_head' in cfg.model:
+        from mmcroc.features.pretrained_backbone import PretrainedBackbone
+
         backbone = PretrainedBackbone(model)
     if padded:
         cfg.model.data_preprocessor.test_cfg.size_divisor = backbone.stride
@@ -114,7 +106,6 @@ def read_config(args, model, protocol):
     cfg.work_dir = str(args.work_dir / protocol / re.sub(r'[^\w.-]+', '_', model))
     cfg.experiment_name = f'{protocol}_{args.data}_{re.sub(r"[^A-Za-z0-9]+", "_", model)}'
     cfg.merge_from_dict(args.cfg_options)
-    leave_out_unset_hooks(cfg)
     if not cfg.get('train_dataloader'):  # options meant for another protocol
         cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
     return cfg
@@ -126,16 +117,17 @@ def evaluate(args, model, protocol):
     Returns:
         tuple: Everything about it, ready for JSON; examples for the picture; the classes' colours.
     """
+    from mmcroc.training.launch import start
+
     cfg = read_config(args, model, protocol)
-    prepare_cpu_ranks(cfg)
     began = time.perf_counter()
-    runner = Runner.from_cfg(cfg)
-    if cfg.get('train_dataloader'):
-        runner.train()
-        evaluator = runner.val_loop.evaluator
-    else:
-        runner.test()
-        evaluator = runner.test_loop.evaluator
+    with start(cfg) as runner:
+        if cfg.get('train_dataloader'):
+            runner.train()
+            evaluator = runner.val_loop.evaluator
+        else:
+            runner.test()
+            evaluator = runner.test_loop.evaluator
     (metric,) = evaluator.metrics
     report = dict(metric.report)
     report['settings'] = dict(report.get('settings', {}), seed=runner.seed, ranks=runner.world_size)
@@ -153,6 +145,8 @@ def evaluate(args, model, protocol):
 
 def versions():
     """Versions of what the numbers depend on."""
+    import torch
+
     found = dict(mmcroc=mmcroc.__version__, python=platform.python_version())
     for name in PACKAGES:
         try:
@@ -176,6 +170,8 @@ def table(results):
 
 def level_table(results):
     """Models by levels of regions, in percent; protocol after protocol."""
+    from prettytable import PrettyTable
+
     names = list(dict.fromkeys(name for result in results for name in result['metrics']))
     names.sort(key='best'.__eq__)  # last
     out = PrettyTable([f'on {results[0]["data"]}, %', 'protocol', *names], align='l')
@@ -188,6 +184,10 @@ def level_table(results):
 
 def miou_table(results):
     """Models by protocols with classes."""
+    from prettytable import PrettyTable
+
+    from mmcroc.evaluation.reporting import mean_and_spread
+
     protocols = list(dict.fromkeys(result['protocol'] for result in results))
     scores = {
         (result['model'], result['protocol']): mean_and_spread(result['mIoU_per_seed'])
@@ -206,6 +206,11 @@ def miou_table(results):
 
 def main():
     args = parse_args()
+    # Only now: what --help and wrong arguments need not wait for.
+    from mmengine.dist import is_main_process
+
+    from mmcroc.pictures.prediction_sheet import prediction_sheet
+
     results, columns = [], {}
     for model in dict.fromkeys([args.model, *args.baseline]):
         for protocol in args.protocol:

@@ -21,7 +21,7 @@ import sys
 import time
 from pathlib import Path
 
-from mmcroc.export.export import FORMATS, export_backbone
+FORMATS = ('mmpretrain', 'mmseg', 'timm', 'huggingface', 'safetensors', 'onnx')
 
 
 def parse_args(argv=None):
@@ -29,7 +29,7 @@ def parse_args(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('checkpoint', metavar='CHECKPOINT')
-    parser.add_argument('--format', required=True, choices=list(FORMATS))
+    parser.add_argument('--format', required=True, choices=FORMATS)
     parser.add_argument('--out', required=True, type=Path, metavar='PATH')
     parser.add_argument('--which', choices=['teacher', 'student'],
                         help='of CrOC and other self-distillation (default: teacher)')  # fmt: skip
@@ -43,6 +43,8 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    from mmcroc.export.export import export_backbone
+
     began = time.perf_counter()
     try:
         export = export_backbone(

@@ -28,18 +28,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
-import cv2
 from tqdm import tqdm
-
-from mmcroc.data.image_reading import read_image
-from mmcroc.data.oversegmentation.edges import colour_edges
-from mmcroc.data.oversegmentation.extra import import_extra
-from mmcroc.data.oversegmentation.region_files import read_edges, read_regions, write_regions
-from mmcroc.data.oversegmentation.regions_of_ucm import regions_of_ucm
-from mmcroc.data.oversegmentation.superpixels import felzenszwalb_regions, slic_regions
-from mmcroc.data.oversegmentation.ultrametric_contour_map import ultrametric_contour_map
-from mmcroc.data.unlabelled import scan_images
-from mmcroc.pictures.region_sheet import region_sheet
 
 SHEET = 'contact_sheet.png'
 #: Smallest region of owt-ucm, share of the mean area of --max-regions regions.
@@ -48,6 +37,8 @@ NEEDS = {'owt-ucm': 'higra', 'felzenszwalb': 'skimage', 'slic': 'skimage'}
 
 
 def parse_args(argv=None):
+    from mmcroc.data.oversegmentation.extra import import_extra
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -90,6 +81,12 @@ def find_edges(folder, name):
 
 def segment(image, name, args):
     """The regions of an image: int32 (H, W)."""
+    from mmcroc.data.oversegmentation.edges import colour_edges
+    from mmcroc.data.oversegmentation.region_files import read_edges
+    from mmcroc.data.oversegmentation.regions_of_ucm import regions_of_ucm
+    from mmcroc.data.oversegmentation.superpixels import felzenszwalb_regions, slic_regions
+    from mmcroc.data.oversegmentation.ultrametric_contour_map import ultrametric_contour_map
+
     if args.method == 'felzenszwalb':
         return felzenszwalb_regions(image, args.max_regions)
     if args.method == 'slic':
@@ -107,6 +104,8 @@ def segment(image, name, args):
 
 def is_done(target, image, max_regions):
     """Whether a valid map of an image is there."""
+    from mmcroc.data.oversegmentation.region_files import read_regions
+
     try:
         regions = read_regions(target)
     except ValueError:
@@ -116,6 +115,9 @@ def is_done(target, image, max_regions):
 
 def prepare(args, path, target):
     """Make one map. Returns (outcome, number of regions or what went wrong)."""
+    from mmcroc.data.image_reading import read_image
+    from mmcroc.data.oversegmentation.region_files import write_regions
+
     try:
         image = read_image(path)
         if target.exists() and is_done(target, image, args.max_regions):
@@ -131,6 +133,8 @@ def prepare(args, path, target):
 
 def find_jobs(args):
     """Pairs of image and target; exits where two images share one target."""
+    from mmcroc.data.unlabelled import scan_images
+
     # What an earlier run wrote is no image, should OUT be inside IMAGES.
     out = args.out.resolve()
     paths = [Path(path) for path in scan_images(args.images)]
@@ -150,6 +154,8 @@ def find_jobs(args):
 
 def run(args, jobs):
     """Do all jobs, with a progress bar: by job the outcome that :func:`prepare` gives."""
+    import cv2
+
     outcomes = {}
     bar = tqdm(total=len(jobs), unit='image', file=sys.stderr, dynamic_ncols=True)
 
@@ -183,6 +189,10 @@ def run(args, jobs):
 
 def write_sheet(args, done):
     """Paint the contact sheet of images evenly spread over the jobs done; returns its path."""
+    from mmcroc.data.image_reading import read_image
+    from mmcroc.data.oversegmentation.region_files import read_regions
+    from mmcroc.pictures.region_sheet import region_sheet
+
     if not done or args.sheet_images < 1:
         return None
     picked = done[:: -(-len(done) // args.sheet_images)]

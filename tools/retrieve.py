@@ -20,22 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
-
-from mmcroc.data.image_reading import UnreadableImageError
-from mmcroc.data.unlabelled import scan_images
-from mmcroc.inference.context_retrieval import (
-    build_memory,
-    describe_regions,
-    memory_metadata,
-    nearest_regions,
-    read_context_memory,
-    save_context_memory,
-)
-from mmcroc.inference.segmentation import init_model, level_names
-from mmcroc.pictures.label_map_files import save_whole
-from mmcroc.pictures.retrieval_sheet import retrieval_sheet
 
 
 def parse_args(argv=None):
@@ -74,12 +59,13 @@ def parse_args(argv=None):
         parser.error('--oversegmentation and --query-regions go together: both sides alike')
     if args.top_k < 1:
         parser.error('--top-k must be >= 1')
-    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     return args
 
 
 def level_of(name, model):
     """A level's name as users say it, in the model's terms."""
+    from mmcroc.inference.segmentation import level_names
+
     levels = level_names(model)
     groups = [level for level in levels if level.startswith('level_')]
     terms = dict(segment='segments', cluster='clusters')
@@ -96,6 +82,14 @@ def load_memory(args, model, settings):
 
     Builds and keeps what is not there yet.
     """
+    from mmcroc.data.unlabelled import scan_images
+    from mmcroc.inference.context_retrieval import (
+        build_memory,
+        memory_metadata,
+        read_context_memory,
+        save_context_memory,
+    )
+
     path = args.memory
     metadata = memory_metadata(model, **settings)
     regions = args.oversegmentation and os.path.abspath(args.oversegmentation)
@@ -134,7 +128,15 @@ def regions_of(args, root):
 
 def retrieve(args):
     """Make the picture; gives the summary."""
-    model = init_model(args.config, args.checkpoint, args.device)
+    import torch
+
+    from mmcroc.inference.context_retrieval import describe_regions, nearest_regions
+    from mmcroc.inference.segmentation import init_model
+    from mmcroc.pictures.label_map_files import save_whole
+    from mmcroc.pictures.retrieval_sheet import retrieval_sheet
+
+    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    model = init_model(args.config, args.checkpoint, device)
     level = level_of(args.level, model)
     settings = dict(longer_side=args.longer_side, num_clusters=args.num_clusters)
     # The query first: what is wrong with it shows before the memory is built.
@@ -159,6 +161,10 @@ def retrieve(args):
 
 def main(argv=None):
     args = parse_args(argv)
+    import torch
+
+    from mmcroc.data.image_reading import UnreadableImageError
+
     began = time.perf_counter()
     try:
         summary = retrieve(args)

@@ -21,14 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
-
-from mmcroc.data.image_reading import read_image
-from mmcroc.data.named_images import named_images
-from mmcroc.inference.segmentation import init_model, level_names, segment_image
-from mmcroc.pictures.label_map_files import compact_labels, save_whole, write_label_map
-from mmcroc.pictures.overlay import overlay_sheet
 
 SHEETS = 'sheets'
 
@@ -56,14 +49,18 @@ def parse_args(argv=None):
         parser.error(f'--oversegmentation: {args.oversegmentation} is not a folder')
     if args.num_clusters is not None and args.num_clusters < 1:
         parser.error('--num-clusters must be >= 1')
-    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     return args
 
 
 def load(args):
     """The model; exits where there is none, or where it does not take the options."""
+    import torch
+
+    from mmcroc.inference.segmentation import init_model, level_names
+
+    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     try:
-        model = init_model(args.config, args.checkpoint, args.device)
+        model = init_model(args.config, args.checkpoint, device)
     except (FileNotFoundError, ValueError, KeyError) as error:
         sys.exit(f'{args.checkpoint} cannot be used: {error}')
     is_hsg = level_names(model)[0] == 'segments'
@@ -78,6 +75,11 @@ def load(args):
 
 def segment(args, model, path, name):
     """Make the maps and the sheet of an image, the sheet last."""
+    from mmcroc.data.image_reading import read_image
+    from mmcroc.inference.segmentation import segment_image
+    from mmcroc.pictures.label_map_files import compact_labels, save_whole, write_label_map
+    from mmcroc.pictures.overlay import overlay_sheet
+
     image = read_image(path)
     regions = args.oversegmentation and args.oversegmentation / name
     maps = segment_image(model, image, regions, args.longer_side, args.num_clusters)
@@ -93,6 +95,11 @@ def segment(args, model, path, name):
 
 def main(argv=None):
     args = parse_args(argv)
+    import torch
+
+    from mmcroc.data.named_images import named_images
+    from mmcroc.inference.segmentation import level_names
+
     try:
         jobs = named_images(args.images, args.out)
     except ValueError as error:

@@ -27,19 +27,12 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-from mmengine.config import DictAction
 from tqdm import tqdm
 
-from mmcroc.data.image_reading import read_image
-from mmcroc.data.named_images import named_images
-from mmcroc.inference.pictures import KINDS, available_kinds, build_painters, training_views
-from mmcroc.inference.segmentation import init_model
-from mmcroc.pictures.label_map_files import save_whole
-from mmcroc.pictures.painters import Example, draw_views, photo_of
-from mmcroc.pictures.picture_grid import picture_grid
+from mmcroc.config_files import ConfigOptions
 
 SHEET = 'sheet.png'
+KINDS = ('pca', 'clusters', 'attention', 'hierarchy')
 
 
 def parse_args(argv=None):
@@ -53,9 +46,9 @@ def parse_args(argv=None):
     parser.add_argument('--config', help='default: the one in the checkpoint')
     parser.add_argument('--heads', nargs='+', type=int, default=[0], metavar='H',
                         help='attention heads whose clusters are shown (default: 0)')  # fmt: skip
-    parser.add_argument('--views', nargs='+', action=DictAction, metavar='KEY=VALUE',
+    parser.add_argument('--views', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
                         help='other settings of mmcroc.TwoViews, such as size=224')  # fmt: skip
-    parser.add_argument('--clustering', nargs='+', action=DictAction, metavar='KEY=VALUE',
+    parser.add_argument('--clustering', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
                         help='other settings of mmcroc.OnlineClustering, such as '
                         'feature=q')  # fmt: skip
     parser.add_argument('--seed', type=int, default=0, help='of views and clusters (default: 0)')
@@ -69,13 +62,18 @@ def parse_args(argv=None):
         parser.error(f'{args.images}: no such image or folder')
     if args.rows < 1 or args.seed < 0:
         parser.error('--rows must be >= 1, --seed >= 0')
-    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     return args
 
 
 def prepare(args):
     """Painters by kind, and the views (None where none are shown)."""
-    model = init_model(args.config, args.checkpoint, args.device)
+    import torch
+
+    from mmcroc.inference.pictures import available_kinds, build_painters, training_views
+    from mmcroc.inference.segmentation import init_model
+
+    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    model = init_model(args.config, args.checkpoint, device)
     kinds, views, clustering = args.what or available_kinds(model), None, None
     if 'clusters' in kinds and 'clusters' in available_kinds(model):
         views, clustering = training_views(
@@ -96,6 +94,8 @@ class Work:
 
     def each(self, do):
         """Call ``do(example, name)`` for every image that has not failed yet."""
+        import torch
+
         for place, (path, name) in enumerate(self.jobs):
             if name not in self.failed:
                 try:
@@ -111,12 +111,19 @@ class Work:
             self.bar.update()
 
     def _example(self, path, place):
+        from mmcroc.data.image_reading import read_image
+        from mmcroc.pictures.painters import Example, draw_views
+
         image = read_image(path)
         return draw_views(image, self.views, self.seed, place) if self.views else Example(image)
 
 
 def paint(args, painters, work):
     """Write the single files and the sheet; gives its number of rows."""
+    from mmcroc.pictures.label_map_files import save_whole
+    from mmcroc.pictures.painters import photo_of
+    from mmcroc.pictures.picture_grid import picture_grid
+
     rows, titles = [], ['image']
 
     def one(example, name):
@@ -139,6 +146,8 @@ def paint(args, painters, work):
 
 def main(argv=None):
     args = parse_args(argv)
+    from mmcroc.data.named_images import named_images
+
     try:
         jobs = named_images(args.images, args.out)
     except ValueError as error:

@@ -49,7 +49,7 @@ def load_backbone(model: str, seed: int = 0) -> nn.Module:
 
     Weights fit as a whole or not at all; only what features do not depend on is left out
     (:data:`mmcroc.weights.checkpoint_networks.NOT_FEATURES`). Nothing that a file brings
-    is run (:func:`mmcroc.compat.allow_checkpoint_contents`).
+    is run (:func:`mmcroc.weights.checkpoint_file.checkpoint_contents`).
 
     Args:
         model: As above.

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from mmcroc.config_files import read_config
 from mmcroc.data.image_reading import read_image
 from mmcroc.data.oversegmented import read_oversegmentation
 from mmcroc.features.checkpoint_backbone import HSG_TYPE, backbone_of_checkpoint, load_all
@@ -60,7 +61,7 @@ def init_model(
     """
     checkpoint = os.fspath(checkpoint)
     if config is not None:
-        config = config if isinstance(config, Config) else Config.fromfile(config)
+        config = config if isinstance(config, Config) else read_config(config)
         config = config.to_dict()
     model = _hsg(config, checkpoint) or _feature_segmentor(config, checkpoint)
     model.requires_grad_(False).to(device)

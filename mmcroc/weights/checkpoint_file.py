@@ -1,13 +1,15 @@
 """Checkpoint files, read without running anything they bring."""
 
+import argparse
 import json
 import re
 from pathlib import Path
 from pickle import UnpicklingError
 
+import numpy as np
 import torch
+from mmengine.logging import HistoryBuffer
 
-from mmcroc.compat import allow_checkpoint_contents
 from mmcroc.optional import require
 from mmcroc.weights.checkpoint_config import config_of_text, config_text
 from mmcroc.weights.released_hsg import (
@@ -29,6 +31,7 @@ IMPOSTORS = {
 CUT_OFF = 'EOF|end of file|Ran out of input|truncated'
 #: Weights in a folder as ``save_pretrained`` of Hugging Face's transformers writes it.
 HF_FILES = ('model.safetensors', 'pytorch_model.bin')
+NUMPY_DTYPES = ('float32', 'float64', 'int64', 'uint32')
 ALLOWED = (
     'tensors, plain containers, numpy arrays, argparse.Namespace and log histories of MMEngine'
 )
@@ -38,7 +41,7 @@ def read_checkpoint(path: str) -> tuple[dict, dict]:
     """Read a checkpoint without running any code it may bring.
 
     Pickles are read by ``torch.load(weights_only=True)``; what they may contain is listed in
-    :func:`mmcroc.compat.allow_checkpoint_contents`.
+    :func:`checkpoint_contents`.
 
     HSG's released checkpoints come as those of ``mmcroc.HSG``, with a config, and its own older
     ones with what they lack (:func:`with_trained_positions`); weights with Hugging Face's
@@ -121,9 +124,9 @@ def _read_safetensors(path):
 
 
 def _read_pickle(path):
-    allow_checkpoint_contents()
     try:
-        return torch.load(path, map_location='cpu', weights_only=True)
+        with torch.serialization.safe_globals(checkpoint_contents()):
+            return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # unpickling and unzipping raise many types
         refused = re.search(r'GLOBAL (\S+)', str(error))
         reason = _damage(path, error)
@@ -153,3 +156,44 @@ def _damage(path, error):
             f'({text})'
         )
     return f'is no checkpoint that can be read safely: {text}'
+
+
+def history_statistic(owner, name):
+    """What a pickle gets for ``getattr``: statistics of ``HistoryBuffer``, and nothing else."""
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
+        raise UnpicklingError(f'GLOBAL builtins.getattr was asked for {owner!r}, {name!r}')
+    return getattr(HistoryBuffer, name)
+
+
+def checkpoint_contents() -> list:
+    """What a pickle may contain besides tensors and plain containers, as torch lists it.
+
+    ``torch.load(weights_only=True)`` refuses everything else, before anything of it runs:
+
+    ==============================================  ============================================
+    ``mmengine.logging.HistoryBuffer``              log histories that MMEngine saves, each with
+                                                    four functions of its class
+    ``getattr``                                     replaced by what finds these four, and
+                                                    nothing else
+    numpy arrays and scalars of ``NUMPY_DTYPES``    in those histories, and in messages
+    ``argparse.Namespace``                          settings that DINO, iBOT, MAE and CrOC save
+    ==============================================  ============================================
+
+    None of these runs code of a file's choosing.
+    """
+    core = np._core if hasattr(np, '_core') else np.core
+    return [
+        argparse.Namespace,
+        HistoryBuffer,
+        (history_statistic, 'builtins.getattr'),
+        np.ndarray,
+        np.dtype,
+        core.multiarray._reconstruct,
+        core.multiarray.scalar,
+        # The spellings of checkpoints written under the other major version of numpy.
+        (core.multiarray._reconstruct, 'numpy.core.multiarray._reconstruct'),
+        (core.multiarray.scalar, 'numpy.core.multiarray.scalar'),
+        (core.multiarray._reconstruct, 'numpy._core.multiarray._reconstruct'),
+        (core.multiarray.scalar, 'numpy._core.multiarray.scalar'),
+        *(type(np.dtype(name)) for name in NUMPY_DTYPES),
+    ]

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 
+from mmcroc.config_files import read_config
 from mmcroc.features.pretrained_backbone import PretrainedBackbone
 from mmcroc.registry import DATASETS, MODELS
 from tests.support.paths import CONFIGS
@@ -23,7 +23,7 @@ NUM_CLASSES = {
 
 def mini_config(stem, roots, work_dir):
     protocol, _, data = stem.split('_')
-    cfg = Config.fromfile(CONFIGS / 'eval' / f'{stem}.py')
+    cfg = read_config(CONFIGS / 'eval' / f'{stem}.py')
     loaders = [cfg.get(f'{name}_dataloader') for name in ('train', 'val', 'test')]
     for loader in filter(None, [*loaders, cfg.test_evaluator.get('train_dataloader')]):
         batch_size = min(2, loader.batch_size)
@@ -64,7 +64,7 @@ def test_it_runs_to_the_end_and_names_its_protocol(stem, data, tmp_path):
 
 @pytest.mark.parametrize('stem', COVERINGS)
 def test_a_covering_scores_every_image_that_has_foreground(stem, data, tmp_path):
-    cfg = Config.fromfile(CONFIGS / 'eval' / f'{stem}.py')
+    cfg = read_config(CONFIGS / 'eval' / f'{stem}.py')
     cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.test_dataloader.dataset.data_root = str(data[1][stem.split('_')[2]])
     cfg.model.update(model='rgb', longer_side=64)
@@ -87,7 +87,7 @@ def test_its_head_names_protocol_images_and_model(stem):
 
 @pytest.mark.parametrize('stem', EVERY)
 def test_no_weights_are_scored_that_were_not_named(stem):
-    cfg = Config.fromfile(CONFIGS / 'eval' / f'{stem}.py')
+    cfg = read_config(CONFIGS / 'eval' / f'{stem}.py')
     init_default_scope('mmseg')
     setting = 'model.model' if stem in COVERINGS else 'model.backbone.model'
     with pytest.raises(ValueError, match=rf'tools/evaluate\.py MODEL .*--cfg-options {setting}='):
@@ -102,7 +102,7 @@ def resnet():
 @pytest.mark.parametrize('stem', [stem for stem in EVALUATIONS if '_r50_' in stem])
 def test_resnet_configs_fit_their_backbone_and_change_nothing_else(stem, resnet):
     cfg, vit = (
-        Config.fromfile(CONFIGS / 'eval' / f'{name}.py').to_dict()
+        read_config(CONFIGS / 'eval' / f'{name}.py').to_dict()
         for name in (stem, stem.replace('r50', 'vit-s'))
     )
     assert cfg['model']['backbone'] == vit['model']['backbone']
@@ -154,7 +154,7 @@ def test_linear_leopart_scores_squashed_images_at_their_size(drawn_roots, tmp_pa
 
 def test_linear_evaluation_on_coco_takes_a_tenth_of_the_images(drawn_roots):
     for data in ('coco-things', 'coco-stuff'):
-        cfg = Config.fromfile(CONFIGS / 'eval' / f'linear-leopart_vit-s_{data}.py')
+        cfg = read_config(CONFIGS / 'eval' / f'linear-leopart_vit-s_{data}.py')
         assert cfg.train_dataloader.dataset.fraction == 0.1
         settings = dict(cfg.train_dataloader.dataset, data_root=str(drawn_roots[data]))
         init_default_scope('mmseg')
@@ -163,27 +163,27 @@ def test_linear_evaluation_on_coco_takes_a_tenth_of_the_images(drawn_roots):
 
 
 def test_published_settings():
-    linear = Config.fromfile(CONFIGS / 'eval' / 'linear-leopart_vit-s_voc.py')
+    linear = read_config(CONFIGS / 'eval' / 'linear-leopart_vit-s_voc.py')
     assert linear.optim_wrapper.optimizer == dict(
         type='SGD', lr=0.01, momentum=0.9, weight_decay=1e-4
     )
     assert linear.train_cfg.max_epochs == 25 and linear.param_scheduler[0].milestones == [20]
     assert linear.train_dataloader.batch_size == linear.auto_scale_lr.base_batch_size == 120
     assert linear.model.decode_head.loss_decode.avg_non_ignore
-    metric = Config.fromfile(CONFIGS / 'eval' / 'clustering-leopart_vit-s_voc.py').test_evaluator
+    metric = read_config(CONFIGS / 'eval' / 'clustering-leopart_vit-s_voc.py').test_evaluator
     assert (metric.num_restarts, metric.num_iterations, metric.pca_dim, metric.map_size) == (
         5, 100, 50, 100,
     )  # fmt: skip
     assert len(metric.seeds) == 5 and metric.matching == 'hungarian' and metric.absent == 'zero'
     assert metric.algorithm == 'faiss'
-    over = Config.fromfile(CONFIGS / 'eval' / 'overclustering-leopart_vit-s_voc.py').test_evaluator
+    over = read_config(CONFIGS / 'eval' / 'overclustering-leopart_vit-s_voc.py').test_evaluator
     assert (over.num_clusters, over.matching, over.algorithm) == (500, 'precision', 'faiss')
 
 
 @pytest.mark.parametrize('data', ['voc', 'voc-animals'])
 def test_clustering_is_clustering_leopart_but_for_its_kmeans(data):
     released, better = (
-        Config.fromfile(CONFIGS / 'eval' / f'{protocol}_vit-s_{data}.py').to_dict()
+        read_config(CONFIGS / 'eval' / f'{protocol}_vit-s_{data}.py').to_dict()
         for protocol in ('clustering-leopart', 'clustering')
     )
     for name in ('val_evaluator', 'test_evaluator'):
@@ -212,7 +212,7 @@ def test_leoparts_images_and_masks_are_squashed_as_by_pillow(protocol, drawn_roo
 
 @pytest.mark.parametrize('protocol', ['clustering-leopart', 'linear-leopart'])
 def test_leoparts_resnets_give_28x28_tokens(protocol, drawn_roots):
-    cfg = Config.fromfile(CONFIGS / 'eval' / f'{protocol}_r50_voc.py')
+    cfg = read_config(CONFIGS / 'eval' / f'{protocol}_r50_voc.py')
     init_default_scope('mmseg')
     model = MODELS.build(cfg.model).eval()
     with torch.no_grad():
@@ -222,7 +222,7 @@ def test_leoparts_resnets_give_28x28_tokens(protocol, drawn_roots):
 def test_linear_cached_is_linear_leopart_but_for_its_draws():
     for data in ('voc', 'voc-animals'):
         cached, linear = (
-            Config.fromfile(CONFIGS / 'eval' / f'{protocol}_vit-s_{data}.py')
+            read_config(CONFIGS / 'eval' / f'{protocol}_vit-s_{data}.py')
             for protocol in ('linear-cached', 'linear-leopart')
         )
         metric, optimizer = cached.test_evaluator, linear.optim_wrapper.optimizer

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from tests.support.paths import TOOLS
+from tests.support.processes import call
 from tests.support.random_models import TINY, save, vit_config
-from tests.tools.test_train import call
 
 SCRIPT = TOOLS / 'export.py'
 

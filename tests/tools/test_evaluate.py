@@ -7,15 +7,15 @@ import sys
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 
+from mmcroc.config_files import read_config
 from mmcroc.registry import MODELS
 from tests.support.mini_data import make_voc
 from tests.support.paths import CONFIGS, TOOLS
-from tests.tools.test_train import call
+from tests.support.processes import call
 
 FEW = ['test_evaluator.num_restarts=1', 'test_evaluator.seeds=[0,1]']
 
@@ -138,7 +138,7 @@ def test_a_checkpoint_that_does_not_fill_the_model_is_refused(voc, tmp_path, mon
     options = ['model.backbone.model=random:resnet18', 'model.decode_head.in_channels=512',
                'model.decode_head.channels=512', 'test_dataloader.num_workers=0']  # fmt: skip
     init_default_scope('mmseg')
-    cfg = Config.fromfile(LINEAR)
+    cfg = read_config(LINEAR)
     cfg.merge_from_dict({option.split('=')[0]: option.split('=')[1] for option in options[:1]})
     cfg.model.decode_head.update(in_channels=512, channels=512)
     state = MODELS.build(cfg.model).state_dict()

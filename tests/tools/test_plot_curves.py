@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.pictures.test_curves import probe, training, write_start
 from tests.support.paths import TOOLS
-from tests.tools.test_train import call
+from tests.support.processes import call
 
 SCRIPT = TOOLS / 'analysis' / 'plot_curves.py'
 

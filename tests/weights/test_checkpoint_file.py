@@ -1,7 +1,6 @@
 """What files may hold, and what is said of those that may not."""
 
 import argparse
-import os
 import pickle
 import subprocess
 import sys
@@ -15,18 +14,9 @@ from safetensors.torch import save_file
 
 from mmcroc import optional
 from mmcroc.weights.checkpoint_file import read_checkpoint
+from tests.support.hostile import Hostile
 
 WEIGHTS = {'weight': torch.arange(20000.0)}
-
-
-class Hostile:
-    """A pickle of it creates a file when it is loaded as pickles are."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
 
 
 @pytest.mark.parametrize('new_format', [True, False])
@@ -130,9 +120,9 @@ def test_what_a_checkpoint_may_hold_besides_weights_is_read(tmp_path):
         epoch=3,
     )
     torch.save(content, path)
-    with torch.serialization.safe_globals([argparse.Namespace, HistoryBuffer]):
-        pass  # as MMEngine's loader: they are off the list of allowed ones after
+    before = torch.serialization.get_safe_globals()
     found, config = read_checkpoint(str(path))
+    assert torch.serialization.get_safe_globals() == before  # of this file alone
     assert found['args'].patch_size == 16 and found['best'] == 0.5 and config == {}
     assert found['message_hub']['log_scalars']['loss'].current() == 2.0
 

@@ -15,7 +15,6 @@ import sys
 from pathlib import Path
 
 from mmcroc.atomic_file import atomic_file
-from mmcroc.pictures.curves import plot_curves, read_run
 
 FORMATS = ('.png', '.pdf', '.svg')
 
@@ -36,6 +35,8 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    from mmcroc.pictures.curves import plot_curves, read_run
+
     try:
         runs = [read_run(path) for path in args.runs]
         figure = plot_curves(runs, args.keys, args.x)

@@ -14,8 +14,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmcroc.export.conversion import convert_checkpoint
-
 
 def parse_args(argv=None):
     parser = argparse.ArgumentParser(
@@ -42,6 +40,8 @@ def parse_args(argv=None):
 
 def main(argv=None):
     args = parse_args(argv)
+    from mmcroc.export.conversion import convert_checkpoint
+
     if args.out.suffix != '.pth':
         sys.exit(f'{args.out}: the checkpoint to write must end in .pth')
     if args.out.exists() and not args.overwrite:
