@@ -3,18 +3,21 @@
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 @contextlib.contextmanager
-def atomic_file(path):
+def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
     """A binary file to write to that appears under its name only once it is written out.
 
     Args:
-        path (str | Path): The name. Its folder is made if need be.
+        path: Name of the file. Its folder is made if need be.
 
     Yields:
-        A temporary neighbour, opened for writing; renamed at the end, deleted after an error.
+        Temporary neighbour of the file, open for writing; renamed at the end, or deleted after an
+        error.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,12 +8,12 @@ def require(name: str, purpose: str, install: str) -> ModuleType:
     """Import a package, or say how to get it.
 
     Args:
-        name: Of the module.
-        purpose: What needs it, as the error begins.
-        install: What pip is to install.
+        name: Name of the module.
+        purpose: What needs the package, as the error begins.
+        install: Requirement that pip is to install.
 
     Raises:
-        ImportError: It is not there.
+        ImportError: The package cannot be imported.
     """
     try:
         return importlib.import_module(name)
