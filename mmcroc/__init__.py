@@ -1,12 +1,12 @@
-"""Dense self-supervised learning for MMPretrain and MMSegmentation."""
+"""Dense self-supervised learning for MMPretrain and MMSegmentation.
 
-import sys
+Importing it defines names and does nothing else: no heavy package is imported, nothing of another
+is changed. Its wings (:mod:`mmcroc.croc`, :mod:`mmcroc.inference`, ...) are imported at their first
+use. ``type='mmcroc.NAME'`` in a config makes MMEngine import :mod:`mmcroc.registry`.
+"""
 
-from mmcroc.version import __version__
+import lazy_loader
 
-# First of all: it makes the mm packages usable, or says why they are not. `python -m mmcroc.doctor`
-# does so itself, line by line, and must run where they are missing or broken.
-if sys.argv[:1] != ['-m'] or 'mmcroc.doctor' not in sys.orig_argv:
-    from mmcroc import compat
+from mmcroc.version import __version__ as __version__
 
-__all__ = ['__version__']
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -3,6 +3,7 @@
 Needs none of them: whoever asks what is installed may find that nothing is.
 """
 
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 
 from packaging.version import Version
@@ -16,24 +17,60 @@ DISTRIBUTIONS = {
 }
 
 
-def installed_version(distribution):
-    """The installed version of a distribution as a string, or None."""
+def check_distributions() -> None:
+    """Raise if an mm package is missing; warn of clashing or untested ones.
+
+    Raises:
+        ImportError: An mm package is not installed; the message names the extras that bring it.
+    """
+    found = installed_distributions()
+    missing = [name for name, versions in found.items() if not versions]
+    if missing:
+        raise ImportError(
+            f'mmcroc needs {", ".join(missing)}, which is not installed. Run '
+            'pip install "mmcroc[onedl]" (recommended, current torch) or '
+            'pip install "mmcroc[openmmlab]" (the original packages).'
+        )
+    clashing = [' and '.join(versions) for versions in found.values() if len(versions) > 1]
+    if clashing:
+        warnings.warn(
+            f'{"; ".join(clashing)} are installed together. They own the same files and break '
+            'each other: uninstall both and install one.',
+            stacklevel=2,
+        )
+    untested = [
+        f'{dist} {number} (tested: {tested_range(name, dist)})'
+        for name, versions in found.items()
+        for dist, number in versions.items()
+        if not is_tested(name, dist, number)
+    ]
+    if untested:
+        warnings.warn(f'mmcroc was not tested with {", ".join(untested)}.', stacklevel=2)
+
+
+def installed_version(distribution: str) -> str | None:
+    """Installed version of a distribution; None where there is none."""
     try:
         return version(distribution)
     except PackageNotFoundError:
         return None
 
 
-def installed_distributions():
-    """By import name, the distributions there are: ``{'mmcv': {'onedl-mmcv': '2.3.6'}, ...}``."""
-    found = {}
-    for name, candidates in DISTRIBUTIONS.items():
-        versions = {dist: installed_version(dist) for dist in candidates}
-        found[name] = {dist: number for dist, number in versions.items() if number is not None}
-    return found
+def installed_distributions() -> dict[str, dict[str, str]]:
+    """Installed distributions by import name: ``{'mmcv': {'onedl-mmcv': '2.3.6'}, ...}``."""
+    return {
+        name: {dist: number for dist in candidates if (number := installed_version(dist))}
+        for name, candidates in DISTRIBUTIONS.items()
+    }
 
 
-def is_tested(name, distribution, number):
+def is_tested(name: str, distribution: str, number: str) -> bool:
     """Whether a version lies in the tested range."""
     low, high = DISTRIBUTIONS[name][distribution]
     return Version(low) <= Version(number) < Version(high)
+
+
+def tested_range(name: str, distribution: str) -> str:
+    """Tested versions as pip writes them, ``'>=1.2,<1.3'``."""
+    low, high = DISTRIBUTIONS[name][distribution]
+    return f'>={low},<{high}'

@@ -4,11 +4,16 @@ MMEngine imports this module by itself when it meets the prefix, so any MMPretra
 MMSegmentation config can say ``type='mmcroc.CrOC'`` without ``custom_imports``.
 """
 
-from mmengine import registry as mmengine_registry
-from mmengine.registry import Registry
+from mmcroc.distributions import check_distributions
+
+check_distributions()  # before the first of the mm packages is imported
+
+from mmengine import registry as mmengine_registry  # noqa: E402
+from mmengine.registry import Registry  # noqa: E402
 
 
-def _child(name, parent, *locations):
+def _child(name: str, parent: str, *locations: str) -> Registry:
+    """Child of one of MMEngine's registries; its classes are in these modules of mmcroc."""
     return Registry(
         name,
         parent=getattr(mmengine_registry, parent),
@@ -63,21 +68,17 @@ DATA_SAMPLERS = _child('data sampler', 'DATA_SAMPLERS', 'data.sample_seed')
 HOOKS = _child(
     'hook',
     'HOOKS',
-    'training.before_after_hook',
-    'training.checkpoint_hook',
-    'training.deferred_runtime_info_hook',
-    'training.exact_resume_hook',
-    'training.fit_probes_hook',
-    'training.hierarchy_pictures_hook',
-    'training.num_classes_check_hook',
-    'training.optim_step_scheduler_hook',
-    'training.throughput_timer_hook',
-    'training.token_pictures_hook',
-    'training.unreadable_images_hook',
+    'training.checkpoints',
+    'training.data_checks',
+    'training.exact_resume',
+    'training.logs',
+    'training.optimisation',
+    'training.pictures',
+    'training.probes',
 )
 OPTIM_WRAPPERS = _child('optimizer wrapper', 'OPTIM_WRAPPERS', 'croc.optim_wrapper')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
-    'optimizer wrapper constructor', 'OPTIM_WRAPPER_CONSTRUCTORS', 'training.grouped_constructor'
+    'optimizer wrapper constructor', 'OPTIM_WRAPPER_CONSTRUCTORS', 'training.optimisation'
 )
 PARAM_SCHEDULERS = _child('parameter scheduler', 'PARAM_SCHEDULERS', 'croc.schedules')
 METRICS = _child(

@@ -32,17 +32,6 @@ def fixtures_dir() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def checkpoint_contents():
-    """Each test starts with the pickle contents that ``import mmcroc`` allows.
-
-    OneDL's MMEngine takes them off torch's list whenever it loads a checkpoint.
-    """
-    from mmcroc.compat import allow_checkpoint_contents
-
-    allow_checkpoint_contents()
-
-
-@pytest.fixture(autouse=True)
 def default_scope():
     """Each test starts without a default scope, as a new process does.
 

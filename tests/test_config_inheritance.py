@@ -5,8 +5,10 @@ import json
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import init_default_scope
 
+from mmcroc.config_files import read_config
 from mmcroc.registry import DATASETS, MODELS
 from tests.support.mini_data import make_voc
 from tests.support.outside import installed_package, run_python
@@ -36,11 +38,11 @@ work_dir = 'work'
 """
 RUN_IT = """
 import json, mmcroc
-from mmengine.config import Config
-from mmengine.runner import Runner
-cfg = Config.fromfile('own.py')
+from mmcroc.training import start
+cfg = mmcroc.read_config('own.py')
 cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
-metrics = Runner.from_cfg(cfg).test()
+with start(cfg) as runner:
+    metrics = runner.test()
 print(json.dumps([metrics, [cfg.test_evaluator.num_clusters, cfg.test_evaluator.num_restarts]]))
 """
 
@@ -50,7 +52,7 @@ def test_a_config_may_mix_a_piece_of_mmsegmentation_and_one_of_ours(tmp_path):
     path = tmp_path / 'own.py'
     voc = str(CONFIGS / '_base_' / 'datasets' / 'voc.py')
     path.write_text(USERS_OWN.format(voc=voc, root=str(tmp_path / 'voc')))
-    cfg = Config.fromfile(path)
+    cfg = read_config(path)
     init_default_scope('mmseg')
     model = MODELS.build(cfg.model).eval()
     with torch.no_grad():
@@ -60,8 +62,8 @@ def test_a_config_may_mix_a_piece_of_mmsegmentation_and_one_of_ours(tmp_path):
 
 def test_the_linear_mmseg_protocol_has_mmsegmentations_own_schedule(tmp_path):
     (tmp_path / 'theirs.py').write_text("_base_ = 'mmseg::_base_/schedules/schedule_20k.py'\n")
-    theirs = Config.fromfile(tmp_path / 'theirs.py')
-    ours = Config.fromfile(CONFIGS / 'eval' / 'linear-mmseg_voc.py')
+    theirs = read_config(tmp_path / 'theirs.py')
+    ours = read_config(CONFIGS / 'eval' / 'linear-mmseg_voc.py')
     assert ours.optim_wrapper == theirs.optim_wrapper
     assert ours.param_scheduler == theirs.param_scheduler
     assert ours.train_cfg.max_iters == theirs.train_cfg.max_iters == 20000
@@ -107,31 +109,48 @@ def test_a_pretraining_elsewhere_inherits_one_of_ours_by_name(tmp_path, layout, 
     assert list((tmp_path / 'work').glob('*.pth'))
 
 
-def test_a_programme_that_does_not_import_mmcroc_is_taught_by_the_config(tmp_path):
+def test_a_program_that_knows_nothing_of_mmcroc_inherits_by_an_expression(tmp_path):
+    """MMEngine evaluates ``_base_``; nothing of its own is changed for that."""
     (tmp_path / 'own.py').write_text(
-        "_base_ = __import__('mmcroc') and ['mmcroc::croc_vit-s_coco.py']\n"
+        "_base_ = __import__('mmcroc').config_path('croc_vit-s_coco.py')\n"
     )
     read = "from mmengine.config import Config; print(Config.fromfile('own.py').model.type)"
     assert run_outside(tmp_path, 'unpacked', '-c', read).splitlines()[-1] == 'mmcroc.CrOC'
+
+
+def test_one_of_ours_is_read_by_its_name():
+    by_path = read_config(CONFIGS / 'croc_vit-t_scenes.py', {'model.sync_statistics': True})
+    assert by_path.model.sync_statistics
+    by_name = read_config('mmcroc::croc_vit-t_scenes.py')
+    assert by_name.to_dict() == read_config(CONFIGS / 'croc_vit-t_scenes.py').to_dict()
+
+
+def test_names_are_understood_inside_the_block_alone(tmp_path):
+    """Whatever becomes of the reading."""
+    before = Config._get_cfg_path, dict(MODULE2PACKAGE)
+    (tmp_path / 'own.py').write_text("_base_ = 'mmcroc::nothing.py'\n")
+    with pytest.raises(FileNotFoundError):
+        read_config(tmp_path / 'own.py')
+    assert (Config._get_cfg_path, MODULE2PACKAGE) == before
 
 
 @pytest.mark.parametrize('name', ['mmseg::fcn.py', 'nobody::a/b.py'])
 def test_other_names_are_still_mmengines_business(tmp_path, name):
     (tmp_path / 'own.py').write_text(f'_base_ = {name!r}\n')
     with pytest.raises((ValueError, AssertionError)):
-        Config.fromfile(tmp_path / 'own.py')
+        read_config(tmp_path / 'own.py')
 
 
 @pytest.mark.parametrize('name', ['', 'croc.py', 'eval', 'a::b.py'])
 def test_a_config_that_is_not_there_is_named_with_where_it_was_looked_for(tmp_path, name):
     (tmp_path / 'own.py').write_text(f"_base_ = 'mmcroc::{name}'\n")
     with pytest.raises(FileNotFoundError, match=rf"'mmcroc::{name}': there is no .*configs"):
-        Config.fromfile(tmp_path / 'own.py')
+        read_config(tmp_path / 'own.py')
 
 
 def test_inheriting_by_name_is_inheriting_by_path(tmp_path):
     read = []
     for base in ('mmcroc::croc_vit-t_scenes.py', str(CONFIGS / 'croc_vit-t_scenes.py')):
         (tmp_path / 'own.py').write_text(f'_base_ = {base!r}\nmodel = dict(sync_statistics=True)')
-        read.append(Config.fromfile(tmp_path / 'own.py').to_dict())
+        read.append(read_config(tmp_path / 'own.py').to_dict())
     assert read[0] == read[1]

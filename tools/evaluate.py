@@ -18,17 +18,8 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.dist import is_main_process
-from mmengine.runner import Runner
-from prettytable import PrettyTable
-
 import mmcroc
-from mmcroc.evaluation.token_metric import mean_and_spread
-from mmcroc.pictures.sheets import prediction_sheet
-from mmcroc.training.default_hooks import leave_out_unset_hooks
-from mmcroc.training.launch import prepare_cpu_ranks
+from mmcroc.config_files import ConfigOptions
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs' / 'eval'
 PACKAGES = (
@@ -64,7 +55,7 @@ def parse_args():
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         default={},
         help='override settings of the configs, in the form key.subkey=value',
     )
@@ -83,7 +74,7 @@ def read_config(args, model, protocol):
     """The config of a protocol and a data set, with the model and the command line in it."""
     if args.image_size is not None:  # the protocol's file computes its pipelines from this
         os.environ['MMCROC_IMAGE_SIZE'] = str(args.image_size)
-    cfg = Config.fromfile(CONFIGS / f'{protocol}_{args.data}.py')
+    cfg = mmcroc.read_config(CONFIGS / f'{protocol}_{args.data}.py')
     if args.image_size is not None and 'image_size' not in cfg:
         raise SystemExit(f'--image-size: {protocol} has no image size to choose')
     if cfg.model.type.endswith('HierarchySegmentor'):
@@ -107,7 +98,6 @@ def read_config(args, model, protocol):
     cfg.work_dir = str(args.work_dir / protocol / re.sub(r'[^\w.-]+', '_', model))
     cfg.experiment_name = f'{protocol}_{args.data}_{re.sub(r"[^A-Za-z0-9]+", "_", model)}'
     cfg.merge_from_dict(args.cfg_options)
-    leave_out_unset_hooks(cfg)
     if not cfg.get('train_dataloader'):  # options meant for another protocol
         cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
     return cfg
@@ -120,15 +110,14 @@ def evaluate(args, model, protocol):
         tuple: Everything about it, ready for JSON; examples for the picture; the classes' colours.
     """
     cfg = read_config(args, model, protocol)
-    prepare_cpu_ranks(cfg)
     began = time.perf_counter()
-    runner = Runner.from_cfg(cfg)
-    if cfg.get('train_dataloader'):
-        runner.train()
-        evaluator = runner.val_loop.evaluator
-    else:
-        runner.test()
-        evaluator = runner.test_loop.evaluator
+    with mmcroc.training.start(cfg) as runner:
+        if cfg.get('train_dataloader'):
+            runner.train()
+            evaluator = runner.val_loop.evaluator
+        else:
+            runner.test()
+            evaluator = runner.test_loop.evaluator
     (metric,) = evaluator.metrics
     report = dict(metric.report)
     report['settings'] = dict(report.get('settings', {}), seed=runner.seed, ranks=runner.world_size)
@@ -150,6 +139,8 @@ def evaluate(args, model, protocol):
 
 def versions():
     """Versions of what the numbers depend on."""
+    import torch
+
     found = dict(mmcroc=mmcroc.__version__, python=platform.python_version())
     for name in PACKAGES:
         try:
@@ -173,6 +164,8 @@ def table(results):
 
 def level_table(results):
     """Models by levels of regions, in percent; protocol after protocol."""
+    from prettytable import PrettyTable
+
     names = list(dict.fromkeys(name for result in results for name in result['metrics']))
     names.sort(key='best'.__eq__)  # last
     out = PrettyTable([f'on {results[0]["data"]}, %', 'protocol', *names], align='l')
@@ -185,9 +178,13 @@ def level_table(results):
 
 def miou_table(results):
     """Models by protocols with classes."""
+    from prettytable import PrettyTable
+
     protocols = list(dict.fromkeys(result['protocol'] for result in results))
     scores = {
-        (result['model'], result['protocol']): mean_and_spread(result['mIoU_per_seed'])
+        (result['model'], result['protocol']): mmcroc.evaluation.mean_and_spread(
+            result['mIoU_per_seed']
+        )
         for result in results
     }
     for result in results:
@@ -203,6 +200,9 @@ def miou_table(results):
 
 def main():
     args = parse_args()
+    # Only now: what --help and wrong arguments need not wait for.
+    from mmengine.dist import is_main_process
+
     for protocol in args.protocol:  # what cannot be is refused before anything is scored
         read_config(args, args.model, protocol)
     results, columns = [], {}
@@ -218,7 +218,7 @@ def main():
                 path = args.work_dir / 'results.json'
                 path.write_text(json.dumps(dict(versions=versions(), results=results), indent=1))
                 if columns:
-                    sheet = prediction_sheet(columns, classes, colours)
+                    sheet = mmcroc.pictures.prediction_sheet(columns, classes, colours)
                     sheet.save(args.work_dir / 'predictions.png')
     if is_main_process():
         print(f'\n{table(results)}\nResults: {path}')

@@ -22,7 +22,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmcroc.export.export import FORMATS, export_backbone
+FORMATS = ('mmpretrain', 'mmseg', 'timm', 'huggingface', 'safetensors', 'onnx')
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -30,7 +30,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('checkpoint', metavar='CHECKPOINT')
-    parser.add_argument('--format', required=True, choices=list(FORMATS))
+    parser.add_argument('--format', required=True, choices=FORMATS)
     parser.add_argument('--out', required=True, type=Path, metavar='PATH')
     parser.add_argument('--which', choices=['teacher', 'student'],
                         help='of CrOC and other self-distillation (default: teacher)')  # fmt: skip
@@ -44,6 +44,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
+    from mmcroc.export.export import export_backbone
+
     began = time.perf_counter()
     try:
         export = export_backbone(

@@ -28,20 +28,8 @@ from pathlib import Path
 
 import numpy as np
 
+import mmcroc
 from mmcroc.data.each_image import exit_in_words, for_each_image
-from mmcroc.data.image_reading import read_image
-from mmcroc.data.oversegmentation import (
-    colour_edges,
-    felzenszwalb_regions,
-    import_extra,
-    regions_of_ucm,
-    slic_regions,
-    ultrametric_contour_map,
-)
-from mmcroc.data.oversegmented import read_edges, read_oversegmentation, write_oversegmentation
-from mmcroc.data.unlabelled import scan_images
-from mmcroc.pictures.label_maps import save_png
-from mmcroc.pictures.sheets import region_sheet
 
 SHEET = 'contact_sheet.png'
 #: Smallest region of owt-ucm, share of the mean area of --max-regions regions.
@@ -75,7 +63,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         if not folder.is_dir():
             parser.error(f'{folder} is not a folder')
     try:
-        import_extra(NEEDS[args.method])
+        mmcroc.data.import_extra(NEEDS[args.method])
     except ImportError as error:
         parser.error(str(error))
     return args
@@ -93,24 +81,24 @@ def find_edges(folder: Path, name: Path) -> Path:
 def segment(image: np.ndarray, name: Path, args: argparse.Namespace) -> np.ndarray:
     """Find the regions of an image: int32 (H, W)."""
     if args.method == 'felzenszwalb':
-        return felzenszwalb_regions(image, args.max_regions)
+        return mmcroc.data.felzenszwalb_regions(image, args.max_regions)
     if args.method == 'slic':
-        return slic_regions(image, args.max_regions)
+        return mmcroc.data.slic_regions(image, args.max_regions)
     if args.edges:
         path = find_edges(args.edges, name)
-        edges = read_edges(path)
+        edges = mmcroc.data.read_edges(path)
         if edges.shape != image.shape[:2]:
             raise ValueError(f'{path} is {edges.shape}, its image {image.shape[:2]} (upright)')
     else:
-        edges = colour_edges(image)
-    ucm = ultrametric_contour_map(edges, min_area=MIN_AREA / args.max_regions)
-    return regions_of_ucm(ucm, args.threshold, args.max_regions)[0]
+        edges = mmcroc.data.colour_edges(image)
+    ucm = mmcroc.data.ultrametric_contour_map(edges, min_area=MIN_AREA / args.max_regions)
+    return mmcroc.data.regions_of_ucm(ucm, args.threshold, args.max_regions)[0]
 
 
 def is_done(target: Path, image: np.ndarray, max_regions: int) -> bool:
     """Whether a valid map of an image is there."""
     try:
-        regions = read_oversegmentation(target)
+        regions = mmcroc.data.read_oversegmentation(target)
     except ValueError:
         return False
     return regions.shape == image.shape[:2] and regions.max() < max_regions
@@ -118,11 +106,11 @@ def is_done(target: Path, image: np.ndarray, max_regions: int) -> bool:
 
 def prepare(args: argparse.Namespace, path: Path, target: Path) -> int:
     """Make one map: the number of its regions, 0 if it is there already."""
-    image = read_image(path)
+    image = mmcroc.data.read_image(path)
     if target.exists() and is_done(target, image, args.max_regions):
         return 0
     regions = segment(image, path.relative_to(args.images), args)
-    write_oversegmentation(target, regions)
+    mmcroc.data.write_oversegmentation(target, regions)
     return int(regions.max()) + 1
 
 
@@ -130,7 +118,7 @@ def find_jobs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
     """Pairs of image and target; exits where two images share one target."""
     # What an earlier run wrote is no image, should OUT be inside IMAGES.
     out = args.out.resolve()
-    paths = [Path(path) for path in scan_images(args.images)]
+    paths = [Path(path) for path in mmcroc.data.scan_images(args.images)]
     paths = [path for path in paths if not path.resolve().is_relative_to(out)]
     paths = paths[: args.limit]
     if not paths:
@@ -150,9 +138,12 @@ def write_sheet(args: argparse.Namespace, done: list[tuple[Path, Path]]) -> Path
     if not done or args.sheet_images < 1:
         return None
     picked = done[:: -(-len(done) // args.sheet_images)]
-    examples = [(read_image(path), read_oversegmentation(target)) for path, target in picked]
+    examples = [
+        (mmcroc.data.read_image(path), mmcroc.data.read_oversegmentation(target))
+        for path, target in picked
+    ]
     sheet = args.out / SHEET
-    save_png(region_sheet(examples), sheet)
+    mmcroc.pictures.save_png(mmcroc.pictures.region_sheet(examples), sheet)
     return sheet
 
 

@@ -20,22 +20,8 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
+import mmcroc
 from mmcroc.data.each_image import exit_in_words
-from mmcroc.data.image_reading import UnreadableImageError
-from mmcroc.data.unlabelled import scan_images
-from mmcroc.inference.context_retrieval import (
-    build_memory,
-    describe_regions,
-    memory_metadata,
-    nearest_regions,
-    read_context_memory,
-    save_context_memory,
-)
-from mmcroc.inference.segmentation import init_model, level_names
-from mmcroc.pictures.label_maps import save_png
-from mmcroc.pictures.sheets import retrieval_sheet
 
 
 def parse_args(argv=None):
@@ -74,13 +60,12 @@ def parse_args(argv=None):
         parser.error('--oversegmentation and --query-regions go together: both sides alike')
     if args.top_k < 1:
         parser.error('--top-k must be >= 1')
-    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     return args
 
 
 def level_of(name, model):
     """A level's name as users say it, in the model's terms."""
-    levels = level_names(model)
+    levels = mmcroc.inference.level_names(model)
     groups = [level for level in levels if level.startswith('level_')]
     terms = dict(segment='segments', cluster='clusters')
     if groups:
@@ -97,16 +82,16 @@ def load_memory(args, model, settings):
     Builds and keeps what is not there yet.
     """
     path = args.memory
-    metadata = memory_metadata(model, **settings)
+    metadata = mmcroc.inference.memory_metadata(model, **settings)
     regions = args.oversegmentation and os.path.abspath(args.oversegmentation)
     found = None
     if path.is_dir():
         root = os.path.abspath(path)  # links stay: their names are those of the region maps
-        found = scan_images(root)
+        found = mmcroc.data.scan_images(root)
         name = f'{path.resolve().name}-{metadata["model"][:8]}.npz'
         path = args.memory_file or args.out.parent / name
     if path.exists():
-        memory, origin = read_context_memory(path, metadata)
+        memory, origin = mmcroc.inference.read_context_memory(path, metadata)
         if origin['oversegmentation'] != regions:
             raise ValueError(
                 f'the memory {path} was built with --oversegmentation '
@@ -118,8 +103,8 @@ def load_memory(args, model, settings):
                 'that, or name another --memory-file'
             )
         return memory, origin['root'], f'read from {path}'
-    memory = build_memory(model, found, regions_of(args, root), **settings)
-    save_context_memory(path, memory, root=root, oversegmentation=regions)
+    memory = mmcroc.inference.build_memory(model, found, regions_of(args, root), **settings)
+    mmcroc.inference.save_context_memory(path, memory, root=root, oversegmentation=regions)
     return memory, root, f'written to {path}'
 
 
@@ -131,22 +116,24 @@ def regions_of(args, root):
 
 def retrieve(args):
     """Make the picture; gives the summary."""
-    model = init_model(args.config, args.checkpoint, args.device)
+    model = mmcroc.inference.init_model(args.config, args.checkpoint, args.device)
     level = level_of(args.level, model)
     settings = dict(longer_side=args.longer_side, num_clusters=args.num_clusters)
     # The query first: what is wrong with it shows before the memory is built.
-    described = describe_regions(model, args.image, args.query_regions, **settings)
+    described = mmcroc.inference.describe_regions(model, args.image, args.query_regions, **settings)
     query = described.region_at(level, *args.point)
     memory, root, origin = load_memory(args, model, settings)
-    hits = nearest_regions(memory, level, query.prototype, args.top_k, exclude=args.image)
+    hits = mmcroc.inference.nearest_regions(
+        memory, level, query.prototype, args.top_k, exclude=args.image
+    )
     examples = [(f'query, {level}', described.image, query.mask)]
     find = regions_of(args, root)
     for path, similarity, prototype in hits:
-        other = describe_regions(model, path, find and find(path), **settings)
+        other = mmcroc.inference.describe_regions(model, path, find and find(path), **settings)
         region = other.nearest_to(level, prototype)
         examples.append((f'{similarity:.3f} {Path(path).name}', other.image, region.mask))
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    save_png(retrieval_sheet(examples), args.out)
+    mmcroc.pictures.save_png(mmcroc.pictures.retrieval_sheet(examples), args.out)
     number = len(memory.prototypes[level])
     return (
         f'{len(hits)} nearest of {number} regions ({level}) of {len(memory.images)} images, '
@@ -160,7 +147,7 @@ def main(argv=None):
     try:
         with exit_in_words('a memory is kept only when it is whole'):
             summary = retrieve(args)
-    except (UnreadableImageError, FileNotFoundError, ValueError, KeyError) as error:
+    except (mmcroc.data.UnreadableImageError, FileNotFoundError, ValueError, KeyError) as error:
         sys.exit(str(error))
     print(f'{summary} ({time.perf_counter() - began:.0f} s)')
 

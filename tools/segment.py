@@ -22,19 +22,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
+import mmcroc
 from mmcroc.data.each_image import exit_in_words, for_each_image
-from mmcroc.data.image_reading import read_image
-from mmcroc.data.unlabelled import named_images
-from mmcroc.inference.segmentation import (
-    check_options,
-    init_model,
-    level_names,
-    segment_image,
-)
-from mmcroc.pictures.label_maps import compact_labels, save_png, write_label_map
-from mmcroc.pictures.sheets import overlay_sheet
 
 SHEETS = 'sheets'
 
@@ -60,15 +50,14 @@ def parse_args(argv=None):
         parser.error(f'{args.images}: no such image or folder')
     if args.oversegmentation and not args.oversegmentation.is_dir():
         parser.error(f'--oversegmentation: {args.oversegmentation} is not a folder')
-    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     return args
 
 
 def load(args):
     """The model; exits where there is none, or where it does not take the options."""
     try:
-        model = init_model(args.config, args.checkpoint, args.device)
-        check_options(model, args.oversegmentation, args.num_clusters)
+        model = mmcroc.inference.init_model(args.config, args.checkpoint, args.device)
+        mmcroc.inference.check_options(model, args.oversegmentation, args.num_clusters)
     except (FileNotFoundError, ValueError, KeyError) as error:
         sys.exit(f'{args.checkpoint} cannot be used so: {error}')
     return model
@@ -76,27 +65,29 @@ def load(args):
 
 def segment(args, model, path, name):
     """Make the maps and the sheet of an image, the sheet last."""
-    image = read_image(path)
+    image = mmcroc.data.read_image(path)
     regions = args.oversegmentation and args.oversegmentation / name
-    maps = segment_image(model, image, regions, args.longer_side, args.num_clusters)
+    maps = mmcroc.inference.segment_image(
+        model, image, regions, args.longer_side, args.num_clusters
+    )
     for level, labels in maps.items():
         target = args.out / level / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_label_map(target, compact_labels(labels))
+        mmcroc.pictures.write_label_map(target, mmcroc.pictures.compact_labels(labels))
     target = args.out / SHEETS / name
     target.parent.mkdir(parents=True, exist_ok=True)
     titled = {f'{level} ({len(np.unique(labels))})': labels for level, labels in maps.items()}
-    save_png(overlay_sheet([(image, titled)], side=320), target)
+    mmcroc.pictures.save_png(mmcroc.pictures.overlay_sheet([(image, titled)], side=320), target)
 
 
 def main(argv=None):
     args = parse_args(argv)
     try:
-        jobs = named_images(args.images, args.out)
+        jobs = mmcroc.data.named_images(args.images, args.out)
     except ValueError as error:
         sys.exit(str(error))
     model = load(args)
-    folders = [*level_names(model), SHEETS]
+    folders = [*mmcroc.inference.level_names(model), SHEETS]
     todo = [job for job in jobs if not all((args.out / f / job[1]).exists() for f in folders)]
     start = time.perf_counter()
     with exit_in_words('start again to go on, what is done is kept'):

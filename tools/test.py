@@ -4,15 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
-from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.runner import Runner
-
-import mmcroc  # noqa: F401  before any config is read: it teaches MMEngine `mmseg::` and `mmcroc::`
-from mmcroc.training.checkpoint_loading import run_nothing_of_checkpoints
-from mmcroc.training.default_hooks import leave_out_unset_hooks
-from mmcroc.training.launch import prepare_cpu_ranks
-from mmcroc.weights.weight_fit import UnfitWeightsError, require_fit
+from mmcroc.config_files import ConfigOptions, read_config
 
 
 def parse_args():
@@ -35,7 +27,7 @@ def parse_args():
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         default={},
         help='override settings, in the form key.subkey=value',
     )
@@ -88,7 +80,6 @@ def merge_args(cfg, args):
         cfg.tta_model.module = cfg.model
         cfg.model = cfg.tta_model
     cfg.merge_from_dict(args.cfg_options)
-    leave_out_unset_hooks(cfg)
     backbone = cfg.model.get('backbone') or {}
     if backbone.get('type', '').endswith('PretrainedBackbone') and backbone.get('model') is None:
         named = cfg.test_evaluator if isinstance(cfg.test_evaluator, dict) else {}
@@ -109,6 +100,10 @@ def merge_args(cfg, args):
 
 def require_whole_checkpoint(model):
     """Let a model refuse a checkpoint that does not fill everything that it predicts by."""
+    from mmengine.model import BaseTTAModel, is_model_wrapper
+
+    from mmcroc.weights.weight_fit import require_fit
+
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     require_fit(model, *(name for name, child in model.named_children() if child.state_dict()))
@@ -116,20 +111,21 @@ def require_whole_checkpoint(model):
 
 def main():
     args = parse_args()
-    cfg = merge_args(Config.fromfile(args.config), args)
-    prepare_cpu_ranks(cfg)
-    run_nothing_of_checkpoints()
-    runner = Runner.from_cfg(cfg)
-    if cfg.get('load_from'):
-        require_whole_checkpoint(runner.model)
-    try:
-        runner.test()
-    except UnfitWeightsError as error:
-        raise SystemExit(
-            f'{args.checkpoint} is no checkpoint of the model of {args.config}: {error.problem} A '
-            'backbone is scored by python tools/evaluate.py MODEL --protocol PROTOCOL --data DATA '
-            '--work-dir FOLDER'
-        ) from error
+    # Only now: what --help and wrong arguments need not wait for.
+    from mmcroc.training.launch import start
+    from mmcroc.weights.weight_fit import UnfitWeightsError
+
+    with start(merge_args(read_config(args.config), args)) as runner:
+        if runner.cfg.get('load_from'):
+            require_whole_checkpoint(runner.model)
+        try:
+            runner.test()
+        except UnfitWeightsError as error:
+            raise SystemExit(
+                f'{args.checkpoint} is no checkpoint of the model of {args.config}: '
+                f'{error.problem} A backbone is scored by python tools/evaluate.py MODEL '
+                '--protocol PROTOCOL --data DATA --work-dir FOLDER'
+            ) from error
 
 
 if __name__ == '__main__':

@@ -1,22 +1,20 @@
 """Train: pretraining configs of mmcroc, and any MMPretrain or MMSegmentation config."""
 
+from __future__ import annotations
+
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config, DictAction
-from mmengine.dist import is_main_process
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmcroc.config_files import ConfigOptions, read_config
 
-import mmcroc  # noqa: F401  before any config is read: it teaches MMEngine `mmseg::` and `mmcroc::`
-from mmcroc.training.checkpoint_loading import run_nothing_of_checkpoints
-from mmcroc.training.default_hooks import leave_out_unset_hooks
-from mmcroc.training.launch import prepare_cpu_ranks
-from mmcroc.weights.weight_fit import UnfitWeightsError
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
 
 
-def parse_args():
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='train config file')
     parser.add_argument('--work-dir', help='where logs and checkpoints go')
@@ -41,7 +39,7 @@ def parse_args():
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         default={},
         help='override settings, in the form key.subkey=value',
     )
@@ -57,7 +55,7 @@ def parse_args():
     return args
 
 
-def merge_args(cfg, args):
+def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Merge the command line into the config."""
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -92,15 +90,16 @@ def merge_args(cfg, args):
         if args.no_persistent_workers:
             loader.persistent_workers = False
     cfg.merge_from_dict(args.cfg_options)
-    leave_out_unset_hooks(cfg)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if cfg.get(name) and cfg[name].get('num_workers') == 0:
             cfg[name].persistent_workers = False
     return cfg
 
 
-def print_summary(runner):
+def print_summary(runner: Runner) -> None:
     """Say where the run's results are."""
+    from mmengine.runner import find_latest_checkpoint
+
     checkpoint = find_latest_checkpoint(runner.work_dir)
     print(f'\nLogs and config: {runner.log_dir}')
     if checkpoint is None:
@@ -114,18 +113,21 @@ def print_summary(runner):
     )
 
 
-def main():
+def main() -> None:
     args = parse_args()
-    cfg = merge_args(Config.fromfile(args.config), args)
-    prepare_cpu_ranks(cfg)
-    run_nothing_of_checkpoints()
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    try:
-        runner.train()
-    except UnfitWeightsError as error:
-        raise SystemExit(str(error)) from error
-    if is_main_process():
-        print_summary(runner)
+    # Only now: what --help and wrong arguments need not wait for.
+    from mmengine.dist import is_main_process
+
+    from mmcroc.training.launch import start
+    from mmcroc.weights.weight_fit import UnfitWeightsError
+
+    with start(merge_args(read_config(args.config), args)) as runner:
+        try:
+            runner.train()
+        except UnfitWeightsError as error:
+            raise SystemExit(str(error)) from error
+        if is_main_process():
+            print_summary(runner)
 
 
 if __name__ == '__main__':

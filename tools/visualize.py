@@ -27,19 +27,12 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-from mmengine.config import DictAction
-
+import mmcroc
+from mmcroc.config_files import ConfigOptions
 from mmcroc.data.each_image import exit_in_words, for_each_image
-from mmcroc.data.image_reading import read_image
-from mmcroc.data.unlabelled import named_images
-from mmcroc.inference.pictures import KINDS, available_kinds, build_painters, training_views
-from mmcroc.inference.segmentation import init_model
-from mmcroc.pictures.label_maps import save_png
-from mmcroc.pictures.painters import Example, draw_views, photo_of
-from mmcroc.pictures.sheets import picture_grid
 
 SHEET = 'sheet.png'
+KINDS = ('pca', 'clusters', 'attention', 'hierarchy')
 
 
 def parse_args(argv=None):
@@ -53,9 +46,9 @@ def parse_args(argv=None):
     parser.add_argument('--config', help='default: the one in the checkpoint')
     parser.add_argument('--heads', nargs='+', type=int, default=[0], metavar='H',
                         help='attention heads whose clusters are shown (default: 0)')  # fmt: skip
-    parser.add_argument('--views', nargs='+', action=DictAction, metavar='KEY=VALUE',
+    parser.add_argument('--views', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
                         help='other settings of mmcroc.TwoViews, such as size=224')  # fmt: skip
-    parser.add_argument('--clustering', nargs='+', action=DictAction, metavar='KEY=VALUE',
+    parser.add_argument('--clustering', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
                         help='other settings of mmcroc.OnlineClustering, such as '
                         'feature=q')  # fmt: skip
     parser.add_argument('--seed', type=int, default=0, help='of views and clusters (default: 0)')
@@ -69,19 +62,20 @@ def parse_args(argv=None):
         parser.error(f'{args.images}: no such image or folder')
     if args.rows < 1 or args.seed < 0:
         parser.error('--rows must be >= 1, --seed >= 0')
-    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     return args
 
 
 def prepare(args):
     """Painters by kind, and the views (None where none are shown)."""
-    model = init_model(args.config, args.checkpoint, args.device)
-    kinds, views, clustering = args.what or available_kinds(model), None, None
-    if 'clusters' in kinds and 'clusters' in available_kinds(model):
-        views, clustering = training_views(
+    model = mmcroc.inference.init_model(args.config, args.checkpoint, args.device)
+    kinds, views, clustering = args.what or mmcroc.inference.available_kinds(model), None, None
+    if 'clusters' in kinds and 'clusters' in mmcroc.inference.available_kinds(model):
+        views, clustering = mmcroc.inference.training_views(
             args.config, args.checkpoint, args.views, args.clustering
         )
-    painters = build_painters(model, kinds, args.longer_side, clustering, args.heads, args.seed)
+    painters = mmcroc.inference.build_painters(
+        model, kinds, args.longer_side, clustering, args.heads, args.seed
+    )
     return painters, views
 
 
@@ -91,12 +85,14 @@ def paint(args, painters, jobs, example):
 
     def one(path, name):
         shown = example(path, name)
-        pictures = {'image': photo_of(shown.image)}
+        pictures = {'image': mmcroc.pictures.photo_of(shown.image)}
         for kind, painter in painters.items():
             painted = painter.paint(shown)
             target = args.out / kind / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            save_png(picture_grid([list(painted.values())], list(painted)), target)
+            mmcroc.pictures.save_png(
+                mmcroc.pictures.picture_grid([list(painted.values())], list(painted)), target
+            )
             pictures |= painted
         if len(rows) < args.rows:
             rows.append(list(pictures.values()))
@@ -104,14 +100,14 @@ def paint(args, painters, jobs, example):
 
     _, failed = for_each_image(jobs, one)
     if rows:
-        save_png(picture_grid(rows, titles), args.out / SHEET)
+        mmcroc.pictures.save_png(mmcroc.pictures.picture_grid(rows, titles), args.out / SHEET)
     return len(rows), failed
 
 
 def main(argv=None):
     args = parse_args(argv)
     try:
-        jobs = named_images(args.images, args.out)
+        jobs = mmcroc.data.named_images(args.images, args.out)
     except ValueError as error:
         sys.exit(str(error))
     try:
@@ -122,8 +118,12 @@ def main(argv=None):
     places = {name: place for place, (_, name) in enumerate(jobs)}
 
     def example(path, name):
-        image = read_image(path)
-        return draw_views(image, views, args.seed, places[name]) if views else Example(image)
+        image = mmcroc.data.read_image(path)
+        return (
+            mmcroc.pictures.draw_views(image, views, args.seed, places[name])
+            if views
+            else mmcroc.pictures.Example(image)
+        )
 
     unread = {}
     with exit_in_words('start again'):

@@ -19,6 +19,7 @@ from .labelled_transforms import ScoreAtInputSize as ScoreAtInputSize
 from .oversegmentation import WatershedOversegmentation as WatershedOversegmentation
 from .oversegmentation import colour_edges as colour_edges
 from .oversegmentation import felzenszwalb_regions as felzenszwalb_regions
+from .oversegmentation import import_extra as import_extra
 from .oversegmentation import regions_of_ucm as regions_of_ucm
 from .oversegmentation import slic_regions as slic_regions
 from .oversegmentation import ultrametric_contour_map as ultrametric_contour_map
@@ -43,4 +44,5 @@ from .two_views import PackTwoViews as PackTwoViews
 from .two_views import PackTwoViewsWithRegions as PackTwoViewsWithRegions
 from .two_views import TwoViewDataPreprocessor as TwoViewDataPreprocessor
 from .unlabelled import UnlabelledImages as UnlabelledImages
+from .unlabelled import named_images as named_images
 from .unlabelled import scan_images as scan_images

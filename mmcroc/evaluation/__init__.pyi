@@ -8,3 +8,4 @@ from .nf_covering import NFCovering as NFCovering
 from .segment_retrieval_iou import PaddedFeatureSegmentor as PaddedFeatureSegmentor
 from .segment_retrieval_iou import SegmentRetrievalIoU as SegmentRetrievalIoU
 from .token_metric import TokenMetric as TokenMetric
+from .token_metric import mean_and_spread as mean_and_spread

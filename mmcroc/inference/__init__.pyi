@@ -7,6 +7,7 @@ from .context_retrieval import save_context_memory as save_context_memory
 from .pictures import available_kinds as available_kinds
 from .pictures import build_painters as build_painters
 from .pictures import training_views as training_views
+from .segmentation import check_options as check_options
 from .segmentation import init_model as init_model
 from .segmentation import level_names as level_names
 from .segmentation import segment_image as segment_image

@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mmengine.config import Config
 from mmengine.model import BaseModel
 
+from mmcroc.config_files import read_config
 from mmcroc.croc.target_generator import OnlineClustering
 from mmcroc.croc.views import TwoViews
 from mmcroc.hsg.algorithm import HSG
@@ -119,10 +119,7 @@ def training_views(
     Raises:
         ValueError: Settings that the two do not take.
     """
-    if config is not None:
-        cfg = Config.fromfile(config).to_dict()
-    else:
-        cfg = _config_in(os.fspath(checkpoint))
+    cfg = read_config(config).to_dict() if config else _config_in(os.fspath(checkpoint))
     found = _of_type('TwoViews', cfg.get('train_dataloader', {}))
     views = dict(next(found, {}), type='mmcroc.TwoViews', **(view_options or {}))
     clustering = dict(

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from mmcroc.config_files import read_config
 from mmcroc.data.image_reading import read_image
 from mmcroc.data.oversegmented import read_oversegmentation
 from mmcroc.features.dense_model import PREPROCESSOR, model_inputs
@@ -23,7 +24,7 @@ NUM_CLUSTERS = 8
 
 
 def init_model(
-    config: str | os.PathLike | Config | None, checkpoint: str, device: str = 'cpu'
+    config: str | os.PathLike | Config | None, checkpoint: str, device: str | None = 'cpu'
 ) -> BaseModel:
     """Build a model and load its weights, ready for :func:`segment_image`.
 
@@ -35,7 +36,7 @@ def init_model(
         config: A config, or its file, for checkpoints that hold none. None: the one in the
             checkpoint.
         checkpoint: Any name that :func:`mmcroc.features.load_model` takes.
-        device: Of the model.
+        device: Device of the model; None: a GPU where there is one.
 
     Returns:
         :class:`mmcroc.hsg.HSG` at stride 8 for its checkpoints, a
@@ -47,11 +48,13 @@ def init_model(
     """
     checkpoint = os.fspath(checkpoint)
     if config is not None:
-        config = config if isinstance(config, Config) else Config.fromfile(config)
+        config = config if isinstance(config, Config) else read_config(config)
         config = config.to_dict()
     model = load_backbone(checkpoint, config=config)
     if not isinstance(model, HSG):
         model = FeatureSegmentor(model, data_preprocessor=PREPROCESSOR)
+    if device is None:
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
     model.requires_grad_(False).to(device)
     model.eval()
     return model

@@ -1,8 +1,12 @@
 from .label_maps import compact_labels as compact_labels
 from .label_maps import overlay as overlay
+from .label_maps import save_png as save_png
 from .label_maps import write_label_map as write_label_map
+from .painters import Example as Example
 from .painters import crops_on_image as crops_on_image
+from .painters import draw_views as draw_views
 from .painters import heat_map as heat_map
+from .painters import photo_of as photo_of
 from .sheets import overlay_sheet as overlay_sheet
 from .sheets import picture_grid as picture_grid
 from .sheets import prediction_sheet as prediction_sheet

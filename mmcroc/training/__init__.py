@@ -1,4 +1,4 @@
-"""What any run needs: exact resume, deferred logging, whole checkpoints, pictures."""
+"""What any run needs: start, exact resume, deferred logs, whole checkpoints, pictures."""
 
 import lazy_loader
 

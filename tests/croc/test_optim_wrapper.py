@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mmcroc.croc.optim_wrapper import SelfDistillOptimWrapper
-from mmcroc.training.grouped_constructor import GroupedOptimWrapperConstructor
+from mmcroc.training.optimisation import GroupedOptimWrapperConstructor
 
 
 def small_model():

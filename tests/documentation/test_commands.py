@@ -5,9 +5,9 @@ import inspect
 import re
 
 import pytest
-from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+from mmcroc.config_files import read_config
 from tests.support.commands import ALL, PAGES, options_of, take_apart
 from tests.support.paths import CONFIGS, ROOT
 from tests.support.register import CI, COMMANDS, RUN, Needs
@@ -63,7 +63,7 @@ def test_its_settings_are_the_configs(command):
     """A dotted name leads through the config, or to an argument of the class it ends in."""
     if not command.cfg_options:
         return
-    cfg = Config.fromfile(ROOT / command.arguments[0])
+    cfg = read_config(ROOT / command.arguments[0])
     init_default_scope('mmpretrain')
     for name in command.cfg_options:
         *way, last = name.split('.')

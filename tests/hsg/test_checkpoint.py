@@ -12,7 +12,6 @@ from mmcroc.hsg.frozen import at_stride_8
 from mmcroc.registry import MODELS
 from tests.support.hsg_models import BACKBONE, hsg_config, save_hsg
 from tests.support.paths import CONFIGS
-from tests.support.weight_files import evaluated
 
 IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 

@@ -97,7 +97,4 @@ class RecordedLosses:
         wanted = self._with_prefix('grad/')
         wanted.pop('embedding')
         ours = dict(self.network.named_parameters())
-        return {
-            name: (ours[name].grad, value)
-            for name, value in GROUPING.rename(wanted).items()
-        }
+        return {name: (ours[name].grad, value) for name, value in GROUPING.rename(wanted).items()}

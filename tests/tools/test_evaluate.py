@@ -7,15 +7,15 @@ import sys
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 
+from mmcroc.config_files import read_config
 from mmcroc.registry import MODELS
 from tests.support.mini_data import make_voc
 from tests.support.paths import CONFIGS, TOOLS
-from tests.tools.test_train import call
+from tests.support.processes import call
 
 FEW = ['test_evaluator.num_restarts=1', 'test_evaluator.seeds=[0,1]']
 
@@ -139,7 +139,7 @@ def test_a_checkpoint_that_does_not_fill_the_model_is_refused(voc, tmp_path, mon
     """Once it was loaded as far as it fitted, and the rest scored as initialised."""
     options = ['model.backbone.model=random:resnet18', 'test_dataloader.num_workers=0']
     init_default_scope('mmseg')
-    cfg = Config.fromfile(LINEAR)
+    cfg = read_config(LINEAR)
     cfg.model.backbone.model = 'random:resnet18'
     state = MODELS.build(cfg.model).state_dict()
     part = {key: value for key, value in state.items() if key.startswith(kept)} if kept else {}

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.support.hsg_models import save_hsg
 from tests.support.images import truncate, write_images
 from tests.support.paths import TOOLS
-from tests.tools.test_train import call
+from tests.support.processes import call
 
 SCRIPT = TOOLS / 'retrieve.py'
 

@@ -11,7 +11,7 @@ from PIL import Image
 from tests.support.hsg_models import save_hsg
 from tests.support.images import smooth_image, truncate
 from tests.support.paths import TOOLS
-from tests.tools.test_train import call
+from tests.support.processes import call
 
 SCRIPT = TOOLS / 'segment.py'
 SIDE = ['--longer-side', 64, '--device', 'cpu']

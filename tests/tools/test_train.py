@@ -1,7 +1,6 @@
 """tools/train.py as users call it."""
 
 import os
-import subprocess
 import sys
 
 import numpy as np
@@ -10,7 +9,8 @@ import torch
 from PIL import Image
 
 from mmcroc.features.vision_transformer import VisionTransformer
-from tests.support.paths import CONFIGS, ROOT, TOOLS
+from tests.support.paths import CONFIGS, TOOLS
+from tests.support.processes import call, train
 
 SHORT = [
     'train_cfg.max_epochs=2',
@@ -22,21 +22,6 @@ SMALL_PROBE = [
     'val_dataloader.dataset.num_images=3',
     'val_evaluator.1.train_dataloader.dataset.num_images=3',
 ]
-
-
-def call(*command, **env):
-    return subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', **env},
-        check=False,
-    )
-
-
-def train(config, *options):
-    return call(sys.executable, TOOLS / 'train.py', CONFIGS / config, *options)
 
 
 def test_the_demo_trains_and_says_where_things_are(tmp_path):

@@ -11,8 +11,8 @@ from tests.support.croc_models import save_croc
 from tests.support.hsg_models import save_hsg
 from tests.support.images import truncate
 from tests.support.paths import TOOLS
+from tests.support.processes import call
 from tests.tools.test_segment import OUTPUTS, SIDE, files
-from tests.tools.test_train import call
 
 SCRIPT = TOOLS / 'visualize.py'
 

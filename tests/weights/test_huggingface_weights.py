@@ -5,13 +5,12 @@ import json
 import pytest
 import torch
 import transformers
-from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import load_checkpoint
 
 from mmcroc.export.conversion import convert_checkpoint
 from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.registry import MODELS
-from mmcroc.training.checkpoint_loading import run_nothing_of_checkpoints
+from mmcroc.training.checkpoints import safe_checkpoint_reading
 from mmcroc.weights.weight_fit import UnfitWeightsError
 
 SIDE, PATCH = 24, 4
@@ -37,9 +36,9 @@ HSG = dict(
 
 
 @pytest.fixture(autouse=True)
-def readers(monkeypatch):
-    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
-    run_nothing_of_checkpoints()
+def readers():
+    with safe_checkpoint_reading():
+        yield
 
 
 def folder_of(tmp_path, kind='Dinov2', **settings):

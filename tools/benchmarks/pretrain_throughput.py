@@ -14,13 +14,13 @@ from itertools import count, cycle, islice
 
 import torch
 from data_pipeline import make_photos
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.logging import MessageHub
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-import mmcroc  # noqa: F401  before any config is read
+from mmcroc.config_files import read_config
 from mmcroc.registry import MODELS
 
 GIB = 2**30
@@ -40,7 +40,7 @@ def parse_args():
 
 def load_config(args, folder):
     """The config with its data taken from the command line or made up."""
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     loader = cfg.train_dataloader
     if args.batch_size:

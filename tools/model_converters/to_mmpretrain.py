@@ -15,8 +15,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmcroc.export.conversion import convert_checkpoint
-
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -43,6 +41,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
+    from mmcroc.export.conversion import convert_checkpoint
+
     if args.out.suffix != '.pth':
         sys.exit(f'{args.out}: the checkpoint to write must end in .pth')
     if args.out.exists() and not args.overwrite:

@@ -5,8 +5,8 @@ import pytest
 from mmpretrain.structures import DataSample
 
 from mmcroc.registry import HOOKS
-from mmcroc.training import unreadable_images_hook
-from mmcroc.training.unreadable_images_hook import UnreadableImagesHook
+from mmcroc.training import data_checks
+from mmcroc.training.data_checks import UnreadableImagesHook
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_files_of_all_ranks_count_at_the_end_of_an_epoch(runner, monkeypatch):
     feed(hook, runner, 'a.jpg', 'b.jpg')
     hook.after_train_epoch(runner)  # a single rank
     others = [{'a.jpg': 'truncated', 'c.jpg': 'empty'}, {'d.jpg': 'empty'}]
-    monkeypatch.setattr(unreadable_images_hook, 'all_gather_object', lambda own: [own, *others])
+    monkeypatch.setattr(data_checks, 'all_gather_object', lambda own: [own, *others])
     with pytest.raises(RuntimeError, match=r'(?s)4 images.*d\.jpg: empty'):
         hook.after_train_epoch(runner)
 

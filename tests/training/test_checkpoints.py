@@ -1,4 +1,4 @@
-"""What MMEngine loads for our tools runs nothing."""
+"""Checkpoints are written whole, and what MMEngine loads inside a run of ours runs nothing."""
 
 import sys
 import threading
@@ -11,17 +11,17 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import load_checkpoint
 from safetensors.torch import save_file
 
-from mmcroc.training.checkpoint_loading import run_nothing_of_checkpoints
+from mmcroc.training.checkpoints import safe_checkpoint_reading
 from tests.support.mini_data import make_voc
 from tests.support.paths import CONFIGS, TOOLS
-from tests.tools.test_train import call, train
-from tests.weights.test_checkpoint_file import Hostile
+from tests.support.processes import call, train
+from tests.support.weight_files import Hostile
 
 
 @pytest.fixture(autouse=True)
-def readers(monkeypatch):
-    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
-    run_nothing_of_checkpoints()
+def readers():
+    with safe_checkpoint_reading():
+        yield
 
 
 @pytest.fixture

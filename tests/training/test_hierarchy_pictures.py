@@ -14,9 +14,9 @@ from PIL import Image
 
 from mmcroc.data.oversegmented import OversegmentedImages
 from mmcroc.data.synthetic_scenes import SyntheticScenes
-from mmcroc.training import hierarchy_pictures_hook
-from mmcroc.training.hierarchy_pictures_hook import HierarchyPicturesHook, fixed_images
+from mmcroc.training import pictures as training_pictures
 from mmcroc.training.launch import prepare_cpu_ranks
+from mmcroc.training.pictures import HierarchyPicturesHook, fixed_images
 from tests.support.paths import CONFIGS
 from tests.support.picture_runs import generator_states, modes, pictures, small_run, train
 
@@ -184,8 +184,8 @@ def rank_main(rank, work_dir):
     prepare_cpu_ranks(cfg)
     assert cfg.model.head.max_segments is None  # the ranks have to agree on the width
     painted = []
-    paint = hierarchy_pictures_hook.overlay_sheet
-    hierarchy_pictures_hook.overlay_sheet = lambda *args: painted.append(1) or paint(*args)
+    paint = training_pictures.overlay_sheet
+    training_pictures.overlay_sheet = lambda *args: painted.append(1) or paint(*args)
     Runner.from_cfg(cfg).train()
     (work_dir / f'painted{rank}').write_text(str(len(painted)))
     dist.destroy_process_group()

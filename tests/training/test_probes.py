@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from mmcroc.registry import DATASETS
-from mmcroc.training.before_after_hook import BEFORE
+from mmcroc.training.probes import BEFORE
 from tests.support.mini_data import make_voc
 from tests.support.paths import CONFIGS
 

@@ -13,12 +13,11 @@ from mmengine.runner import Runner
 from mmengine.visualization.vis_backend import BaseVisBackend, MLflowVisBackend
 from PIL import Image
 
-from mmcroc.training import pictures_hook
-from mmcroc.training.token_pictures_hook import TokenPicturesHook
+from mmcroc.training import pictures as training_pictures
+from mmcroc.training.pictures import TokenPicturesHook
 from tests.support.images import smooth_image, truncate, write_images
 from tests.support.paths import CONFIGS
 from tests.support.picture_runs import generator_states, modes, pictures, small_run, train
-from tests.test_configs import SELF_DISTILLING
 
 
 @VISBACKENDS.register_module()
@@ -222,7 +221,7 @@ def test_images_may_come_from_a_folder(tmp_path):
 
 def test_only_the_first_rank_computes(tmp_path, monkeypatch):
     hook, runner = loaded_hook(tmp_path / 'run')
-    monkeypatch.setattr(pictures_hook, 'is_main_process', lambda: False)
+    monkeypatch.setattr(training_pictures, 'is_main_process', lambda: False)
     monkeypatch.setattr(runner.model, 'extract_feat', None)
     hook.before_train(runner)
     hook.after_train(runner)
@@ -254,6 +253,11 @@ def test_a_wrong_folder_head_pipeline_and_model_are_named(tmp_path):
 
     with pytest.raises(TypeError, match=r'Linear has not; set default_hooks\.token_pictures=None'):
         hook.before_train(other)
+
+
+SELF_DISTILLING = sorted(
+    path.name for path in CONFIGS.glob('*.py') if path.name.startswith(('croc_', 'dino_'))
+)
 
 
 @pytest.mark.parametrize('name', SELF_DISTILLING)

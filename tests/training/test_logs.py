@@ -7,7 +7,8 @@ from mmengine.hooks import Hook
 from mmcroc.croc.algorithm import CrOC
 from mmcroc.croc.optimizer_steps import training_progress
 from mmcroc.numerics.token_spread import effective_rank, mean_cosine
-from mmcroc.training.deferred_runtime_info_hook import DeferredRuntimeInfoHook, NonFiniteLossError
+from mmcroc.training.logs import DeferredRuntimeInfoHook, NonFiniteLossError, _to_host
+from mmcroc.weights.checkpoint_file import read_file
 from tests.support.released_training import recorded_config, recorded_runner
 
 
@@ -90,10 +91,18 @@ def test_a_nan_loss_stops_the_run_and_names_iteration_and_checkpoint(
     assert 'iteration 5' in message and 'loss_image=nan' in message
     assert str(tmp_path / 'epoch_2.pth') in message
     assert not (tmp_path / 'epoch_3.pth').exists()
-    last = torch.load(tmp_path / 'epoch_2.pth', weights_only=True)
+    last = read_file(str(tmp_path / 'epoch_2.pth'))
     assert all(v.isfinite().all() for v in last['state_dict'].values() if v.is_floating_point())
 
 
 def test_without_a_checkpoint_the_error_says_so(fixtures_dir, tmp_path):
     with pytest.raises(NonFiniteLossError, match='No checkpoint had been written'):
         run(fixtures_dir / 'croc_training.npz', tmp_path, Break(iteration=0))
+
+
+@pytest.mark.gpu
+def test_values_on_a_device_wait_and_are_moved_in_order():
+    mixed = [torch.tensor(float(i), device='cuda' if i % 2 else 'cpu') for i in range(4)]
+    assert DeferredRuntimeInfoHook.waits(mixed)
+    assert not DeferredRuntimeInfoHook.waits(mixed[::2])
+    assert _to_host(mixed) == [0.0, 1.0, 2.0, 3.0]

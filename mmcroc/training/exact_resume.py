@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.runner import IterBasedTrainLoop
+from mmengine.hooks.hook import DATA_BATCH
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mmcroc.data.sample_seed import EndlessEpochSampler, EpochSampler
 from mmcroc.registry import HOOKS
@@ -16,15 +17,20 @@ from mmcroc.registry import HOOKS
 class ExactResumeHook(Hook):
     """Make training depend on the seed and the iteration alone, not on where it was interrupted.
 
-    MMEngine restores weights, optimiser and schedules. Here the rest: the random generators are
-    seeded before each iteration from (seed, rank, iteration), so there is no state to lose;
+    MMEngine restores weights, optimiser and schedules. This adds the rest: the random generators
+    are seeded before each iteration from (seed, rank, iteration), so there is no state to lose;
     the sampler takes over the seed of a resumed checkpoint; and a checkpoint from the middle of
     an epoch goes on with the images that are left of it. The images' own randomness follows from
     (seed, epoch, image) through :class:`EpochSampler`. An ``IterBasedTrainLoop`` needs an
     :class:`EndlessEpochSampler`, which the loop itself sends to where training stopped.
     """
 
-    def before_train(self, runner):
+    def before_train(self, runner: Runner) -> None:
+        """Check the sampler, and give it the seed of the run.
+
+        Raises:
+            TypeError: The sampler is none that the loop can resume with.
+        """
         sampler = runner.train_dataloader.sampler
         if not isinstance(sampler, EpochSampler):
             raise TypeError(
@@ -40,7 +46,12 @@ class ExactResumeHook(Hook):
             )
         sampler.seed = runner.seed
 
-    def before_train_epoch(self, runner):
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Send the sampler to the images that are left of the epoch.
+
+        Raises:
+            ValueError: The checkpoint was written with epochs of another length.
+        """
         if isinstance(runner.train_loop, IterBasedTrainLoop):
             return
         loader = runner.train_dataloader
@@ -53,7 +64,10 @@ class ExactResumeHook(Hook):
             )
         loader.sampler.set_start(min(done * loader.batch_size, len(loader.sampler)))
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: DATA_BATCH = None
+    ) -> None:
+        """Seed the random generators from (seed, rank, iteration)."""
         entropy = (runner.seed, get_rank(), runner.iter)
         seeds = np.random.SeedSequence(entropy).generate_state(3)
         random.seed(int(seeds[0]))

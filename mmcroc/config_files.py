@@ -1,0 +1,104 @@
+"""Configs by name: ``_base_ = 'mmcroc::croc_vit-s_coco.py'``, ``'mmseg::...'``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def read_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
+    """Read a config file that may inherit from ours, MMPretrain's and MMSegmentation's by name.
+
+    Args:
+        path: Config file, or the name of one of ours, ``'mmcroc::NAME'``.
+        options: Settings to change, by dotted names as in ``--cfg-options``.
+
+    Raises:
+        FileNotFoundError: The file, or one that it inherits from, does not exist.
+        ImportError: An mm package is not installed.
+    """
+    importlib.import_module('mmcroc.registry')  # names an mm package that is missing
+    from mmengine.config import Config
+
+    package, _, name = str(path).partition('::')
+    with config_names():
+        cfg = Config.fromfile(config_path(name) if package == 'mmcroc' else path)
+    cfg.merge_from_dict(options or {})
+    return cfg
+
+
+@contextlib.contextmanager
+def config_names() -> Iterator[None]:
+    """Let MMEngine find configs of mmcroc and of MMSegmentation by name, inside the block.
+
+    By itself it asks for ``package::folder/name``, where our pretraining configs are in no folder;
+    it marks what is inherited with the package's name as the scope, in which types of MMPretrain
+    and MMSegmentation that our configs name without a prefix are not found; and it looks ``mmseg``
+    up under a distribution's name that OneDL's does not have.
+    """
+    from mmengine.config import Config
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    find = Config._get_cfg_path
+    distribution = MODULE2PACKAGE['mmseg']
+
+    def path_and_scope(path: str, filename: str) -> tuple[str, str | None]:
+        package, _, name = path.partition('::')
+        return (config_path(name), None) if package == 'mmcroc' else find(path, filename)
+
+    Config._get_cfg_path = staticmethod(path_and_scope)
+    MODULE2PACKAGE['mmseg'] = 'mmseg'
+    try:
+        yield
+    finally:
+        Config._get_cfg_path = staticmethod(find)
+        MODULE2PACKAGE['mmseg'] = distribution
+
+
+def config_path(name: str) -> str:
+    """File of one of our configs: of the installed package, else of the repository.
+
+    Programs that read configs by MMEngine alone inherit by it:
+    ``_base_ = __import__('mmcroc').config_path('croc_vit-s_coco.py')``.
+
+    Args:
+        name: Path below ``configs``.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    package = Path(__file__).parent
+    folders = [package / '.mim' / 'configs', package.parent / 'configs']
+    for folder in folders:
+        if name and (folder / name).is_file():
+            return str(folder / name)
+    raise FileNotFoundError(
+        f"_base_ = 'mmcroc::{name}': there is no such config in {' or '.join(map(str, folders))}"
+    )
+
+
+class ConfigOptions(argparse.Action):
+    """Settings of the command line as MMEngine's ``DictAction`` reads ``KEY=VALUE ...``.
+
+    MMEngine is imported where settings are given, not for ``--help``.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Put the settings into the namespace, a dict by dotted names."""
+        from mmengine.config import DictAction
+
+        read = DictAction(self.option_strings, self.dest, nargs=self.nargs)
+        read(parser, namespace, values, option_string)

@@ -1,0 +1,88 @@
+"""Checkpoints: written whole or not at all, read without running anything they bring."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import barrier, get_rank
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import CheckpointLoader
+
+from mmcroc.atomic_file import atomic_file
+from mmcroc.registry import HOOKS
+from mmcroc.weights.checkpoint_file import download, read_file
+from mmcroc.weights.weight_layouts import under_our_names
+
+BACKEND = 'mmcroc_atomic'
+
+
+@register_backend(BACKEND)
+class AtomicLocalBackend(LocalBackend):
+    """Local file system on which a file appears under its name only once it is written out."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes to a temporary neighbour, then rename it."""
+        with atomic_file(filepath) as file:
+            file.write(obj)
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """Checkpoint hook of MMEngine whose checkpoints are whole, even if the run is killed.
+
+    Args:
+        *args: Positional arguments of MMEngine's hook.
+        backend_args: Another file backend, for remote storage.
+        **kwargs: Keyword arguments of MMEngine's hook.
+    """
+
+    def __init__(self, *args: Any, backend_args: dict | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, backend_args=backend_args or dict(backend=BACKEND), **kwargs)
+
+
+@contextlib.contextmanager
+def safe_checkpoint_reading() -> Iterator[None]:
+    """Let MMEngine read files and http(s) URLs as :func:`mmcroc.features.load_model` does.
+
+    A checkpoint is a pickle, and a pickle may run anything. MMEngine's own readers do as it says
+    (OneDL's, where reading it as weights alone fails). Inside the block ours stand in for them.
+    Released files (of CrOC, HSG, DINO, DINOv2, DINOv3, MAE, timm) and Hugging Face's folders
+    (``hf:FOLDER`` too) come as checkpoints of ours, a backbone's weights under ``backbone.``
+    (:func:`mmcroc.weights.weight_layouts.under_our_names`). Other schemes (``torchvision://``,
+    ``s3://``, ...) stay MMEngine's.
+    """
+    schemes = dict(CheckpointLoader._schemes)
+    CheckpointLoader.register_scheme('', load_from_local, force=True)
+    CheckpointLoader.register_scheme(('http://', 'https://'), load_from_http, force=True)
+    try:
+        yield
+    finally:
+        CheckpointLoader._schemes = schemes
+
+
+def load_from_local(filename: str, map_location: Any = None) -> dict:
+    """Read a checkpoint by :func:`mmcroc.weights.checkpoint_file.read_file`.
+
+    Args:
+        filename: File, which may begin with ``~``; or a folder of Hugging Face's, after ``hf:`` or
+            not.
+        map_location: Ignored: who loads tensors copies them to where they belong.
+    """
+    checkpoint = read_file(str(Path(filename.removeprefix('hf:')).expanduser()))
+    if not isinstance(checkpoint.get('meta'), dict):
+        checkpoint = under_our_names(checkpoint)
+    else:
+        # A config by MMEngine's former name. Its Runner would run this text to compare the numbers
+        # of GPUs.
+        checkpoint['meta'].pop('config', None)
+    return checkpoint
+
+
+def load_from_http(filename: str, map_location: Any = None) -> dict:
+    """Download a checkpoint, on the first rank before the others, and read it."""
+    if get_rank() == 0:
+        download(filename)
+    barrier()
+    return load_from_local(download(filename))
