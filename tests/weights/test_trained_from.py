@@ -9,7 +9,7 @@ from mmengine.runner.checkpoint import load_checkpoint
 
 from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.registry import MODELS
-from mmcroc.training.checkpoint_loading import run_nothing_of_checkpoints
+from mmcroc.training.checkpoints import safe_checkpoint_reading
 from tests.support.croc_models import SMALL, build_croc, croc_config, small_croc
 from tests.support.weight_files import DINOV2, GIANT, dino_checkpoint, drawn, vit, with_prefix
 
@@ -24,9 +24,9 @@ SCALED = dict(layer_scale_init_value=1e-5)
 
 
 @pytest.fixture(autouse=True)
-def readers(monkeypatch):
-    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
-    run_nothing_of_checkpoints()
+def readers():
+    with safe_checkpoint_reading():
+        yield
 
 
 def metas(state):
