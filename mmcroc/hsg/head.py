@@ -218,8 +218,8 @@ class HSGHead(BaseModule):
             embedding, oversegmentation, position, NUM_VIEWS
         )
         goodness = self._goodness(prototypes, segments, levels)
-        # What ranks tell each other comes last.
-        if self.max_segments is not None:  # of any rank: all of them stop
+        # Ranks meet from here on.
+        if self.max_segments is not None:  # one image of any rank stops them all
             self.segment_limit.check(all_reduce_max(segments.counts.amax()))
         groupings = [segments.region, *(level.probabilities.argmax(1) for level in levels)]
         contrasts, accuracy = segment_contrast(
