@@ -79,7 +79,7 @@ def take_apart(text, page):
     if program == 'python' and words[0].endswith('.py'):
         tool, *words = words
     elif program == 'python' and words[0] == '-m':
-        tool, words = words[1].replace('.', '/') + '/__main__.py', words[2:]
+        tool, words = words[1].replace('.', '/') + '.py', words[2:]
     elif program == 'bash':
         first, second, tool = STARTERS[words.pop(0)]
         words = [words[i] for i in first] + words[len(first + second) :]
