@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 
-def read_config(path: str | Path, options: dict[str, Any] | None = None) -> Config:
+def read_config(path: str | os.PathLike[str], options: dict[str, Any] | None = None) -> Config:
     """Read a config file that may inherit from ours, MMPretrain's and MMSegmentation's by name.
 
     Args:

@@ -51,8 +51,8 @@ class TwoViews(ColouredViews):
         view_transforms: Sequence[Sequence[dict | Callable]] = ((), ()),
     ):
         super().__init__(size, flip_prob, view_transforms)
-        self.scale = tuple(scale)
-        self.ratio = tuple(ratio)
+        self.scale = (scale[0], scale[1])
+        self.ratio = (ratio[0], ratio[1])
 
     def transform(self, results: dict) -> dict:
         """Make the views of one sample."""

@@ -1,6 +1,7 @@
 """The architecture of a backbone, read off the module."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from mmpretrain.models import VisionTransformer
@@ -38,18 +39,19 @@ def describe(backbone: nn.Module) -> Architecture:
             interpolate_mode=backbone.interpolate_mode,
         )
     elif f'{scope}.{kind}' in RESNETS:
-        multi_grid = getattr(backbone, 'multi_grid', None)
+        resnet: Any = backbone
+        multi_grid = getattr(resnet, 'multi_grid', None)
         architecture = ResNetArchitecture(
             scope=scope,
             variant=kind,
-            depth=backbone.depth,
-            stem_channels=backbone.stem_channels,
-            base_channels=backbone.base_channels,
-            strides=tuple(backbone.strides),
-            dilations=tuple(backbone.dilations),
-            contract_dilation=bool(getattr(backbone, 'contract_dilation', False)),
+            depth=resnet.depth,
+            stem_channels=resnet.stem_channels,
+            base_channels=resnet.base_channels,
+            strides=tuple(resnet.strides),
+            dilations=tuple(resnet.dilations),
+            contract_dilation=bool(getattr(resnet, 'contract_dilation', False)),
             multi_grid=tuple(multi_grid) if multi_grid else None,
-            style=backbone.style,
+            style=resnet.style,
         )
     else:
         raise ValueError(
@@ -82,7 +84,7 @@ def _check(backbone: nn.Module, architecture: Architecture) -> None:
         module.eval()
         tokens.append(dense_tokens(module, images))
         module.train(training)
-    if not torch.allclose(*tokens, rtol=1e-4, atol=1e-5):
+    if not torch.allclose(tokens[0], tokens[1], rtol=1e-4, atol=1e-5):
         raise ValueError(
             f'this {kind} computes something that an export cannot describe: {architecture.name} '
             'with its weights gives other tokens'

@@ -1,6 +1,10 @@
 """Two uint8 views and their maps of regions, to the device."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
+from mmpretrain.structures import DataSample
 
 from mmcroc.data.two_views import TwoViewDataPreprocessor
 from mmcroc.registry import MODELS
@@ -33,7 +37,9 @@ class RegionViewDataPreprocessor(TwoViewDataPreprocessor):
         """
         return super().forward(data, training)
 
-    def _forward_views(self, views: list[torch.Tensor], samples: list | None, data: dict) -> dict:
+    def _forward_views(
+        self, views: Sequence[torch.Tensor], samples: list[DataSample] | None, data: dict[str, Any]
+    ) -> dict[str, Any]:
         """Prepare a batch of two stacks of views and their maps of regions."""
         regions = data.get('oversegmentation')
         if len(views) != 2 or regions is None:

@@ -47,10 +47,9 @@ def init_model(
         FileNotFoundError, ValueError: No such model, or weights that do not fit it.
     """
     checkpoint = os.fspath(checkpoint)
-    if config is not None:
-        config = config if isinstance(config, Config) else read_config(config)
-        config = config.to_dict()
-    model = load_backbone(checkpoint, config=config)
+    if config is not None and not isinstance(config, Config):
+        config = read_config(config)
+    model = load_backbone(checkpoint, config=config and config.to_dict())
     if not isinstance(model, HSG):
         model = FeatureSegmentor(model, data_preprocessor=PREPROCESSOR)
     if device is None:

@@ -70,7 +70,7 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
             not.
         map_location: Ignored: who loads tensors copies them to where they belong.
     """
-    checkpoint = read_file(str(Path(filename.removeprefix('hf:')).expanduser()))
+    checkpoint: Any = read_file(str(Path(filename.removeprefix('hf:')).expanduser()))
     if not isinstance(checkpoint.get('meta'), dict):
         checkpoint = under_our_names(checkpoint)
     else:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -77,7 +78,7 @@ class WeightLayout:
 PATCHES = 'patch_embed.proj.weight'
 BLOCK = 'encoder.layer.0.'
 #: What timm's module has before every key.
-TIMM = dict(absent=('pos_embed',), prefix='model.')
+TIMM: dict[str, Any] = dict(absent=('pos_embed',), prefix='model.')
 #: Backbones; the first that fits is taken.
 LAYOUTS = (
     WeightLayout('MMPretrain ViT',

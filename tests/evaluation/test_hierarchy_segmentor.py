@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 from PIL import Image
 
+from mmcroc.config_files import read_config
 from mmcroc.data.image_reading import read_image
 from mmcroc.evaluation.nf_covering import HierarchySegmentor, nf_covering
 from mmcroc.inference.segmentation import init_model, segment_image
@@ -38,7 +38,7 @@ def hsg(tmp_path_factory):
 
 
 def evaluate(bsds, work_dir, **model):
-    cfg = Config.fromfile(CONFIG)
+    cfg = read_config(CONFIG)
     cfg.model.update(model, longer_side=64)
     cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.test_dataloader.dataset.data_root = str(bsds)

@@ -3,8 +3,7 @@
 import os
 from unittest import mock
 
-from mmengine.config import Config
-
+from mmcroc.config_files import read_config
 from tests.support.paths import CONFIGS
 
 
@@ -12,7 +11,7 @@ def read_evaluation(protocol, data, image_size=None):
     """The config of a protocol and a data set; of another image size where one is given."""
     setting = {} if image_size is None else dict(MMCROC_IMAGE_SIZE=str(image_size))
     with mock.patch.dict(os.environ, setting):
-        return Config.fromfile(CONFIGS / 'eval' / f'{protocol}_{data}.py')
+        return read_config(CONFIGS / 'eval' / f'{protocol}_{data}.py')
 
 
 def mini_config(protocol, data, root, work_dir, image_size=64):
