@@ -47,9 +47,10 @@ def init_model(
         FileNotFoundError, ValueError: No such model, or weights that do not fit it.
     """
     checkpoint = os.fspath(checkpoint)
-    if config is not None and not isinstance(config, Config):
-        config = read_config(config)
-    model = load_backbone(checkpoint, config=config and config.to_dict())
+    settings = None
+    if config is not None:
+        settings = (config if isinstance(config, Config) else read_config(config)).to_dict()
+    model = load_backbone(checkpoint, config=settings)
     if not isinstance(model, HSG):
         model = FeatureSegmentor(model, data_preprocessor=PREPROCESSOR)
     if device is None:

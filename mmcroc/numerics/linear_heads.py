@@ -69,8 +69,8 @@ class KeptTokens:
         num_draws: int,
         num_images: int,
         dim: int,
-        grid: tuple[int, int],
-        map_size: tuple[int, int],
+        grid: tuple[int, ...],
+        map_size: tuple[int, ...],
     ) -> None:
         self.grid = tuple(grid)
         # Main memory is only taken when it is written to.
@@ -82,8 +82,8 @@ class KeptTokens:
         num_draws: int,
         num_images: int,
         dim: int,
-        grid: tuple[int, int],
-        map_size: tuple[int, int],
+        grid: tuple[int, ...],
+        map_size: tuple[int, ...],
     ) -> float:
         """Memory that such a share takes, GiB."""
         return num_draws * num_images * 2 * (dim * math.prod(grid) + math.prod(map_size)) / 2**30

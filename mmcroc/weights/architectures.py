@@ -22,7 +22,7 @@ VIT_DEFAULTS = dict(
     num_registers=0,
 )
 #: (blocks of the stages, whether they are bottlenecks) -> depth
-RESNET_DEPTHS = {
+RESNET_DEPTHS: dict[tuple[tuple[int, ...], bool], int] = {
     ((2, 2, 2, 2), False): 18,
     ((3, 4, 6, 3), False): 34,
     ((3, 4, 6, 3), True): 50,

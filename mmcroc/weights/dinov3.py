@@ -43,7 +43,8 @@ def dinov3_to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         UnknownKeysError: It holds keys that such a ViT does not have.
         ValueError: Its keys have biases, or its rotary positions are others than DINOv3's.
     """
-    weights, biases = {}, {}
+    weights: dict[str, Tensor] = {}
+    biases: dict[str, Tensor] = {}
     for key, value in state.items():
         if key.endswith('.attn.qkv.bias'):
             mask = state.get(f'{key}_mask')

@@ -94,8 +94,8 @@ def convert_released_hsg(checkpoint: Mapping) -> dict[str, Tensor]:
     released = {
         key.removeprefix('module.'): value for key, value in checkpoint['embedding_model'].items()
     }
-    names = {key: NETWORK.name(key) or GROUPING.name(key) for key in released}
-    unknown = [key for key, name in names.items() if name is None]
+    names = {key: NETWORK.name(key) or GROUPING.name(key) or '' for key in released}
+    unknown = [key for key, name in names.items() if not name]
     if unknown:
         raise UnknownKeysError(unknown, HSG)
     unused = f'head.levels.{max(LEVELS.values())}.feature.'
