@@ -1,11 +1,10 @@
-"""Time the parts of a step of HSG, and its segments and losses against plain loops.
+"""Time the parts of a step of HSG.
 
     python tools/benchmarks/hsg_step.py [--device cuda] [--crop 448] [--images 6]
 
 Prints a table of time and peak memory: the backbone, each part of the losses, the whole step with
-its backward; and, in the same run, segments and losses (forward and backward) as a straightforward
-implementation computes them, in ``hsg_step_looped.py``. Both sides' losses and gradients are
-compared. Memory is the GPU's peak, or on a CPU the process's highest resident set during the part.
+its backward. Memory is the GPU's peak, or on a CPU the process's highest resident set during the
+part.
 """
 
 import argparse
@@ -15,7 +14,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from hsg_step_looped import looped_losses
 from mmengine.registry import init_default_scope
 
 from mmcroc.hsg.head import HSGHead
@@ -135,14 +133,6 @@ def total(losses):
     return sum(value for name, value in losses.items() if name.startswith('loss'))
 
 
-def largest_difference(ours, looped):
-    """Greatest difference of a loss, as a share of their sum, and that of the gradient."""
-    (found, gradient), (want, want_gradient) = ours, looped
-    # A share of the sum: a loss near 0 is all rounding where two logarithms are subtracted.
-    loss = max(float(abs(found[name] - want[name])) for name in want) / float(total(want))
-    return loss, float((gradient - want_gradient).norm() / want_gradient.norm())
-
-
 def main():
     args = parse_args()
     backbone, neck, head = build(args)
@@ -175,17 +165,9 @@ def main():
 
     meter('clustering transformers, graph', group)
 
-    def forward_backward(losses_of):
+    def losses():
         leaf = embedding.detach().requires_grad_()
-        losses = losses_of(leaf)
-        total(losses).backward()
-        return {k: v.detach() for k, v in losses.items() if 'loss' in k}, leaf.grad
-
-    def ours():
-        return forward_backward(lambda x: head.loss(x, regions, position))
-
-    def looped():
-        return forward_backward(lambda x: looped_losses(head, x, regions, position))
+        total(head.loss(leaf, regions, position)).backward()
 
     def step():
         total(
@@ -194,18 +176,11 @@ def main():
 
     with torch.no_grad():
         meter('all of the losses, forward', lambda: head.loss(embedding, regions, position))
-    batched = meter('all of the losses, with backward', ours)
-    loops = meter('the same in loops', looped)
+    meter('all of the losses, with backward', losses)
     meter('whole step, forward and backward', step)
 
     per_image = segments.counts.float().mean().item()
-    loss, gradient = largest_difference(batched[1], loops[1])
-    print(
-        f'\n{per_image:.0f} segments per image; loops / batched: {loops[0] / batched[0]:.1f} x '
-        f'time; relative difference of losses {loss:.1e}, of the gradient {gradient:.1e}'
-    )
-    if loss > 1e-4 or gradient > 1e-2:
-        raise SystemExit('The loops and the batched code disagree.')
+    print(f'\n{per_image:.0f} segments per image')
 
 
 if __name__ == '__main__':

@@ -1,10 +1,9 @@
-"""Time CrOC's online clustering against the backbone's forward, and against loops.
+"""Time CrOC's online clustering against the backbone's forward.
 
     python tools/benchmarks/online_clustering.py [--device cuda] [--batch 32]
 
 Prints a table: the teacher's forward, with and without the keys that are computed in float32 beside
-it, the batched clustering, and the same clustering called once per image and head in a loop (what
-it replaces), all in this run. On a GPU it also counts how often the batched clustering makes the
+it, and the clustering, all in this run. On a GPU it also counts how often the clustering makes the
 host wait.
 """
 
@@ -85,25 +84,13 @@ def main():
     seeds = torch.rand(args.batch, keys.shape[2], 2 * keys.shape[-2], device=device)
     seeds = seeds.topk(args.clusters, dim=-1).indices
 
-    def batched(drawn=seeds):
+    def cluster(drawn=seeds):
         return online_clustering(keys, cls_keys, positions, seeds=drawn, **settings)
-
-    def looped():
-        for b in range(args.batch):
-            for h in range(keys.shape[2]):
-                online_clustering(
-                    keys[:, b : b + 1, h : h + 1],
-                    cls_keys[:, b : b + 1, h : h + 1],
-                    positions[:, b : b + 1],
-                    seeds=seeds[b : b + 1, h : h + 1],
-                    **settings,
-                )
 
     times = {
         f'{args.arch} forward, {2 * args.batch} views': seconds(forward, args.repeats, device),
         'the same without float32 keys': seconds(lambda: forward(None), args.repeats, device),
-        'clustering, batched': seconds(batched, args.repeats, device),
-        'clustering, loop over images and heads': seconds(looped, 1, device),
+        'clustering': seconds(cluster, args.repeats, device),
     }
     first = next(iter(times.values()))
     print(
@@ -114,7 +101,7 @@ def main():
     for name, value in times.items():
         print(f'{name:42s}{1e3 * value:10.1f}{value / first:12.2f}')
     if device.type == 'cuda':
-        print(f'\nhost waits in the batched clustering: {count_waits(lambda: batched(None))}')
+        print(f'\nhost waits in the clustering: {count_waits(lambda: cluster(None))}')
     else:
         print('\nhost waits: only counted on a GPU')
 
