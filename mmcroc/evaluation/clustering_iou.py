@@ -6,7 +6,7 @@ import torch
 from mmengine.logging import MMLogger
 
 from mmcroc.evaluation.reporting import iou_table
-from mmcroc.evaluation.token_metric import TokenMetric, resize_nearest
+from mmcroc.evaluation.token_metric import TokenMetric
 from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size
 from mmcroc.numerics.faiss_kmeans import faiss_kmeans
 from mmcroc.numerics.kmeans import kmeans
@@ -20,6 +20,7 @@ from mmcroc.numerics.matching import (
     merge_clusters,
 )
 from mmcroc.numerics.pca import RunningMoments, fit_pca
+from mmcroc.numerics.resize import nearest_resize
 from mmcroc.registry import METRICS
 
 MATCHINGS = {
@@ -137,7 +138,7 @@ class ClusteringIoU(TokenMetric):
                 'into float16; set storage_dtype="float32"'
             )
         if self.map_size is not None:
-            mask = resize_nearest(mask, self.map_size)
+            mask = nearest_resize(mask, *self.map_size)
         small = max(len(self.classes), self.ignore_index) < 256
         self.tokens.append(flat.cpu())
         self.masks.append(mask.to('cpu', torch.uint8 if small else torch.int32))
@@ -218,7 +219,7 @@ class ClusteringIoU(TokenMetric):
         for start in range(0, len(maps), IMAGES_AT_ONCE):
             here = slice(start, start + IMAGES_AT_ONCE)
             clusters = [
-                resize_nearest(flat.view(grid), mask.shape).flatten()
+                nearest_resize(flat.view(grid), *mask.shape).flatten()
                 for flat, grid, mask in zip(
                     maps[here], self.grids[here], self.masks[here], strict=True
                 )
@@ -238,7 +239,7 @@ class ClusteringIoU(TokenMetric):
         ):
             if number >= self.NUM_EXAMPLES:
                 break
-            clusters = resize_nearest(flat.view(grid), mask.shape).cpu()
+            clusters = nearest_resize(flat.view(grid), *mask.shape).cpu()
             prediction = mapping[clusters].to(torch.uint8).numpy()
             label = mask.clamp(max=255).to(torch.uint8).numpy()
             examples.append(dict(img_path=self.paths[number], label=label, prediction=prediction))

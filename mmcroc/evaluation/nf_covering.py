@@ -5,7 +5,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from prettytable import PrettyTable
 
-from mmcroc.hsg.segments import nearest_resize
+from mmcroc.numerics.resize import nearest_resize
 from mmcroc.registry import METRICS
 
 #: Ids below this are compacted through a table; sorting them takes ten times as long.

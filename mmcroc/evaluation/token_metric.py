@@ -2,7 +2,6 @@
 
 import torch
 from mmengine.evaluator import BaseMetric
-from torch.nn import functional as F
 
 from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size
 
@@ -160,12 +159,3 @@ class TokenMetric(BaseMetric):
                 'is ignored: the data set and its classes do not fit each other'
             )
         return mask
-
-
-def resize_nearest(maps, size):
-    """Resize integer maps (..., H, W), below 2^24, to ``size`` by nearest neighbour."""
-    if tuple(maps.shape[-2:]) == tuple(size):
-        return maps
-    flat = maps.reshape(-1, 1, *maps.shape[-2:]).float()
-    resized = F.interpolate(flat, size=tuple(size), mode='nearest')
-    return resized.to(maps.dtype).view(*maps.shape[:-2], *size)

@@ -5,8 +5,8 @@ from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
 from mmcroc.features.dense_tokens import hand_out_tokens
-from mmcroc.hsg.segments import nearest_resize
 from mmcroc.numerics.precision import at_least_float32
+from mmcroc.numerics.resize import nearest_resize
 from mmcroc.registry import MODELS
 from mmcroc.weights.weight_fit import require_fit
 

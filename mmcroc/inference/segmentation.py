@@ -17,8 +17,9 @@ from mmcroc.features.model_inputs import model_inputs
 from mmcroc.features.pretrained_backbone import PretrainedBackbone
 from mmcroc.features.stride_8 import at_stride_8
 from mmcroc.hsg.algorithm import HSG
-from mmcroc.hsg.segments import REGION_IDS, nearest_resize
+from mmcroc.hsg.segments import REGION_IDS
 from mmcroc.numerics.kmeans import kmeans
+from mmcroc.numerics.resize import nearest_resize
 from mmcroc.registry import MODELS
 from mmcroc.weights.checkpoint_config import backbone_config, model_kind
 from mmcroc.weights.checkpoint_file import read_checkpoint

@@ -7,7 +7,8 @@ backward keeps. The transformers are the head's own, on both sides.
 import torch
 import torch.nn.functional as F
 
-from mmcroc.hsg.segments import grid_labels, nearest_resize
+from mmcroc.hsg.segments import grid_labels
+from mmcroc.numerics.resize import nearest_resize
 
 
 def kmeans_of_view(pixels, height, width, grid, num_iterations):
