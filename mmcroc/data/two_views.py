@@ -141,9 +141,12 @@ class TwoViewDataPreprocessor(SelfSupDataPreprocessor):
         return self._forward_views(views, samples, data)
 
     def _forward_views(
-        self, views: Sequence[torch.Tensor], samples: list[DataSample] | None, data: dict[str, Any]
+        self,
+        views: Sequence[torch.Tensor],
+        samples: list[DataSample] | None,
+        data: dict[str, Any],
     ) -> dict[str, Any]:
-        """Prepare a batch of two stacks of views."""
+        """Prepare a batch of two stacks of views; subclasses take more from ``data``."""
         if len(views) != 2 or samples is None:
             raise ValueError(
                 f'a batch needs 2 views and their data samples, got {len(views)} views and '

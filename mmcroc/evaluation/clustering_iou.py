@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from mmcroc.evaluation.token_metric import TokenMetric, example_of, iou_table, log
-from mmcroc.hsg.segments import nearest_resize
 from mmcroc.numerics.distributed import all_reduce_sum, get_world_size
 from mmcroc.numerics.faiss_kmeans import faiss_kmeans
 from mmcroc.numerics.kmeans import kmeans
@@ -22,6 +21,7 @@ from mmcroc.numerics.matching import (
     merge_clusters,
 )
 from mmcroc.numerics.pca import RunningMoments, fit_pca
+from mmcroc.numerics.resize import nearest_resize
 from mmcroc.registry import METRICS
 
 MATCHINGS = {

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from mmcroc.data.oversegmented import read_oversegmentation
 from mmcroc.features.pretrained_backbone import NO_MODEL
-from mmcroc.hsg.segments import nearest_resize
 from mmcroc.inference.segmentation import check_options, init_model, level_names, segment_image
+from mmcroc.numerics.resize import nearest_resize
 from mmcroc.registry import METRICS, MODELS
 
 #: Ids below this are compacted through a table; sorting them takes ten times as long.

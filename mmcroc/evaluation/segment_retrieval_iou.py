@@ -14,12 +14,12 @@ from mmcroc.features.feature_segmentor import FeatureSegmentor
 from mmcroc.hsg.segments import (
     cluster_pixels,
     cut_along_regions,
-    nearest_resize,
     segment_prototypes,
 )
 from mmcroc.numerics.distributed import all_reduce_sum, get_rank
 from mmcroc.numerics.neighbours import majority_vote, nearest_labels
 from mmcroc.numerics.precision import at_least_float32
+from mmcroc.numerics.resize import nearest_resize
 from mmcroc.numerics.segment_memory import (
     SegmentMemory,
     SegmentMemoryBuilder,

@@ -16,12 +16,12 @@ from mmcroc.hsg.segments import (
     Segments,
     cluster_pixels,
     cut_along_regions,
-    nearest_resize,
     segment_means,
     segment_prototypes,
 )
 from mmcroc.numerics.distributed import all_reduce_max, mean_divisor
 from mmcroc.numerics.precision import in_float32
+from mmcroc.numerics.resize import nearest_resize
 from mmcroc.registry import MODELS
 
 NEIGHBOUR_GRAPHS = ('view', 'image')

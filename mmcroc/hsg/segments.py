@@ -63,13 +63,6 @@ def grid_labels(
     return (rows[:, None] + grid[0] * columns).long()
 
 
-def nearest_resize(labels: Tensor, height: int, width: int) -> Tensor:
-    """Resize label maps (..., H, W) by nearest neighbour; any integer type, exactly."""
-    rows = torch.arange(height, device=labels.device) * labels.shape[-2] // height
-    columns = torch.arange(width, device=labels.device) * labels.shape[-1] // width
-    return labels[..., rows[:, None], columns]
-
-
 @torch.no_grad()
 @in_float32
 def cluster_pixels(

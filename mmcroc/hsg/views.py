@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from mmcroc.data.coloured_views import ColouredViews
+from mmcroc.numerics.resize import nearest_indices
 from mmcroc.registry import TRANSFORMS
 
 #: In a view's map of regions: a pixel outside of the image, of no region.
@@ -141,22 +142,3 @@ def central_view(
     rows = nearest_indices(source[0], target[0], top, height)
     columns = nearest_indices(source[1], target[1], left, width)
     return resized[top : top + height, left : left + width], regions[rows][:, columns]
-
-
-def nearest_indices(source: int, target: int, start: int, number: int) -> np.ndarray:
-    """Source pixels nearest to pixels start, ..., start + number - 1 of a resized line.
-
-    Pixel i's centre, i + 1/2 of ``target``, lies in source pixel floor((i + 1/2) source / target):
-    the grid of OpenCV's bilinear interpolation. OpenCV's own nearest neighbour leaves out the
-    half, which shifts regions by up to half a pixel against the image.
-
-    Args:
-        source: Length of the line, pixels.
-        target: Length of the line after resizing, pixels.
-        start: First pixel of the resized line.
-        number: Number of pixels.
-
-    Returns:
-        (number,), int64, indices into the source.
-    """
-    return (2 * np.arange(start, start + number) + 1) * source // (2 * target)

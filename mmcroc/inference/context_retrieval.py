@@ -25,10 +25,11 @@ from torch import Tensor
 
 from mmcroc.atomic_file import atomic_file
 from mmcroc.data.each_image import for_each_image
-from mmcroc.hsg.segments import cut_along_regions, nearest_resize, segment_prototypes
+from mmcroc.hsg.segments import cut_along_regions, segment_prototypes
 from mmcroc.inference.segmentation import as_image, embed_and_segment, level_names
 from mmcroc.numerics.neighbours import nearest_entries
 from mmcroc.numerics.precision import at_least_float32
+from mmcroc.numerics.resize import nearest_resize
 from mmcroc.numerics.segment_memory import model_fingerprint
 
 FORMAT = 1

@@ -17,8 +17,9 @@ from mmcroc.features.dense_model import PREPROCESSOR, model_inputs
 from mmcroc.features.feature_segmentor import FeatureSegmentor
 from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.hsg.algorithm import HSG
-from mmcroc.hsg.segments import REGION_IDS, nearest_resize
+from mmcroc.hsg.segments import REGION_IDS
 from mmcroc.numerics.kmeans import kmeans
+from mmcroc.numerics.resize import nearest_resize
 
 NUM_CLUSTERS = 8
 

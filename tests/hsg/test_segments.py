@@ -9,7 +9,6 @@ from mmcroc.hsg.segments import (
     cluster_pixels,
     cut_along_regions,
     grid_labels,
-    nearest_resize,
     segment_means,
     segment_prototypes,
     sum_over_segments,
@@ -39,14 +38,6 @@ def test_grid_of_one_row_per_cluster_is_the_identity():
 def test_halves_of_the_grid_go_to_even():
     # 0, ½, 1, 1½, 2 round to 0, 0, 1, 2, 2.
     assert grid_labels((3, 1), 5, 1).flatten().tolist() == [0, 0, 1, 2, 2]
-
-
-@pytest.mark.parametrize('size', [(3, 5), (12, 10), (6, 10)])
-@pytest.mark.parametrize('dtype', [torch.int16, torch.int32, torch.int64])
-def test_nearest_resize_is_torchs_and_keeps_large_ids(size, dtype):
-    labels = torch.arange(60, dtype=dtype).view(1, 6, 10) + 30000
-    want = F.interpolate(labels[None].double(), size, mode='nearest')[0].to(dtype)
-    assert torch.equal(nearest_resize(labels, *size), want)
 
 
 @pytest.mark.parametrize('grid', [(2, 2), (3, 2), (4, 4)])

@@ -8,8 +8,8 @@ from torch import multiprocessing, nn
 
 from mmcroc.hsg.algorithm import HSG
 from mmcroc.hsg.head import HSGHead
-from mmcroc.hsg.segments import nearest_resize
 from mmcroc.numerics.distributed import differentiable_all_gather
+from mmcroc.numerics.resize import nearest_resize
 from mmcroc.registry import MODELS
 
 CHANNELS, SIDE = 8, 12

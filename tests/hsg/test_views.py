@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from mmcroc.data.oversegmented import OversegmentedImages
 from mmcroc.data.sample_seed import EpochSampler
 from mmcroc.data.two_views import PackTwoViewsWithRegions
-from mmcroc.hsg.views import IGNORE, TwoViewsWithRegions, central_view, nearest_indices
+from mmcroc.hsg.views import IGNORE, TwoViewsWithRegions, central_view
 from tests.support.images import smooth_image, write_images
 from tests.support.paths import CONFIGS
 
@@ -73,17 +73,6 @@ def test_borders_of_image_and_regions_lie_at_the_same_place(factor):
             view, ids = results['img'][0][..., 0].astype(int), results['oversegmentation'][0]
             clear = (ids != IGNORE) & (abs(view - 100) > 2)  # an equal share may go either way
             np.testing.assert_array_equal(view[clear] > 100, ids[clear] > 100)
-
-
-def test_nearest_indices_are_those_of_pixel_centres():
-    for source, target in [(7, 7), (5, 13), (13, 5), (1, 4), (4, 1), (640, 333)]:
-        centres = (np.arange(target) + 0.5) * source / target
-        expected = np.abs(centres[:, None] - (np.arange(source) + 0.5)).argmin(1)
-        got = nearest_indices(source, target, 0, target)
-        # Ties between two source pixels are rounding's to decide in the oracle.
-        distance = np.abs(got + 0.5 - centres)
-        np.testing.assert_allclose(distance, np.abs(expected + 0.5 - centres), atol=1e-9)
-        np.testing.assert_array_equal(nearest_indices(source, target, 1, target - 1), got[1:])
 
 
 def test_unscaled_view_is_a_crop_of_the_pair():

@@ -8,8 +8,8 @@ from PIL import Image
 
 from mmcroc.features.feature_segmentor import FeatureSegmentor
 from mmcroc.hsg.algorithm import HSG
-from mmcroc.hsg.segments import nearest_resize
 from mmcroc.inference.segmentation import init_model, level_names, segment_image
+from mmcroc.numerics.resize import nearest_resize
 from mmcroc.registry import MODELS
 from tests.support.hsg_models import hsg_config, save_hsg
 from tests.support.images import smooth_image
