@@ -120,7 +120,9 @@ def test_what_a_checkpoint_may_hold_besides_weights_is_read(tmp_path):
         epoch=3,
     )
     torch.save(content, path)
+    before = set(torch.serialization.get_safe_globals())
     found, config = read_checkpoint(str(path))
+    assert set(torch.serialization.get_safe_globals()) == before  # of this file alone
     assert found['args'].patch_size == 16 and found['best'] == 0.5 and config == {}
     assert found['message_hub']['log_scalars']['loss'].current() == 2.0
 
