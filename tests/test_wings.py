@@ -1,5 +1,7 @@
 """The wings: imports go down only, and the registry knows where each class is."""
 
+import re
+
 import pytest
 
 from mmcroc import registry
@@ -46,3 +48,13 @@ def test_the_registry_looks_nowhere_in_vain():
 def test_the_page_shows_the_wings_as_they_are():
     """When this fails, put what ``python -m tests.support.wings`` prints into the page."""
     assert table() in (ROOT / 'docs' / 'how-it-is-built.md').read_text(encoding='utf-8')
+
+
+def test_no_test_imports_another():
+    found = [
+        f'{path.relative_to(ROOT)}: {line}'
+        for path in (ROOT / 'tests').rglob('*.py')
+        for line in path.read_text(encoding='utf-8').splitlines()
+        if re.match(r'\s*from (tests\.(?!support)|\.)', line)
+    ]
+    assert not found

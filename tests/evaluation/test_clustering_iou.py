@@ -17,7 +17,7 @@ from mmcroc.numerics.matching import (
     merge_clusters,
 )
 from mmcroc.registry import METRICS
-from tests.support.samples import sample
+from tests.support.samples import noisy_samples, sample
 
 #: Three kinds of tokens, far apart.
 KINDS = torch.tensor([[9.0, 0, 0, 1], [0, 9, 0, 2], [0, 0, 9, 3]])
@@ -35,20 +35,6 @@ def evaluate(samples, **kwargs):
     metric = ClusteringIoU(**{**settings, **kwargs})
     metric.process(None, samples)
     return metric.evaluate(len(samples)), metric
-
-
-def noisy_samples(number=6, classes=4, seed=0):
-    """Tokens (8, 5, 7) that tell four classes apart, with noise, under masks (40, 56)."""
-    generator = torch.Generator().manual_seed(seed)
-    centres = torch.randn(classes, 8, generator=generator) * 2
-    samples = []
-    for i in range(number):
-        grid = torch.randint(classes, (5, 7), generator=generator)
-        noise = torch.randn(8, 5, 7, generator=generator)
-        mask = grid.repeat_interleave(8, 0).repeat_interleave(8, 1)
-        mask[torch.rand(mask.shape, generator=generator) < 0.1] = 255
-        samples.append(sample(centres[grid].permute(2, 0, 1) + noise, mask, f'{i}.png'))
-    return samples
 
 
 def test_hand_made_case_gives_the_miou_of_arithmetic():

@@ -7,8 +7,7 @@ from mmseg.structures import SegDataSample
 from torch import nn
 
 from mmcroc.evaluation.linear_iou import LinearRidgeIoU
-from tests.evaluation.test_clustering_iou import noisy_samples
-from tests.support.samples import ridge, scenes_runner
+from tests.support.samples import noisy_samples, ridge, scenes_runner
 
 
 class HandsOut(nn.Module):

@@ -85,3 +85,17 @@ def scenes_runner(work_dir, metrics, batch_size=2, num_images=NUM_IMAGES, **kwar
         experiment_name=f'evaluation_{len(str(work_dir))}_{id(metrics)}',
     )
     return Runner(**{**settings, **kwargs})
+
+
+def noisy_samples(number=6, classes=4, seed=0):
+    """Tokens (8, 5, 7) that tell four classes apart, with noise, under masks (40, 56)."""
+    generator = torch.Generator().manual_seed(seed)
+    centres = torch.randn(classes, 8, generator=generator) * 2
+    samples = []
+    for i in range(number):
+        grid = torch.randint(classes, (5, 7), generator=generator)
+        noise = torch.randn(8, 5, 7, generator=generator)
+        mask = grid.repeat_interleave(8, 0).repeat_interleave(8, 1)
+        mask[torch.rand(mask.shape, generator=generator) < 0.1] = 255
+        samples.append(sample(centres[grid].permute(2, 0, 1) + noise, mask, f'{i}.png'))
+    return samples

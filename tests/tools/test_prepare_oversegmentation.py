@@ -10,7 +10,7 @@ from PIL import Image
 from tests.support.drawn_regions import assert_regions, patches, two_tone
 from tests.support.images import truncate
 from tests.support.paths import ROOT, TOOLS
-from tests.tools.test_segment import files, read
+from tests.support.tool_outputs import files, read
 
 SCRIPT = TOOLS / 'prepare_oversegmentation.py'
 NAMES = ['a.png', 'deep/er/b.jpg', 'deep/c.png']

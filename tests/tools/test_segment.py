@@ -12,9 +12,9 @@ from tests.support.hsg_models import save_hsg
 from tests.support.images import smooth_image, truncate
 from tests.support.paths import TOOLS
 from tests.support.processes import call
+from tests.support.tool_outputs import OUTPUTS, SIDE, files, read
 
 SCRIPT = TOOLS / 'segment.py'
-SIDE = ['--longer-side', 64, '--device', 'cpu']
 LEVELS = ['segments', 'level_1', 'level_2']
 
 
@@ -28,15 +28,6 @@ def segment(run_tool):
     return partial(run_tool, SCRIPT, *SIDE)
 
 
-def read(path):
-    return np.asarray(Image.open(path))
-
-
-def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file())
-
-
-OUTPUTS = ['a.png', 'deep/b.png']
 ALL = sorted(f'{folder}/{name}' for folder in [*LEVELS, 'sheets'] for name in OUTPUTS)
 
 

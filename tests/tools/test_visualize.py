@@ -12,7 +12,7 @@ from tests.support.hsg_models import save_hsg
 from tests.support.images import truncate
 from tests.support.paths import TOOLS
 from tests.support.processes import call
-from tests.tools.test_segment import OUTPUTS, SIDE, files
+from tests.support.tool_outputs import OUTPUTS, SIDE, files
 
 SCRIPT = TOOLS / 'visualize.py'
 

@@ -3,8 +3,8 @@
 # colours; SGD with poly schedule, 20,000 iterations of 16 images. Scored on whole images at the
 # masks' own size: mean IoU over the classes there are.
 # Another size: tools/evaluate.py --image-size, or MMCROC_IMAGE_SIZE in the environment.
-# Schedule and runtime are MMSegmentation's own files. (Its name in `mmseg::` is understood after
-# `import mmcroc`, as our tools do.)
+# Schedule and runtime are MMSegmentation's own files. (Names in `mmseg::` are understood by
+# `mmcroc.read_config`, as our tools do.)
 _base_ = [
     'mmseg::_base_/default_runtime.py',
     'mmseg::_base_/schedules/schedule_20k.py',
