@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mmcroc.features.dense_model import PREPROCESSOR, MeasuredModel
 from mmcroc.features.dense_tokens import hand_out_tokens
 from mmcroc.hsg.frozen import frozen_config, with_trained_positions
+from mmcroc.numerics.resize import nearest_resize
 from mmcroc.registry import MODELS
 from mmcroc.weights.weight_fit import require_fit
 
@@ -126,12 +127,31 @@ class HSG(MeasuredModel, BaseSelfSupervisor):
             self.neck.position.remember(size, inputs.shape[-2:])
         return self.head.loss(embedding, oversegmentation, position)
 
-    @torch.no_grad()
-    def hierarchy(self, inputs: Tensor, oversegmentation: Tensor | None = None) -> Tensor:
-        """Segments and groups of images, each a single view.
+    def predict(
+        self,
+        inputs: Tensor,
+        oversegmentation: Tensor | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Segments and groups of images at their own resolution: :meth:`hierarchy`, resized.
 
         For images in files :func:`mmcroc.inference.segment_image` also takes care of size and
         normalisation.
+
+        Args:
+            inputs: (B, 3, H, W), normalised.
+            oversegmentation: (B, H, W), regions to cut the segments along, or None.
+            size: Height and width of the maps; those of the input by default.
+
+        Returns:
+            (B, 1 + levels, *size), int64.
+        """
+        maps = self.hierarchy(inputs, oversegmentation)
+        return nearest_resize(maps, *(size or inputs.shape[-2:]))
+
+    @torch.no_grad()
+    def hierarchy(self, inputs: Tensor, oversegmentation: Tensor | None = None) -> Tensor:
+        """Segments and groups of images, each a single view.
 
         Args:
             inputs: (B, 3, H, W), normalised.

@@ -43,7 +43,9 @@ def test_maps_are_those_of_the_models_hierarchy(hsg):
     maps = segment_image(hsg, image, longer_side=SIDE)
     inputs = torch.from_numpy(image).permute(2, 0, 1)[None]
     inputs = hsg.data_preprocessor(dict(inputs=inputs))['inputs']
-    want = nearest_resize(hsg.hierarchy(inputs), 64, 96)[0].numpy()
+    want = hsg.predict(inputs, size=(64, 96))[0].numpy()
+    assert np.array_equal(want, nearest_resize(hsg.hierarchy(inputs), 64, 96)[0])
+    assert hsg.predict(inputs).shape[-2:] == inputs.shape[-2:]
     np.testing.assert_array_equal(np.stack(list(maps.values())), want)
 
 
