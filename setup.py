@@ -85,7 +85,7 @@ setup(
     install_requires=[
         'torch>=2.4',
         'torchvision',
-        'timm',
+        'timm>=1.0.20',
         'lazy_loader',
         'matplotlib',
         'numpy',

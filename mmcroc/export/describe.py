@@ -39,19 +39,19 @@ def describe(backbone: nn.Module) -> Architecture:
             interpolate_mode=backbone.interpolate_mode,
         )
     elif f'{scope}.{kind}' in RESNETS:
-        resnet: Any = backbone
-        multi_grid = getattr(resnet, 'multi_grid', None)
+        own: dict[str, Any] = vars(backbone)
+        multi_grid = own.get('multi_grid')
         architecture = ResNetArchitecture(
             scope=scope,
             variant=kind,
-            depth=resnet.depth,
-            stem_channels=resnet.stem_channels,
-            base_channels=resnet.base_channels,
-            strides=tuple(resnet.strides),
-            dilations=tuple(resnet.dilations),
-            contract_dilation=bool(getattr(resnet, 'contract_dilation', False)),
+            depth=own['depth'],
+            stem_channels=own['stem_channels'],
+            base_channels=own['base_channels'],
+            strides=tuple(own['strides']),
+            dilations=tuple(own['dilations']),
+            contract_dilation=bool(own.get('contract_dilation', False)),
             multi_grid=tuple(multi_grid) if multi_grid else None,
-            style=resnet.style,
+            style=own['style'],
         )
     else:
         raise ValueError(

@@ -1,7 +1,6 @@
 """From what a network gives to a map of tokens, and to the metrics."""
 
 from math import isqrt, sqrt
-from typing import Any
 
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
@@ -23,8 +22,8 @@ def dense_tokens(network: nn.Module, images: Tensor) -> Tensor:
         ValueError: The network gives something else.
     """
     if hasattr(network, 'forward_tapped'):
-        vit: Any = network
-        return vit.forward_tapped(images).tokens.mT.unflatten(-1, vit.grid_size(images))
+        tokens = network.forward_tapped(images).tokens  # type: ignore[operator]
+        return tokens.mT.unflatten(-1, network.grid_size(images))  # type: ignore[operator]
     return as_map(network(images), images, type(network).__name__)
 
 

@@ -98,6 +98,11 @@ class TimmVisionTransformer(TimmBackbone):
         """Side of a patch, pixels."""
         return self.model.patch_embed.patch_size[0]
 
+    @property
+    def num_heads(self) -> int:
+        """Attention heads of a block."""
+        return self.model.blocks[-1].attn.num_heads
+
     def grid_size(self, images: Tensor) -> tuple[int, int]:
         """Rows and columns of patches of images (B, 3, H, W)."""
         return images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size
@@ -123,7 +128,7 @@ class TimmVisionTransformer(TimmBackbone):
             bias = getattr(attention, f'{feature}_bias', None)
         seen = torch.cat([inputs[0][:, :1], inputs[0][:, prefix:]], 1)
         wanted = linear_in_float32(seen, attention.qkv.weight.chunk(3)[third], bias)
-        heads = wanted.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+        heads = wanted.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         return TappedTokens(tokens[:, 0], tokens[:, prefix:], heads)
 
 

@@ -68,6 +68,11 @@ class VisionTransformer(MMPretrainVisionTransformer):
         self.register_tokens = nn.Parameter(registers) if num_registers else None
         self.patch_size = self.patch_embed.projection.kernel_size[0]
 
+    @property
+    def num_heads(self) -> int:
+        """Attention heads of a block."""
+        return self.layers[-1].attn.num_heads
+
     def set_position_offset(self, offset: float) -> None:
         """Resize position embeddings with another ``position_offset`` from now on."""
         self.position_offset = offset
@@ -176,7 +181,7 @@ class VisionTransformer(MMPretrainVisionTransformer):
             attention.qkv.weight.chunk(3)[third],
             None if bias is None else bias.chunk(3)[third],
         )
-        heads = wanted.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+        heads = wanted.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         return TappedTokens(cls_token, tokens, heads)
 
     def grid_size(self, images: Tensor) -> tuple[int, int]:

@@ -67,8 +67,8 @@ def tapped_backbone(model: Any) -> Any:
     CrOC's is the teacher, which finds the clusters and gets evaluated.
     """
     backbone = model.teacher['backbone'] if hasattr(model, 'teacher') else model.backbone
-    backbone = getattr(backbone, 'model', backbone)  # of a PretrainedBackbone
-    return backbone if hasattr(backbone, 'forward_tapped') else None
+    candidates = (backbone, getattr(backbone, 'model', None))  # of a PretrainedBackbone
+    return next((one for one in candidates if hasattr(one, 'forward_tapped')), None)
 
 
 def photo_of(image: np.ndarray) -> Image.Image:
@@ -215,7 +215,7 @@ class ClusterPainter:
         self.model, self.clustering = model, clustering
         self.heads, self.seed = tuple(heads), seed
         self.backbone = tapped_backbone(model)
-        number = self.backbone.layers[-1].attn.num_heads if clustering.tap else 1
+        number = self.backbone.num_heads if clustering.tap else 1
         if not all(0 <= head < number for head in self.heads):
             raise ValueError(
                 f'heads {list(self.heads)}: clusters of {clustering.feature!r} have heads 0 to '

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmcroc.weights.architectures import ResNetArchitecture, count_layers
 from mmcroc.weights.checkpoint_networks import below
-from mmcroc.weights.key_map import KeyMap, UnknownKeysError
+from mmcroc.weights.key_map import KeyMap
 
 HSG = "HSG's released embedding_model"
 LEVELS = dict(fine=0, coarse=1)
@@ -94,14 +94,9 @@ def convert_released_hsg(checkpoint: Mapping) -> dict[str, Tensor]:
     released = {
         key.removeprefix('module.'): value for key, value in checkpoint['embedding_model'].items()
     }
-    names = {key: NETWORK.name(key) or GROUPING.name(key) or '' for key in released}
-    unknown = [key for key, name in names.items() if not name]
-    if unknown:
-        raise UnknownKeysError(unknown, HSG)
     unused = f'head.levels.{max(LEVELS.values())}.feature.'
-    state = {
-        names[key]: value for key, value in released.items() if not names[key].startswith(unused)
-    }
+    renamed = KeyMap(HSG, 'mmcroc.HSG', NETWORK.table + GROUPING.table).rename(released)
+    state = {key: value for key, value in renamed.items() if not key.startswith(unused)}
     trained = torch.tensor([[TRAINED_POSITIONS, TRAINED_PIXELS]] * 2)
     if not any(key.startswith('pos_embed.') for key in released) and 'conv_out.3.bias' in released:
         trained.zero_()

@@ -83,19 +83,7 @@ def resnet_to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return _key_map(deep_stem, 'layer2.0.downsample.2.weight' in state).inverse().rename(state)
 
 
-def resnet_from_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of Hugging Face's ``ResNetModel`` as MMPretrain's.
-
-    Raises:
-        UnknownKeysError: They are no weights of it.
-    """
-    return HUGGING_FACE.rename(state)
-
-
-def resnet_to_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of ``mmpretrain.ResNet`` as Hugging Face's ``ResNetModel``'s.
-
-    Raises:
-        UnknownKeysError: ``ResNetModel`` has no such weights: a stem of three convolutions.
-    """
-    return HUGGING_FACE.inverse().rename(state)
+#: Rename the weights of Hugging Face's ``ResNetModel`` as MMPretrain's, and back. Keys that are
+#: none of theirs (in MMPretrain a stem of three convolutions) raise UnknownKeysError.
+resnet_from_hf = HUGGING_FACE.rename
+resnet_to_hf = HUGGING_FACE.inverse().rename

@@ -8,6 +8,7 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import load_checkpoint
 
 from mmcroc.features.pretrained_backbone import load_backbone
+from mmcroc.pictures.painters import tapped_backbone
 from mmcroc.registry import MODELS
 from mmcroc.training.checkpoints import safe_checkpoint_reading
 from tests.support.croc_models import SMALL, build_croc, croc_config, small_croc
@@ -100,6 +101,7 @@ def test_croc_trains_from_dinov3(tmp_path):
     losses = model.loss(torch.randn(4, 3, 32, 32), None, boxes)
     sum(value for name, value in losses.items() if 'loss' in name).backward()
     assert model.backbone.model.blocks[0].attn.qkv.weight.grad.abs().sum() > 0
+    assert tapped_backbone(model) is model.teacher['backbone']  # what pictures are made of
 
 
 @pytest.mark.parametrize('feature', ['q', 'k', 'v'])
