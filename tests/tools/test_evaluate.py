@@ -158,11 +158,14 @@ def test_any_default_hook_is_turned_off_on_the_command_line(monkeypatch, tmp_pat
                  '--cfg-options', 'default_hooks.fit_probes=None']  # fmt: skip
     monkeypatch.setattr(sys, 'argv', ['evaluate.py', *map(str, arguments)])
     tool = runpy.run_path(str(TOOLS / 'evaluate.py'))
-    cfg = tool['read_config'](tool['parse_args'](), 'rgb', 'linear-leopart')
-    runner = Runner(
-        torch.nn.Linear(1, 1), str(tmp_path), default_hooks=cfg.default_hooks, experiment_name='off'
-    )
-    assert not any(type(hook).__name__ == 'FitProbesHook' for hook in runner.hooks)
+
+    def build(cfg):
+        raise RuntimeError(f'hooks: {sorted(cfg.default_hooks)}')
+
+    monkeypatch.setattr(Runner, 'from_cfg', build)
+    with pytest.raises(RuntimeError, match='hooks: ') as built:
+        tool['evaluate'](tool['parse_args'](), 'rgb', 'linear-leopart')
+    assert 'checkpoint' in str(built.value) and 'fit_probes' not in str(built.value)
 
 
 def test_features_cannot_be_shown(monkeypatch):
