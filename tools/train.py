@@ -118,16 +118,17 @@ def main() -> None:
     # Only now: what --help and wrong arguments need not wait for.
     from mmengine.dist import is_main_process
 
+    from mmcroc.features.pretrained_backbone import UnnamedModelError
     from mmcroc.training.launch import start
     from mmcroc.weights.weight_fit import UnfitWeightsError
 
-    with start(merge_args(read_config(args.config), args)) as runner:
-        try:
+    try:
+        with start(merge_args(read_config(args.config), args)) as runner:
             runner.train()
-        except UnfitWeightsError as error:
-            raise SystemExit(str(error)) from error
-        if is_main_process():
-            print_summary(runner)
+            if is_main_process():
+                print_summary(runner)
+    except (UnfitWeightsError, UnnamedModelError) as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == '__main__':

@@ -13,7 +13,7 @@ from prettytable import PrettyTable
 from torch import Tensor, nn
 
 from mmcroc.data.oversegmented import read_oversegmentation
-from mmcroc.features.pretrained_backbone import NO_MODEL
+from mmcroc.features.pretrained_backbone import UnnamedModelError
 from mmcroc.inference.segmentation import check_options, init_model, level_names, segment_image
 from mmcroc.numerics.resize import nearest_resize
 from mmcroc.registry import METRICS, MODELS
@@ -233,7 +233,7 @@ class HierarchySegmentor(BaseModel):
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         if model is None:
-            raise ValueError(NO_MODEL.format(setting='model.model'))
+            raise UnnamedModelError('model.model')
         self.longer_side, self.num_clusters = longer_side, num_clusters
         self.oversegmentation, self.regions = oversegmentation, None
         is_folder = model.startswith(REGIONS)

@@ -16,12 +16,21 @@ from mmcroc.weights.checkpoint_file import SUFFIXES, download, read_checkpoint, 
 from mmcroc.weights.checkpoint_networks import backbone_weights
 
 RANDOM = 'deit-small/16'
-#: What is said where a config that scores weights names none.
-NO_MODEL = (
-    'no weights were named to be scored: python tools/evaluate.py MODEL --protocol PROTOCOL --data '
-    'DATA --work-dir FOLDER, or --cfg-options {setting}=MODEL; MODEL is a checkpoint, timm:NAME, '
-    'hf:NAME, rgb, or random where random weights are meant'
-)
+
+
+class UnnamedModelError(ValueError):
+    """No weights were named where a config scores some.
+
+    Args:
+        setting: Dotted name of the setting that names them.
+    """
+
+    def __init__(self, setting: str) -> None:
+        super().__init__(
+            'no weights were named to be scored: python tools/evaluate.py MODEL --protocol '
+            f'PROTOCOL --data DATA --work-dir FOLDER, or --cfg-options {setting}=MODEL; MODEL is a '
+            'checkpoint, timm:NAME, hf:NAME, rgb, or random where random weights are meant'
+        )
 
 
 class FrozenModel(MeasuredModel, BaseModule):
@@ -218,7 +227,7 @@ class PretrainedBackbone(FrozenModel):
         position_offset: float = 0.0,
     ):
         if model is None:
-            raise ValueError(NO_MODEL.format(setting='model.backbone.model'))
+            raise UnnamedModelError('model.backbone.model')
         if resnet_stride not in (None, 16):
             raise ValueError(f'resnet_stride must be 16 or None, got {resnet_stride!r}')
         network, provenance = _load(model, seed)

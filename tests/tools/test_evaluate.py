@@ -117,6 +117,7 @@ def test_training_without_weights_is_refused_with_the_command_that_was_meant(
     done = call(sys.executable, TOOLS / 'train.py', config, '--work-dir', tmp_path)
     assert done.returncode != 0
     assert 'tools/evaluate.py MODEL' in done.stderr and 'model.backbone.model=MODEL' in done.stderr
+    assert 'Traceback' not in done.stderr
 
 
 def run_test(monkeypatch, *arguments):
