@@ -87,7 +87,6 @@ setup(
         'torchvision',
         'timm>=1.0.20',
         'lazy_loader',
-        'matplotlib',
         'numpy',
         'opencv-python',  # as the mm packages: its headless sister owns the same files
         'packaging',

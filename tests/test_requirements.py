@@ -49,4 +49,4 @@ def test_each_import_is_declared(name, path):
 
 
 def test_there_are_some():
-    assert {'torch', 'cv2', 'PIL', 'prettytable', 'matplotlib'} <= set(imported())
+    assert {'torch', 'cv2', 'PIL', 'prettytable', 'lazy_loader'} <= set(imported())
