@@ -1,6 +1,7 @@
 """The frame of every tool that goes through images: name what failed, show the bar."""
 
 import contextlib
+import multiprocessing
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -56,7 +57,9 @@ def _outcomes(
     import cv2
 
     start = partial(cv2.setNumThreads, 1)  # the processes are the parallelism
-    with ProcessPoolExecutor(num_workers, initializer=start) as pool:
+    # Spawned: a fork of a process that has threads (torch's) may wait for ever.
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(num_workers, context, start) as pool:
         try:
             futures = {pool.submit(_attempt, do, job): job for job in jobs}
             for future in as_completed(futures):
