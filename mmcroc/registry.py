@@ -75,6 +75,7 @@ HOOKS = _child(
     'training.optimisation',
     'training.pictures',
     'training.probes',
+    'evaluation.fitted_iou',
 )
 OPTIM_WRAPPERS = _child('optimizer wrapper', 'OPTIM_WRAPPERS', 'croc.optim_wrapper')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(

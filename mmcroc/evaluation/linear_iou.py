@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from mmcroc.evaluation.token_metric import PixelIoU, iou_table, log
+from mmcroc.evaluation.fitted_iou import FittedIoU
+from mmcroc.evaluation.token_metric import iou_table, log
 from mmcroc.evaluation.training_images import Progress, TrainingImages
-from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size
+from mmcroc.numerics.distributed import get_rank, get_world_size
 from mmcroc.numerics.linear_heads import (
     KeptTokens,
     LinearHeads,
@@ -21,12 +22,11 @@ from mmcroc.numerics.ridge import RidgeAccumulator
 from mmcroc.registry import METRICS
 
 
-class LinearIoU(PixelIoU):
+class LinearIoU(FittedIoU):
     """Base of the metrics that fit linear classifiers of frozen tokens, one or several.
 
-    ``fit(model)`` sets :attr:`heads`; ``mmcroc.FitProbesHook`` calls it with the run's model before
-    every evaluation. Scores on the evaluated images are interpolated (bilinear) to the mask, which
-    is the same as classifying interpolated tokens.
+    Fitting sets :attr:`heads`. Scores on the evaluated images are interpolated (bilinear) to the
+    mask, which is the same as classifying interpolated tokens.
 
     Args:
         protocol: Name of the protocol, the prefix of every number.
@@ -35,18 +35,12 @@ class LinearIoU(PixelIoU):
 
     Attributes:
         heads: The classifiers, once they are fitted.
-        num_train_images: Number of images that they were fitted on.
     """
 
     def __init__(self, protocol: str, absent: str = 'zero', **kwargs: Any) -> None:
         super().__init__(protocol, absent, **kwargs)
         self.settings: dict[str, Any] = dict(absent=absent)
         self.heads: LinearHeads | None = None
-        self.num_train_images = 0
-
-    def fit(self, model: nn.Module) -> None:
-        """Fit the classifiers to tokens that ``model.val_step`` hands out. Every rank must call."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def add(self, number: int, tokens: Tensor, mask: Tensor) -> None:
@@ -71,19 +65,13 @@ class LinearIoU(PixelIoU):
         )
         return self.report['metrics']
 
-    def _no_training_image(self) -> ValueError:
-        return ValueError(
-            f'{self.protocol}: rank {get_rank()} got no training image; give at least '
-            f'{get_world_size()}'
-        )
-
 
 @METRICS.register_module()
 class LinearRidgeIoU(LinearIoU):
     """Mean IoU of a linear classifier of frozen tokens, fitted in closed form.
 
-    :meth:`fit` classifies the tokens of a few training images, each token labelled with the class
-    of most of its pixels. Nothing is random.
+    The tokens of a few training images are classified, each token labelled with the class of most
+    of its pixels. Nothing is random.
 
     Args:
         train_dataloader: Labelled training images, in a fixed order and without augmentation. By
@@ -103,31 +91,38 @@ class LinearRidgeIoU(LinearIoU):
         **kwargs: Any,
     ) -> None:
         super().__init__(protocol, absent, **kwargs)
-        self.train_images = TrainingImages(train_dataloader)
+        self.passes = [TrainingImages(train_dataloader)]
         self.settings = dict(alpha=alpha, absent=absent)
         self.alpha = alpha
+        self.ridge: RidgeAccumulator | None = None
+
+    def begin_fit(self) -> None:
+        """Forget the classifier."""
+        self.heads, self.ridge = None, None
 
     @torch.no_grad()
-    def fit(self, model: nn.Module) -> None:
-        """Fit the classifier to the tokens that ``model.val_step`` hands out. Every rank must call.
+    def learn(self, turn: int, number: int, name: str, sample: dict) -> None:
+        """Add an image's tokens and their classes to the moments that the classifier follows from.
 
         Raises:
-            ValueError: A rank got no image, no token has a label, or as :meth:`process`.
+            ValueError: As :meth:`process`.
         """
-        ridge, number = None, 0
-        for _, name, sample in self.train_images.through(model, f'{self.protocol}, fit'):
-            tokens, mask = self._tokens(sample, name), self._mask(sample, name)
-            if ridge is None:
-                ridge = RidgeAccumulator(
-                    len(tokens), len(self.classes), self.ignore_index, tokens.device
-                )
-            labels = self._token_labels(mask.to(tokens.device), tokens.shape[-2:])
-            ridge.update(tokens.permute(1, 2, 0), labels)
-            number += 1
-        if ridge is None:
-            raise self._no_training_image()
-        self.num_train_images = int(all_reduce_sum(torch.tensor(number)))
-        classifier = ridge.all_reduce().fit(self.alpha, standardize=True)
+        tokens, mask = self._tokens(sample, name), self._mask(sample, name)
+        if self.ridge is None:
+            self.ridge = RidgeAccumulator(
+                len(tokens), len(self.classes), self.ignore_index, tokens.device
+            )
+        labels = self._token_labels(mask.to(tokens.device), tokens.shape[-2:])
+        self.ridge.update(tokens.permute(1, 2, 0), labels)
+
+    def end_fit(self) -> None:
+        """Solve for the classifier. Every rank must call.
+
+        Raises:
+            ValueError: No token has a label.
+        """
+        assert self.ridge is not None  # there was an image
+        classifier = self.ridge.all_reduce().fit(self.alpha, standardize=True)
         self.heads = LinearHeads(classifier.weight[None], classifier.bias[None])
 
     def _token_labels(self, mask: Tensor, grid: Sequence[int]) -> Tensor:
@@ -143,8 +138,8 @@ class LinearRidgeIoU(LinearIoU):
 class LinearHeadIoU(LinearIoU):
     """Mean IoU of linear heads that are trained by SGD on kept tokens, for several seeds.
 
-    :meth:`fit` samples every training image a few times (crop, flip), keeps the tokens of these
-    crops in half precision in main memory, and trains a head per seed on them: epoch e takes crop
+    Every training image is sampled a few times (crop, flip); the tokens of these crops are kept in
+    half precision in main memory, and a head per seed is trained on them: epoch e takes crop
     e mod ``num_draws``. With as many crops as epochs this is the usual linear evaluation; with few
     it takes the fraction of its time. Crops are a function of (image, crop), orders and first
     weights of the seed.
@@ -208,27 +203,57 @@ class LinearHeadIoU(LinearIoU):
         )
         self.settings = dict(self.schedule, num_draws=num_draws, absent=absent)
         loader = dict(train_dataloader, persistent_workers=False)
-        self.draws = [
+        self.passes = [
             TrainingImages(
                 loader, [dict(type='mmcroc.FixedDraw', draw=draw, transforms=train_pipeline)]
             )
             for draw in range(num_draws)
         ]
         self.max_gib = max_gib
+        self.kept: KeptTokens | None = None
 
-    def fit(self, model: nn.Module) -> None:
-        """Keep the training images' tokens and train the heads on them. Every rank must call.
+    def begin_fit(self) -> None:
+        """Forget tokens and heads."""
+        self.heads, self.kept = None, None
+        self.began, self.seen = time.perf_counter(), [0] * len(self.passes)
+
+    @torch.no_grad()
+    def learn(self, turn: int, number: int, name: str, sample: dict) -> None:
+        """Keep an image's tokens and labels.
 
         Raises:
-            ValueError: There are fewer images than a batch takes, their tokens would take more
-                than ``max_gib``, differ in size or do not fit into float16, the sampler does not
-                give each rank its share, a head diverges, or as :meth:`process`.
+            ValueError: The tokens of all images would take more than ``max_gib``, differ in size or
+                do not fit into float16, or as :meth:`process`.
         """
-        began = time.perf_counter()
-        kept, device = self._keep(model)
-        seconds = time.perf_counter() - began
-        schedule = self.schedule
-        heads = initial_heads(schedule['seeds'], len(self.classes), kept.tokens.shape[-1], device)
+        tokens, mask = self._tokens(sample, name), self._labels(sample, name)
+        if self.kept is None:
+            self.kept, self.device = self._room(self.passes[turn], tokens, mask), tokens.device
+        self._check_fit(self.kept, tokens, mask, name)
+        if self.seen[turn] < self.kept.tokens.shape[1]:
+            self.kept.put(turn, self.seen[turn], tokens, mask)
+        self.seen[turn] += 1
+
+    def end_fit(self) -> None:
+        """Train the heads. Every rank must call.
+
+        Raises:
+            ValueError: There are fewer images than a batch takes, the sampler does not give each
+                rank its share, or a head diverges.
+        """
+        assert self.kept is not None  # there was an image
+        share = self.kept.tokens.shape[1]
+        for number in self.seen:
+            if number != share:
+                raise ValueError(
+                    f'{self.protocol}: rank {get_rank()} got {number} of its {share} training '
+                    'images: train_dataloader needs drop_last=False, and sampler='
+                    'dict(type="DefaultSampler", shuffle=False, round_up=False) or none'
+                )
+        seconds = time.perf_counter() - self.began
+        kept, schedule = self.kept, self.schedule
+        heads = initial_heads(
+            schedule['seeds'], len(self.classes), kept.tokens.shape[-1], self.device
+        )
         steps = schedule['num_epochs'] * (self.num_train_images // schedule['batch_size'])
         progress = Progress(f'{self.protocol}, heads', steps)
         losses = train_linear_heads(
@@ -243,50 +268,22 @@ class LinearHeadIoU(LinearIoU):
             raise ValueError(
                 f'{self.protocol}: the heads diverged, losses {losses.tolist()}: lower lr'
             )
-        self.heads = heads
+        self.heads, self.kept = heads, None
         log(
-            f'{self.protocol}: tokens of {len(self.draws)} x {self.num_train_images} images '
+            f'{self.protocol}: tokens of {len(self.passes)} x {self.num_train_images} images '
             f'in {seconds:.1f} s, {len(schedule["seeds"])} heads in '
-            f'{time.perf_counter() - began - seconds:.1f} s, loss {float(losses.mean()):.4f}'
+            f'{time.perf_counter() - self.began - seconds:.1f} s, loss {float(losses.mean()):.4f}'
         )
-
-    @torch.no_grad()
-    def _keep(self, model: nn.Module) -> tuple[KeptTokens, torch.device]:
-        """This rank's tokens and labels, and the device that tokens come from."""
-        kept: KeptTokens | None = None
-        for draw, images in enumerate(self.draws):
-            purpose = f'{self.protocol}, draw {draw + 1} of {len(self.draws)}'
-            number = 0
-            for _, name, sample in images.through(model, purpose):
-                tokens, mask = self._tokens(sample, name), self._labels(sample, name)
-                if kept is None:
-                    kept, device = self._room(images, tokens, mask), tokens.device
-                self._check_fit(kept, tokens, mask, name)
-                if number < kept.tokens.shape[1]:
-                    kept.put(draw, number, tokens, mask)
-                number += 1
-            if kept is None or not number:
-                raise self._no_training_image()
-            share = kept.tokens.shape[1]
-            if number != share:
-                raise ValueError(
-                    f'{self.protocol}: rank {get_rank()} got {number} of its {share} training '
-                    'images: train_dataloader needs drop_last=False, and sampler='
-                    'dict(type="DefaultSampler", shuffle=False, round_up=False) or none'
-                )
-        self.num_train_images = int(all_reduce_sum(torch.tensor(number)))
-        assert kept is not None  # there is at least one draw
-        return kept, device
 
     def _room(self, images: TrainingImages, tokens: Tensor, mask: Tensor) -> KeptTokens:
         """Room for this rank's tokens, sized by the first image's."""
         size = images.size
         share = len(range(get_rank(), size, get_world_size()))
-        shape = len(self.draws), share, len(tokens), tokens.shape[1:], mask.shape
+        shape = len(self.passes), share, len(tokens), tokens.shape[1:], mask.shape
         needed = KeptTokens.gibibytes(*shape)
         if needed > self.max_gib:
             raise ValueError(
-                f'{self.protocol}: tokens of {share} images, {len(self.draws)} crops each, take '
+                f'{self.protocol}: tokens of {share} images, {len(self.passes)} crops each, take '
                 f'{needed:.1f} GiB of main memory, more than max_gib={self.max_gib}: lower '
                 'num_draws, take fewer images (train_dataloader.dataset.indices) or raise max_gib'
             )

@@ -55,9 +55,9 @@ class SegmentRetrievalIoU(PixelIoU):
     image, together with their location, by spherical k-means; padding is left out. A segment's
     prototype is the L2-normalised sum of its features. :meth:`fit` keeps the prototypes of the
     training images with the label of most of their pixels (a segment of which most are ignored is
-    dropped); :class:`mmcroc.training.FitProbesHook` calls it with the run's model. A segment of an
-    evaluated image takes the majority label of its nearest ones by cosine, ties going to the lowest
-    class; its pixels inherit it, and the map is resized (nearest) to the mask.
+    dropped); ``mmcroc.FitProbesHook`` calls it with the run's model. A segment of an evaluated
+    image takes the majority label of its nearest ones by cosine, ties going to the lowest class;
+    its pixels inherit it, and the map is resized (nearest) to the mask.
 
     Images lie in the upper left corner of their padding, whose size ``mmcroc.PadImage`` sets: grid
     and locations span it. What the data preprocessor adds to reach a multiple of the stride is cut

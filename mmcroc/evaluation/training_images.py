@@ -48,6 +48,12 @@ class TrainingImages:
         self.dataloader = dataloader
         self._loader: Any = None
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both give the same samples: configs of one content, or one dataloader."""
+        return isinstance(other, TrainingImages) and self.dataloader == other.dataloader
+
+    __hash__ = None  # type: ignore[assignment]
+
     @property
     def config(self) -> dict | None:
         """Config of the data set, where one was given."""

@@ -12,4 +12,3 @@ from .optimisation import OptimStepSchedulerHook as OptimStepSchedulerHook
 from .pictures import HierarchyPicturesHook as HierarchyPicturesHook
 from .pictures import TokenPicturesHook as TokenPicturesHook
 from .probes import BeforeAfterHook as BeforeAfterHook
-from .probes import FitProbesHook as FitProbesHook

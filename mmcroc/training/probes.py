@@ -1,38 +1,14 @@
-"""Evaluation while training: metrics that are fitted, and what training gained."""
+"""Evaluation before and after training: what it gained."""
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 from prettytable import PrettyTable
 
 from mmcroc.registry import HOOKS
 
 #: Name of the first evaluation in the message hub, which is part of every checkpoint.
 BEFORE = 'metrics_before_training'
-
-
-@HOOKS.register_module()
-class FitProbesHook(Hook):
-    """Call ``fit(model)`` on every metric that has it, such as ``LinearRidgeIoU``.
-
-    It does so before each validation and before the test, with the model as it then is.
-    """
-
-    priority = 'LOW'
-
-    def before_val_epoch(self, runner: Runner) -> None:
-        """Fit the metrics of the validation."""
-        self._fit(runner, runner.val_loop)
-
-    def before_test_epoch(self, runner: Runner) -> None:
-        """Fit the metrics of the test."""
-        self._fit(runner, runner.test_loop)
-
-    @staticmethod
-    def _fit(runner: Runner, loop: BaseLoop) -> None:
-        for metric in loop.evaluator.metrics:
-            if callable(getattr(metric, 'fit', None)):
-                metric.fit(runner.model)
 
 
 @HOOKS.register_module()

@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 
+from mmcroc.evaluation.fitted_iou import learn_together
 from mmcroc.evaluation.linear_iou import LinearHeadIoU
 from mmcroc.registry import DATASETS
 from tests.support.samples import PIPELINE, linear_heads, sample, scenes_runner
@@ -36,7 +37,11 @@ def test_each_seed_has_a_score_and_the_spread_is_theirs(tmp_path):
 
 def test_draws_of_an_image_differ_and_come_again(tmp_path):
     runner = scenes_runner(tmp_path, [linear_heads()])
-    kept, again = (metric_of(runner)._keep(runner.model)[0] for _ in range(2))
+    metric, kept = metric_of(runner), []
+    for _ in range(2):
+        learn_together([metric], runner.model)
+        kept.append(metric.kept)
+    kept, again = kept
     assert torch.equal(kept.tokens, again.tokens) and torch.equal(kept.labels, again.labels)
     assert not torch.equal(kept.tokens[0], kept.tokens[1])
 
@@ -53,8 +58,9 @@ class HandsOutImages(torch.nn.Module):
 def test_labels_lie_where_the_pixels_do(tmp_path):
     """Each draw is the whole scene, image and labels, or its mirror image."""
     metric = metric_of(scenes_runner(tmp_path, [linear_heads()]))
-    kept = metric._keep(HandsOutImages())[0]
-    scenes = DATASETS.build(metric.draws[0].dataloader['dataset'] | dict(pipeline=PIPELINE))
+    learn_together([metric], HandsOutImages())
+    kept = metric.kept
+    scenes = DATASETS.build(metric.passes[0].dataloader['dataset'] | dict(pipeline=PIPELINE))
     mirrored = []
     for place, scene in enumerate(scenes):
         image = scene['inputs'].float()
@@ -81,7 +87,7 @@ def test_a_loader_that_does_not_give_every_image_once_is_refused(tmp_path, numbe
             for place in range(number):
                 yield place, f'{place}.png', sample(torch.zeros(4, 2, 2), torch.zeros(8, 8).long())
 
-    metric.draws = [Given()]
+    metric.passes = [Given()]
     with pytest.raises(
         ValueError, match=r'rank 0 got \d of its 5 training images.*drop_last=False'
     ):
