@@ -97,7 +97,7 @@ def updated_centers(
         rows = rows.detach().float()
         if mask is None:
             sums.append(rows.sum(dim=(0, 1)))
-            counts.append(rows.new_tensor([rows.shape[0] * rows.shape[1]]))
+            counts.append(rows.new_full((1,), rows.shape[0] * rows.shape[1]))  # waits for nothing
         else:
             sums.append(torch.where(mask.unsqueeze(-1), rows, 0).sum(dim=(0, 1)))
             counts.append((2 * mask.sum()).float().unsqueeze(0))
