@@ -41,6 +41,7 @@ def parse_args():
     parser.add_argument('--iters', type=int, default=10, help='iterations timed, after 5 more')
     parser.add_argument('--compile', action='store_true', help='measure with compile=True too')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--profile', action='store_true', help='the dearest operations of a step')
     parser.add_argument('--json', type=Path, help='file for the table')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
     return parser.parse_args()
@@ -137,6 +138,12 @@ def measure(path, images, compiled, args, peak):
         step()
     synchronise(args.device)
     seconds = (time.perf_counter() - start) / args.iters
+    if args.profile:
+        with torch.profiler.profile() as profiler:
+            step()
+            synchronise(args.device)
+        order = f'self_{args.device}_time_total'
+        print(profiler.key_averages().table(sort_by=order, row_limit=20, max_name_column_width=50))
     rate = counter.get_total_flops() / seconds
     row = {'config': Path(path).stem, 'batch': images, 'compiled': compiled}
     row |= {'img/s': images / seconds, 'ms': 1e3 * seconds, 'flops': counter.get_total_flops()}
