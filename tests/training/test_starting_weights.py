@@ -1,6 +1,7 @@
 """A training starts from any backbone that CrOC can train, student and teacher alike."""
 
 import pytest
+import timm
 import torch
 import transformers
 from mmengine.config import Config
@@ -47,7 +48,6 @@ def test_one_config_serves_other_architectures(tmp_path, changes):
     torch.save(vit(**changes, **heads).state_dict(), tmp_path / 'weights.pth')
     croc = started(tmp_path / 'weights.pth')
     assert_starts_as(croc, tokens(load_backbone(str(tmp_path / 'weights.pth'))))
-    assert croc.backbone.drop_path_rate == 0
 
 
 def test_a_half_precision_folder_of_hugging_faces_is_trained_in_float32(tmp_path):
@@ -68,6 +68,16 @@ def test_a_half_precision_folder_of_hugging_faces_is_trained_in_float32(tmp_path
     assert {p.dtype for p in croc.parameters()} == {torch.float32}
 
 
+def test_the_rate_of_stochastic_depth_stays_the_configs(tmp_path):
+    torch.save(vit().state_dict(), tmp_path / 'weights.pth')
+    cfg = Config(croc_config())
+    cfg.model.backbone.drop_path_rate = 0.3
+    start_from(cfg, str(tmp_path / 'weights.pth'))
+    assert cfg.model.backbone.drop_path_rate == 0.3
+    assert cfg.model.backbone.init_cfg.checkpoint == f'backbone:{tmp_path / "weights.pth"}'
+    assert cfg.model.neck.in_channels == 128
+
+
 @pytest.mark.parametrize('part', ['teacher', 'student'])
 def test_a_checkpoint_of_crocs_gives_either_network_to_both(tmp_path, part):
     model, path = save_croc(tmp_path)
@@ -76,16 +86,10 @@ def test_a_checkpoint_of_crocs_gives_either_network_to_both(tmp_path, part):
 
 
 @pytest.mark.parametrize(
-    ('name', 'settings'),
-    [
-        ('vit_tiny_patch16_224', {}),
-        ('vit_small_patch14_reg4_dinov2', {}),
-        ('vit_small_patch16_dinov3_qkvb', {}),
-    ],
+    'name',
+    ['vit_tiny_patch16_224', 'vit_small_patch14_reg4_dinov2', 'vit_small_patch16_dinov3_qkvb'],
 )
-def test_a_model_of_timms_brings_its_architecture(tmp_path, monkeypatch, name, settings):
-    import timm
-
+def test_a_model_of_timms_brings_its_architecture(tmp_path, monkeypatch, name):
     small = dict(depth=2, embed_dim=64, num_heads=2, img_size=56 if '14' in name else 64)
     make = timm.create_model
     monkeypatch.setattr(timm, 'create_model', lambda *a, **k: make(*a, **{**k, **small}))
@@ -101,8 +105,6 @@ def test_a_model_of_timms_brings_its_architecture(tmp_path, monkeypatch, name, s
 
 
 def test_a_model_of_timms_that_computes_otherwise_is_refused(tmp_path, monkeypatch):
-    import timm
-
     small = dict(depth=2, embed_dim=64, num_heads=1, img_size=32, patch_size=8)
     make = timm.create_model
     monkeypatch.setattr(timm, 'create_model', lambda *a, **k: make(*a, **{**k, **small}))
