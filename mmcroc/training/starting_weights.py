@@ -4,14 +4,10 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from torch import nn
 
-from mmcroc.features.checkpoint_backbone import FoundBackbone, backbone_of_checkpoint
-from mmcroc.features.dense_tokens import dense_tokens
+from mmcroc.features.checkpoint_backbone import FoundBackbone, find_backbone
 from mmcroc.registry import MODELS
-from mmcroc.weights.checkpoint_file import split_checkpoint
-from mmcroc.weights.checkpoint_networks import without_heads
-from mmcroc.weights.weight_layouts import detect_layout
+from mmcroc.weights.checkpoint_file import read_checkpoint, split_checkpoint
 
 #: What ``init_cfg.checkpoint`` has before a MODEL.
 SCHEME = 'backbone:'
@@ -69,12 +65,12 @@ def find_trainable(model: str) -> FoundBackbone:
     """Config and weights of a MODEL that CrOC can train; arguments, errors: :func:`start_from`."""
     if model.startswith('timm:'):
         return _of_timm(model)
-    if not model.startswith('hf:') and split_checkpoint(model) is None:
+    path, part = (model, '') if model.startswith('hf:') else split_checkpoint(model) or ('', '')
+    if not path:
         raise ValueError(
             'it is no checkpoint, hf:FOLDER or timm:NAME, the models that training can start from'
         )
-    path, part = (model, '') if model.startswith('hf:') else split_checkpoint(model)  # type: ignore
-    found = backbone_of_checkpoint(path, part)
+    found = find_backbone(*read_checkpoint(path), part)
     config = {key: value for key, value in found.config.items() if key != 'out_type'}
     if config['type'] == 'mmpretrain.VisionTransformer':  # the same with a tap
         config['type'] = 'mmcroc.VisionTransformer'
@@ -86,10 +82,9 @@ def _of_timm(model: str) -> FoundBackbone:
     name, _, path = model.removeprefix('timm:').partition('@')
     cfg = dict(type='mmcroc.TimmBackbone', model_name=name, checkpoint_path=path)
     theirs: Any = MODELS.build(cfg)
-    state = without_heads(theirs.model.state_dict())
     blocks = getattr(theirs.model, 'blocks', None)
     heads = getattr(getattr(blocks[0], 'attn', None), 'num_heads', None) if blocks else None
-    found = FoundBackbone(*detect_layout(state).build(state, heads), 'timm', 'backbone', {})
+    found = find_backbone(theirs.model.state_dict(), {}, heads=heads)
     _require_trainable(found)
     if not _same_tokens(found.build(model), theirs):
         raise ValueError(
@@ -112,9 +107,10 @@ def _require_trainable(found: FoundBackbone) -> FoundBackbone:
 
 
 @torch.no_grad()
-def _same_tokens(ours: nn.Module, theirs: Any) -> bool:
+def _same_tokens(ours: Any, theirs: Any) -> bool:
     """Whether two networks give the same tokens of an image of the size of timm's model."""
     size = theirs.model.patch_embed.img_size
     image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
-    one, other = (dense_tokens(network.eval(), image) for network in (ours, theirs))
+    ours.eval(), theirs.eval()
+    one, other = ours.forward_tapped(image).tokens, theirs(image)[0].flatten(2).mT
     return bool(torch.allclose(one, other, rtol=1e-3, atol=1e-3 * float(other.abs().max())))

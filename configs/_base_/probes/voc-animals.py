@@ -2,7 +2,7 @@
 # Numbers in percent:
 #   clustering-probe      k-means of all validation tokens, K = classes, Hungarian match, mean IoU
 #   overclustering-probe  the same with 100 clusters, each mapped to the class of most of its pixels
-#   linear-ridge          a linear classifier in closed form, fitted on 800 training images
+#   linear-ridge          a linear classifier in closed form, fitted on all training images
 # On images squashed to 448x448 (MMCROC_IMAGE_SIZE in the environment: another size). Labels serve
 # the measuring alone. Inherit it beside a pretraining config and say how often:
 # train_cfg = dict(val_interval=10).
@@ -21,7 +21,7 @@ images = dict(
 )
 val_dataloader = dict(
     batch_size=32,
-    num_workers=4,
+    num_workers=8,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='default_collate'),
@@ -29,10 +29,10 @@ val_dataloader = dict(
 )
 train_images = dict(
     batch_size=32,
-    num_workers=4,
+    num_workers=8,
     persistent_workers=True,
     collate_fn=dict(type='default_collate'),
-    dataset=dict(images, ann_file='ImageSets/Segmentation/trainaug.txt', indices=800),
+    dataset=dict(images, ann_file='ImageSets/Segmentation/trainaug.txt'),
 )
 clustering = dict(
     type='mmcroc.ClusteringIoU',
