@@ -11,6 +11,7 @@ from tests.support.paths import CONFIGS
 
 PRETRAINING = sorted(path.name for path in CONFIGS.glob('*.py'))
 HSG = [name for name in PRETRAINING if name.startswith('hsg')]
+POST = [name for name in PRETRAINING if '_post-' in name]
 SELF_DISTILLING = [name for name in PRETRAINING if name not in HSG]
 
 
@@ -28,12 +29,15 @@ def test_it_builds_and_takes_a_step(name, tmp_path):
     for part in (cfg.model.neck, cfg.model.head):  # 65,536 prototypes take long on a CPU
         part.num_prototypes = 64
         part.num_cluster_prototypes = min(32, part.num_cluster_prototypes)
-    cfg.model.backbone.arch = dict(
-        embed_dims=cfg.model.neck.in_channels,
-        num_layers=1,
-        num_heads=2,
-        feedforward_channels=64,
-    )
+    blocks = cfg.model.get('trained_blocks', 0) + 1
+    width = cfg.model.neck.in_channels
+    if 'model_name' in cfg.model.backbone:
+        cfg.model.backbone.settings = dict(embed_dim=width, depth=blocks, num_heads=2)
+    else:
+        cfg.model.backbone.arch = dict(
+            embed_dims=width, num_layers=blocks, num_heads=2, feedforward_channels=64
+        )
+    cfg.model.backbone.init_cfg = None
     cfg.work_dir = str(tmp_path)
     cfg.default_hooks.pop('checkpoint')
     cfg.train_cfg.max_epochs = 11
@@ -180,7 +184,34 @@ def test_the_paper_sized_model_is_vit_small():
 def test_learning_rates_follow_the_batch():
     for name in SELF_DISTILLING:
         cfg = Config.fromfile(CONFIGS / name)
-        if 'scenes' in name:
-            continue  # a demo of minutes needs a higher one
+        if 'scenes' in name or name in POST:
+            continue  # a demo of minutes needs a higher one, post-training a lower one
         want = 5e-4 * cfg.auto_scale_lr.base_batch_size / 256
         assert cfg.optim_wrapper.optimizer.lr == pytest.approx(want), name
+
+
+@pytest.mark.parametrize('name', POST)
+def test_post_training_changes_a_good_backbone_slowly(name):
+    cfg = Config.fromfile(CONFIGS / name)
+    model, optimizer = cfg.model, cfg.optim_wrapper.optimizer
+    rate = optimizer.lr * cfg.optim_wrapper.paramwise_cfg.backbone_lr_mult
+    assert (optimizer.lr, rate) == pytest.approx((1e-4, 1e-5))
+    (schedule,) = cfg.param_scheduler
+    assert (schedule.type, schedule.end_value) == ('mmcroc.WarmupCosineLR', 0)
+    assert (model.teacher_momentum, model.freeze_backbone_share) == (0.9995, 0.1)
+    assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 64
+    views = cfg.train_dataloader.dataset.pipeline[0].size
+    assert views % model.backbone.get('patch_size', 16) == 0
+    assert (model.target_generator is None) == name.startswith('dino_')
+
+
+def test_the_control_of_post_training_differs_in_the_cluster_level_alone():
+    croc, dino = (
+        Config.fromfile(CONFIGS / f'{kind}_vit-s14_folder_post-dinov2.py').to_dict()
+        for kind in ('croc', 'dino')
+    )
+    for cfg in (croc, dino):
+        cfg['model'].pop('target_generator')
+        for part in ('neck', 'head'):
+            cfg['model'][part].pop('num_cluster_prototypes')
+    assert croc == dino

@@ -23,6 +23,16 @@ SELF_DISTILLING = {
     r'backbone\.layers\.\d+\.(attn|ffn)\..*\.weight': (1, 1),
     r'neck\.(mlp\.\d+|prototypes|cluster_prototypes)\.weight': (1, 1),
 }
+#: Of post-training: the last 3 of 12 blocks and the final norm, at a tenth of the heads' rate.
+POST = {
+    r'neck\..*\.bias': (1, 0),
+    r'neck\.(mlp\.\d+|prototypes|cluster_prototypes)\.weight': (1, 1),
+    r'backbone\.(model\.norm|ln1)\.(weight|bias)': (0.1, 0),
+    r'backbone\.(layers|model\.blocks)\.(9|10|11)\.(.*\.bias|(ln|norm)\d\.weight|.*gamma.*|.*_bias)':
+        (0.1, 0),
+    r'backbone\.(layers|model\.blocks)\.(9|10|11)\.(attn\.(qkv|proj)|ffn\..*|mlp\..*)\.weight'
+    r'(?<!gamma2\.weight)': (0.1, 1),
+}  # fmt: skip
 #: Of HSG; stage 1 on COCO trains no more than this.
 NETWORK = {
     r'(backbone|neck\.projection)\..*weight': (1, 1),
@@ -46,6 +56,8 @@ HSG = dict(hsg_r50_coco_stage1=NETWORK, hsg_r50_coco_stage2=COCO_STAGE_2)
 
 
 def table_of(name):
+    if '_post-' in name:
+        return POST
     return HSG.get(name, CITYSCAPES) if name.startswith('hsg_') else SELF_DISTILLING
 
 

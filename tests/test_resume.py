@@ -40,11 +40,24 @@ def small_config(images, work_dir, **options):
     return cfg
 
 
+#: The backbone waits for 2 of 4 iterations; then one of its two blocks learns.
+POST = {
+    'model.trained_blocks': 1,
+    'model.freeze_backbone_share': 0.5,
+    'model.freeze_last_layer_epochs': 0,
+    'model.teacher_neck_momentum': 0.9,
+    'optim_wrapper.paramwise_cfg.backbone_lr_mult': 0.1,
+}
+
+
 @pytest.mark.parametrize('interrupted_after', [2, 1, 3])
-@pytest.mark.parametrize('seed', [3, None])
-def test_resuming_is_bit_for_bit(noise_images, tmp_path, interrupted_after, seed):
+@pytest.mark.parametrize(
+    ('seed', 'recipe'), [(3, {}), (None, {}), (3, POST)], ids=['seed', 'drawn', 'post-training']
+)
+def test_resuming_is_bit_for_bit(noise_images, tmp_path, interrupted_after, seed, recipe):
     """At an epoch's end and in the middle of one; with a given seed and with a drawn one."""
     every = {
+        **recipe,
         'default_hooks.checkpoint': dict(by_epoch=False, interval=1, max_keep_ckpts=-1),
         'randomness.seed': seed,
     }

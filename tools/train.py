@@ -20,6 +20,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', help='where logs and checkpoints go')
     parser.add_argument('--data-root', help='data_root of the training data set')
     parser.add_argument(
+        '--backbone',
+        metavar='MODEL',
+        help='weights to start CrOC or DINO from, and their architecture: a checkpoint, hf:FOLDER '
+        'or timm:NAME',
+    )
+    parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
@@ -120,10 +126,18 @@ def main() -> None:
 
     from mmcroc.features.pretrained_backbone import UnnamedModelError
     from mmcroc.training.launch import start
+    from mmcroc.training.starting_weights import start_from
     from mmcroc.weights.weight_fit import UnfitWeightsError
 
+    cfg = merge_args(read_config(args.config), args)
+    if args.backbone is not None:
+        try:
+            start_from(cfg, args.backbone)
+        except (FileNotFoundError, ImportError, ValueError) as error:
+            raise SystemExit(f'--backbone {args.backbone}: {error}') from error
+        cfg.merge_from_dict(args.cfg_options)  # last, as always
     try:
-        with start(merge_args(read_config(args.config), args)) as runner:
+        with start(cfg) as runner:
             runner.train()
             if is_main_process():
                 print_summary(runner)

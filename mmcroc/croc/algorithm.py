@@ -18,6 +18,7 @@ from mmcroc.croc.optimizer_steps import (
     act_around_next_step,
     training_progress,
 )
+from mmcroc.croc.parts_fit import require_shared, require_tokens
 from mmcroc.croc.schedules import warmup_cosine
 from mmcroc.features.dense_tokens import dense_tokens, hand_out_tokens
 from mmcroc.features.vision_transformer import TappedTokens, VisionTransformer
@@ -44,6 +45,11 @@ class CrOC(BaseSelfSupervisor):
     would still start Adam's moments and apply weight decay. How far training has come is read from
     what MMEngine's ``RuntimeInfoHook`` tells; a step without that is refused.
 
+    Post-training starts from a backbone that is good already. Fresh heads at the start would spoil
+    it: for a share of training the backbone waits, as the last layers do. With ``trained_blocks``
+    only the last blocks and the final norm learn. What is before them is alike in student and
+    teacher, and runs once for both, without a gradient and without stochastic depth.
+
     Weights that it starts from fit both backbones whole, or are refused
     (:func:`mmcroc.weights.weight_fit.require_fit`); heads may be absent. A teacher that is
     not among them starts as the student's copy.
@@ -55,7 +61,13 @@ class CrOC(BaseSelfSupervisor):
         target_generator: Config of :class:`mmcroc.croc.OnlineClustering`, or None.
         teacher_momentum: m of the first step.
         end_teacher_momentum: m that the last step comes near.
+        teacher_neck_momentum: m of the teacher's neck in the first step; as ``teacher_momentum`` by
+            default. Fresh heads may follow faster than a good backbone.
         freeze_last_layer_epochs: Number of epochs at the start in which both last layers wait.
+        freeze_backbone_share: Share of training's iterations, at the start, in which the backbone
+            waits.
+        trained_blocks: Number of the backbone's last blocks that learn; None for the whole
+            backbone.
         sync_statistics: Whether the mean [CLS] norm and the mean over clusters are taken over all
             ranks. By default, as released, each rank has its own. With ``cost_scaling='problem'``
             of the target generator a step then does not depend on how its batch is split.
@@ -72,7 +84,10 @@ class CrOC(BaseSelfSupervisor):
         target_generator: dict | None = None,
         teacher_momentum: float = 0.996,
         end_teacher_momentum: float = 1.0,
+        teacher_neck_momentum: float | None = None,
         freeze_last_layer_epochs: int = 1,
+        freeze_backbone_share: float = 0.0,
+        trained_blocks: int | None = None,
         sync_statistics: bool = False,
         data_preprocessor: dict | nn.Module | None = None,
         init_cfg: dict | None = None,
@@ -93,19 +108,30 @@ class CrOC(BaseSelfSupervisor):
                 'CrOC: there is a target_generator, but neck.num_cluster_prototypes is 0; '
                 'set both or none'
             )
+        if teacher_neck_momentum is None:
+            teacher_neck_momentum = teacher_momentum
         for name, value in (
             ('teacher_momentum', teacher_momentum),
             ('end_teacher_momentum', end_teacher_momentum),
+            ('teacher_neck_momentum', teacher_neck_momentum),
+            ('freeze_backbone_share', freeze_backbone_share),
         ):
             if not 0 <= value <= 1:
                 raise ValueError(f'CrOC: {name} must be in [0, 1], got {value}')
-        self.momentum_range = (teacher_momentum, end_teacher_momentum)
+        require_tokens(self.backbone, self.neck)
+        self.start_momentum = dict(backbone=teacher_momentum, neck=teacher_neck_momentum)
+        self.end_momentum = end_teacher_momentum
         self.freeze_last_layer_epochs = freeze_last_layer_epochs
+        self.freeze_backbone_share = freeze_backbone_share
         self.sync_statistics = sync_statistics
         self.teacher = nn.ModuleDict(
             dict(backbone=copy.deepcopy(self.backbone), neck=copy.deepcopy(self.neck))
         )
         self.teacher.requires_grad_(False)
+        #: Number of first blocks that student and teacher share.
+        self.frozen_blocks = 0
+        if trained_blocks is not None:
+            self.frozen_blocks = self.backbone.train_last_blocks(trained_blocks)
         self._register_load_state_dict_pre_hook(self._complete_teacher)
         require_fit(self, 'backbone', 'teacher.backbone')
         self._forget_training()
@@ -115,8 +141,8 @@ class CrOC(BaseSelfSupervisor):
         #: Iteration in which the next step's gradients began, and that of the last step.
         self._step_start: int | None = None
         self._last_step: int | None = None
-        #: m of the next step.
-        self._momentum: float | None = None
+        #: m of the next step, of backbone and neck.
+        self._momentum: dict[str, float] | None = None
         #: Versions of the student's parameters, until the first step was seen.
         self._versions: list[int] | None = None
         self._teacher_tokens: Tensor | None = None
@@ -146,11 +172,14 @@ class CrOC(BaseSelfSupervisor):
         for student, teacher in self.student_teacher_pairs():
             teacher.copy_(student)
 
-    def student_teacher_pairs(self) -> list[tuple[nn.Parameter, nn.Parameter]]:
-        """Parameters of the student, each with the teacher's that follows it."""
+    def student_teacher_pairs(
+        self, part: str | None = None
+    ) -> list[tuple[nn.Parameter, nn.Parameter]]:
+        """Parameters of the student, each with the teacher's, of all parts or of one."""
         return [
             pair
             for name, teacher in self.teacher.items()
+            if part in (None, name)
             for pair in zip(getattr(self, name).parameters(), teacher.parameters(), strict=True)
         ]
 
@@ -196,10 +225,15 @@ class CrOC(BaseSelfSupervisor):
         self.head.set_epoch(progress.epoch)
         if self._step_start is None:
             self._step_start = progress.iteration
-            self._momentum = warmup_cosine(
-                self._step_start, *self.momentum_range, progress.max_iters
-            )
+            self._momentum = {
+                part: warmup_cosine(
+                    progress.iteration, start, self.end_momentum, progress.max_iters
+                )
+                for part, start in self.start_momentum.items()
+            }
         if self._last_step is None:
+            if self._versions is None:
+                require_shared(self.student_teacher_pairs('backbone'))
             versions = [p._version for p in self.learning_parameters()]
             if self._versions not in (None, versions):
                 raise RuntimeError(
@@ -215,7 +249,7 @@ class CrOC(BaseSelfSupervisor):
         return [student for student, _ in self.student_teacher_pairs() if student.requires_grad]
 
     def before_optimizer_step(self) -> None:
-        """Let the last layers wait.
+        """Let the last layers and the backbone wait.
 
         Raises:
             RuntimeError: It is not known how far training has come, or that does not change.
@@ -244,18 +278,24 @@ class CrOC(BaseSelfSupervisor):
                 'by epoch; train longer with train_cfg.type="EpochBasedTrainLoop", or set '
                 'model.freeze_last_layer_epochs=0 and model.head.warmup_epochs=0'
             )
+        waiting = []
         if progress.epoch < self.freeze_last_layer_epochs:
-            for layer in (self.neck.prototypes, self.neck.cluster_prototypes):
-                if layer is not None:
-                    for parameter in layer.parameters():
-                        parameter.grad = None
+            waiting += [self.neck.prototypes, self.neck.cluster_prototypes]
+        if progress.iteration < self.freeze_backbone_share * progress.max_iters:
+            waiting.append(self.backbone)
+        for module in filter(None, waiting):
+            for parameter in module.parameters():
+                parameter.grad = None
 
     @torch.no_grad()
     def after_optimizer_step(self) -> None:
         """Let the teacher follow."""
         progress = cast(TrainingProgress, training_progress())  # or the step was refused before
-        students, teachers = zip(*self.student_teacher_pairs(), strict=True)
-        torch._foreach_lerp_(teachers, students, 1 - cast(float, self._momentum))
+        for part, momentum in cast(dict[str, float], self._momentum).items():
+            pairs = [pair for pair in self.student_teacher_pairs(part) if pair[0].requires_grad]
+            if pairs:
+                students, teachers = zip(*pairs, strict=True)
+                torch._foreach_lerp_(teachers, students, 1 - momentum)
         self._last_step = progress.iteration
         self._step_start = None
 
@@ -290,17 +330,20 @@ class CrOC(BaseSelfSupervisor):
             Losses and what to watch.
         """
         teacher = cast(VisionTransformer, self.teacher['backbone'])
-        clusters = valid = None
+        clusters = valid = partway = None
         with torch.no_grad():
+            if self.frozen_blocks:
+                partway = teacher.first_blocks(inputs, self.frozen_blocks)
             if self.with_target_generator:
-                found = teacher.forward_tapped(inputs, self.target_generator.tap)
+                found = teacher.forward_tapped(inputs, self.target_generator.tap, partway)
                 positions = patch_positions(view_boxes, teacher.grid_size(inputs))
                 clusters = self.target_generator(found, positions, seeds)
                 valid = clusters.valid.flatten()
             else:
-                found = teacher.forward_tapped(inputs)
+                found = teacher.forward_tapped(inputs, None, partway)
             target = self._project(self.teacher['neck'], found, clusters)
-        student = self._project(self.neck, self.backbone.forward_tapped(inputs), clusters)
+        seen = self.backbone.forward_tapped(inputs, None, partway)
+        student = self._project(self.neck, seen, clusters)
         losses = self.head.loss(student, target, valid, self.sync_statistics)
 
         self._teacher_tokens = found.tokens
@@ -309,7 +352,9 @@ class CrOC(BaseSelfSupervisor):
             losses['valid_clusters'] = clusters.valid.sum() / clusters.num_clusters.sum()
         losses['teacher_temperature'] = torch.tensor(self.head.teacher_temperature)
         if self._momentum is not None:
-            losses['teacher_momentum'] = torch.tensor(self._momentum, dtype=torch.float64)
+            losses['teacher_momentum'] = torch.tensor(
+                self._momentum['backbone'], dtype=torch.float64
+            )
         return losses
 
     def _project(

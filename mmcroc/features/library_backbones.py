@@ -11,10 +11,12 @@ from mmcroc.features.checkpoint_backbone import load_all
 from mmcroc.features.dense_tokens import as_map
 from mmcroc.features.vision_transformer import (
     ATTENTION_FEATURES,
+    PartwayTokens,
     TappedTokens,
     inputs_of,
     linear_in_float32,
     require_whole_patches,
+    train_last_blocks,
 )
 from mmcroc.optional import require
 from mmcroc.registry import MODELS
@@ -107,8 +109,50 @@ class TimmVisionTransformer(TimmBackbone):
         """Rows and columns of patches of images (B, 3, H, W)."""
         return images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size
 
-    def forward_tapped(self, images: Tensor, feature: str | None = None) -> TappedTokens:
+    @property
+    def embed_dims(self) -> int:
+        """Channels of a token."""
+        return self.model.embed_dim
+
+    def train_last_blocks(self, number: int) -> int:
+        """Freeze all but the last blocks and the final norm; gives the number of frozen blocks.
+
+        Raises:
+            ValueError: There are not so many.
+        """
+        return train_last_blocks(self, self.model.blocks, self.model.norm, number)
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter for layer decay and the number of depths, as MMPretrain's."""
+        number = len(self.model.blocks) + 2
+        first, *rest = param_name.removeprefix(f'{prefix}model.').split('.')
+        if first == 'blocks':
+            return int(rest[0]) + 1, number
+        is_stem = first in ('cls_token', 'reg_token', 'pos_embed', 'patch_embed', 'norm_pre')
+        return 0 if is_stem else number - 1, number
+
+    def first_blocks(self, images: Tensor, number: int) -> PartwayTokens:
+        """Tokens of images (B, 3, H, W) after the first ``number`` blocks, 1 at least."""
+        ((tokens, prefix),) = self.model.forward_intermediates(
+            images, [number - 1], return_prefix_tokens=True, stop_early=True, output_fmt='NLC',
+            intermediates_only=True,
+        )  # fmt: skip
+        return PartwayTokens(torch.cat([prefix, tokens], 1), self.grid_size(images), number)
+
+    def _last_blocks(self, partway: PartwayTokens) -> Tensor:
+        """Final-normed tokens (B, N, C) of tokens on their way."""
+        tokens, rope = partway.tokens, getattr(self.model, 'rope', None)
+        options = {} if rope is None else dict(rope=rope.get_embed(shape=list(partway.grid)))
+        for block in self.model.blocks[partway.blocks :]:
+            tokens = block(tokens, **options)
+        return self.model.norm(tokens)
+
+    def forward_tapped(
+        self, images: Tensor, feature: str | None = None, partway: PartwayTokens | None = None
+    ) -> TappedTokens:
         """Tokens of images (B, 3, H, W) and, if wanted, ``'q'``, ``'k'`` or ``'v'`` of attention.
+
+        ``partway``, tokens of :meth:`first_blocks`, spares the blocks that they have passed.
 
         Raises:
             ValueError: The image size is no multiple of the patch size.
@@ -116,7 +160,7 @@ class TimmVisionTransformer(TimmBackbone):
         require_whole_patches(images, self.patch_size)
         attention = self.model.blocks[-1].attn
         with inputs_of(attention) as inputs:  # some call the functional form of its layer
-            tokens = self.model.forward_features(images)
+            tokens = self._last_blocks(partway) if partway else self.model.forward_features(images)
         prefix = self.model.num_prefix_tokens
         if feature is None:
             return TappedTokens(tokens[:, 0], tokens[:, prefix:], None)

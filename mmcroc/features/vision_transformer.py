@@ -31,6 +31,20 @@ class TappedTokens(NamedTuple):
     attention: Tensor | None
 
 
+class PartwayTokens(NamedTuple):
+    """Tokens on their way through a network's blocks.
+
+    Attributes:
+        tokens: (B, N, C), with [CLS] and registers.
+        grid: Rows and columns of patches.
+        blocks: Number of blocks that they have passed.
+    """
+
+    tokens: Tensor
+    grid: tuple[int, int]
+    blocks: int
+
+
 @MODELS.register_module()
 class VisionTransformer(MMPretrainVisionTransformer):
     """``mmpretrain.VisionTransformer`` that also hands out its last block's queries, keys, values.
@@ -73,6 +87,26 @@ class VisionTransformer(MMPretrainVisionTransformer):
         """Attention heads of a block."""
         return self.layers[-1].attn.num_heads
 
+    def train_last_blocks(self, number: int) -> int:
+        """Freeze all but the last blocks and the final norm.
+
+        Args:
+            number: Number of blocks to train.
+
+        Returns:
+            Number of frozen blocks.
+
+        Raises:
+            ValueError: There are not so many.
+        """
+        return train_last_blocks(self, self.layers, self.ln1 if self.final_norm else None, number)
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter for layer decay, as MMPretrain's; before the blocks: 0."""
+        depth, number = super().get_layer_depth(param_name, prefix)
+        name = param_name.removeprefix(prefix)
+        return 0 if name.startswith(('register_tokens', 'pre_norm')) else depth, number
+
     def set_position_offset(self, offset: float) -> None:
         """Resize position embeddings with another ``position_offset`` from now on."""
         self.position_offset = offset
@@ -105,8 +139,8 @@ class VisionTransformer(MMPretrainVisionTransformer):
         tokens, grid = self._tokens_after(images, self.out_indices)
         return tuple(self._format_output(one, grid) for one in tokens)
 
-    def _tokens_after(self, images: Tensor, blocks: Sequence[int]) -> tuple[list[Tensor], tuple]:
-        """Tokens (B, extra + n, C) after some blocks, and their grid."""
+    def first_blocks(self, images: Tensor, number: int) -> PartwayTokens:
+        """Tokens of images (B, 3, H, W) after the first ``number`` blocks."""
         tokens, grid = self.patch_embed(images)
         if self.cls_token is not None:
             tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], 1)
@@ -116,9 +150,18 @@ class VisionTransformer(MMPretrainVisionTransformer):
             registers = self.register_tokens.expand(len(tokens), -1, -1)
             tokens = torch.cat([cls_token, registers, patches], 1)
         tokens = self.pre_norm(tokens)
-        after = []
-        for index, layer in enumerate(self.layers):
+        for layer in self.layers[:number]:
             tokens = layer(tokens)
+        return PartwayTokens(tokens, tuple(grid), number)
+
+    def _tokens_after(
+        self, images: Tensor, blocks: Sequence[int], partway: PartwayTokens | None = None
+    ) -> tuple[list[Tensor], tuple]:
+        """Tokens (B, extra + n, C) after some blocks, and their grid."""
+        tokens, grid, passed = partway or self.first_blocks(images, 0)
+        after = []
+        for index in range(passed, len(self.layers)):
+            tokens = self.layers[index](tokens)
             if index == len(self.layers) - 1 and self.final_norm:
                 tokens = self.ln1(tokens)
             if index in blocks:
@@ -154,12 +197,16 @@ class VisionTransformer(MMPretrainVisionTransformer):
         )
         return torch.cat([cls_token, patches], 1)
 
-    def forward_tapped(self, images: Tensor, feature: str | None = None) -> TappedTokens:
+    def forward_tapped(
+        self, images: Tensor, feature: str | None = None, partway: PartwayTokens | None = None
+    ) -> TappedTokens:
         """Forward once and keep the pieces that clustering needs.
 
         Args:
             images: (B, 3, H, W).
             feature: ``'q'``, ``'k'`` or ``'v'`` of the last block, or None.
+            partway: Tokens of these images to go on with, of :meth:`first_blocks`, where not all
+                blocks are passed.
 
         Returns:
             Tokens and the wanted feature.
@@ -170,10 +217,10 @@ class VisionTransformer(MMPretrainVisionTransformer):
         """
         require_whole_patches(images, self.patch_size)
         if feature is None:
-            return TappedTokens(*self._final_tokens(images), None)
+            return TappedTokens(*self._final_tokens(images, partway), None)
         attention = self.layers[-1].attn
         with inputs_of(attention.qkv) as inputs:
-            cls_token, tokens = self._final_tokens(images)
+            cls_token, tokens = self._final_tokens(images, partway)
         third = ATTENTION_FEATURES.index(feature)
         bias = attention.qkv.bias
         wanted = linear_in_float32(
@@ -188,10 +235,41 @@ class VisionTransformer(MMPretrainVisionTransformer):
         """Rows and columns of patches of a batch of images."""
         return images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size
 
-    def _final_tokens(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def _final_tokens(
+        self, images: Tensor, partway: PartwayTokens | None = None
+    ) -> tuple[Tensor, Tensor]:
         """[CLS] (B, C) and patch tokens (B, n, C), final normed."""
-        (tokens,), _ = self._tokens_after(images, [len(self.layers) - 1])
+        (tokens,), _ = self._tokens_after(images, [len(self.layers) - 1], partway)
         return tokens[:, 0], tokens[:, self.num_extra_tokens :]
+
+
+def train_last_blocks(
+    backbone: nn.Module, blocks: nn.ModuleList, final_norm: nn.Module | None, number: int
+) -> int:
+    """Freeze all of a backbone but its last blocks and its final norm.
+
+    Args:
+        backbone: The backbone.
+        blocks: All its blocks.
+        final_norm: Norm behind them.
+        number: Number of blocks to train.
+
+    Returns:
+        Number of frozen blocks.
+
+    Raises:
+        ValueError: There are not so many.
+    """
+    if not 1 <= number <= len(blocks):
+        raise ValueError(
+            f'trained_blocks must be between 1 and the {len(blocks)} blocks of the backbone, '
+            f'got {number}'
+        )
+    backbone.requires_grad_(False)
+    for module in (*blocks[-number:], final_norm):
+        if module is not None:
+            module.requires_grad_(True)
+    return len(blocks) - number
 
 
 def require_whole_patches(images: Tensor, patch_size: int) -> None:

@@ -12,6 +12,7 @@ from mmengine.runner import CheckpointLoader
 
 from mmcroc.atomic_file import atomic_file
 from mmcroc.registry import HOOKS
+from mmcroc.training.starting_weights import SCHEME, load_from_model
 from mmcroc.weights.checkpoint_file import download, read_file
 from mmcroc.weights.weight_layouts import under_our_names
 
@@ -50,12 +51,15 @@ def safe_checkpoint_reading() -> Iterator[None]:
     (OneDL's, where reading it as weights alone fails). Inside the block ours stand in for them.
     Released files (of CrOC, HSG, DINO, DINOv2, DINOv3, MAE, timm) and Hugging Face's folders
     (``hf:FOLDER`` too) come as checkpoints of ours, a backbone's weights under ``backbone.``
-    (:func:`mmcroc.weights.weight_layouts.under_our_names`). Other schemes (``torchvision://``,
+    (:func:`mmcroc.weights.weight_layouts.under_our_names`). ``backbone:MODEL`` is the backbone of
+    any MODEL that training can start from, under its module's names
+    (:func:`mmcroc.training.starting_weights.find_trainable`). Other schemes (``torchvision://``,
     ``s3://``, ...) stay MMEngine's.
     """
     schemes = dict(CheckpointLoader._schemes)
     CheckpointLoader.register_scheme('', load_from_local, force=True)
     CheckpointLoader.register_scheme(('http://', 'https://'), load_from_http, force=True)
+    CheckpointLoader.register_scheme(SCHEME, load_from_model, force=True)
     try:
         yield
     finally:

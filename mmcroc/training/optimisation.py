@@ -1,5 +1,7 @@
 """Parameter groups of an optimiser, and schedules that count its steps."""
 
+from typing import Any
+
 from mmengine.hooks import ParamSchedulerHook
 from mmengine.hooks.hook import DATA_BATCH
 from mmengine.optim import DefaultOptimWrapperConstructor
@@ -17,9 +19,13 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     merged, one multi-tensor update does. Frozen modules (a momentum teacher) are passed over
     without a warning for each of their parameters.
 
-    One more entry of ``paramwise_cfg``: ``every_bias=dict(lr_mult=2.0, decay_mult=0.0)`` holds for
-    every parameter named bias, those of norms and attentions too, which ``bias_lr_mult`` leaves
-    out. Its factors multiply those that other entries, such as ``custom_keys``, give a bias.
+    More entries of ``paramwise_cfg``, whose factors multiply those of the others:
+    ``every_bias=dict(lr_mult=2.0, decay_mult=0.0)`` holds for every parameter named bias, those of
+    norms and attentions too, which ``bias_lr_mult`` leaves out. ``backbone_lr_mult=0.1`` holds for
+    ``model.backbone``, and changes no rule of decay, as an entry of ``custom_keys`` would.
+    ``layer_decay_rate=0.75`` gives a block 0.75 times the rate of the block behind it, the last one
+    0.75 times that of the final norm (Bao, Dong and Wei, *BEiT*, ICLR 2022); how deep a parameter
+    is, the backbone's ``get_layer_depth`` says, as in MMPretrain.
     """
 
     def add_params(
@@ -35,6 +41,7 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         super().add_params(params, module, prefix, is_dcn_module)
         if prefix == '':
             self._set_biases(params, module)
+            self._set_backbone(params, module)
             merged: dict[str, dict] = {}
             for group in params:
                 settings = {k: v for k, v in group.items() if k != 'params'}
@@ -54,6 +61,23 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 if self.base_wd is not None:
                     decay = group.get('weight_decay', self.base_wd)
                     group['weight_decay'] = decay * settings.get('decay_mult', 1.0)
+
+    def _set_backbone(self, params: list[dict], module: nn.Module) -> None:
+        """Multiply the rates of the backbone's groups by ``backbone_lr_mult`` and layer decay."""
+        factor = self.paramwise_cfg.get('backbone_lr_mult', 1.0)
+        decay = self.paramwise_cfg.get('layer_decay_rate', 1.0)
+        if factor == decay == 1:
+            return
+        names = {id(p): name for name, p in module.named_parameters()}
+        for group in params:
+            name = names[id(group['params'][0])]
+            if name.startswith('backbone.'):
+                lr = group.get('lr', self.base_lr) * factor
+                if decay != 1:
+                    backbone: Any = module.backbone
+                    depth, number = backbone.get_layer_depth(name, 'backbone.')
+                    lr *= decay ** (number - depth - 1)
+                group['lr'] = lr
 
 
 @HOOKS.register_module()

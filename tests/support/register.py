@@ -29,6 +29,8 @@ FIRST_RUN = f'{WALK}first_run_pictures_and_weights'
 OWN_IMAGES = f'{WALK}own_images_to_a_clustering_number'
 TRAIN = f'{TOOL}train.py::test_the_demo_trains_and_says_where_things_are'
 FOLDER = f'{TOOL}train.py::test_an_unreadable_image_beyond_the_limit_stops_the_run_by_name'
+POST = f'{TOOL}train.py::test_a_folder_and_a_backbone_are_all_that_post_training_needs'
+POST_TABLE = f'{TOOL}post_training.py::test_start_control_and_croc_stand_in_one_table'
 DIST_TRAIN = f'{TOOL}train.py::test_two_processes_train_on_a_cpu'
 EVALUATE = f'{TOOL}evaluate.py::test_one_command_gives_a_table_of_models_and_protocols'
 RETRIEVAL = f'{TOOL}evaluate.py::test_retrieval_reads_training_images_from_the_same_root'
@@ -86,6 +88,8 @@ COMMANDS = {
     '--work-dir work_dirs/my_number_rgb': OWN_IMAGES,
     'python tools/train.py configs/croc_vit-s_folder.py --data-root /path/to/images '
     '--auto-scale-lr': Needs(GPU, FOLDER),
+    'python tools/train.py configs/croc_vit-s14_folder_post-dinov2.py --data-root /path/to/images '
+    '--backbone hf:/path/to/dinov2-small': Needs(DATA, POST),
     'python tools/train.py configs/croc_vit-s_folder.py --data-root my_data/images '
     '--auto-scale-lr --cfg-options train_dataloader.batch_size=128': Needs(GPU, FOLDER),
     # Extending
@@ -177,4 +181,12 @@ COMMANDS = {
     'python tools/benchmarks/data_pipeline.py': Needs(TIME),
     'python tools/benchmarks/kmeans.py': Needs(TIME),
     'python tools/benchmarks/hsg_step.py': Needs(TIME),
+    'python tools/benchmarks/post_training.py data/voc_animals/VOCdevkit/VOC2012 '
+    'hf:/path/to/dinov2-small --work-dir work_dirs/post-training': Needs(DATA, POST_TABLE),
+    'python tools/benchmarks/post_training.py data/voc_animals/VOCdevkit/VOC2012 '
+    'hf:/path/to/dinov2-small --work-dir work_dirs/sweep --kinds start croc '
+    '--sweep model.trained_blocks=1,6 optim_wrapper.optimizer.lr=3e-5,3e-4 '
+    'model.target_generator.num_start_clusters+model.target_generator.max_clusters=6,20': Needs(
+        DATA, POST_TABLE
+    ),
 }

@@ -11,6 +11,7 @@ from PIL import Image
 from mmcroc.features.vision_transformer import VisionTransformer
 from tests.support.paths import CONFIGS, TOOLS
 from tests.support.processes import call, train
+from tests.support.weight_files import vit
 
 SHORT = [
     'train_cfg.max_epochs=2',
@@ -131,6 +132,34 @@ def test_an_unreadable_image_beyond_the_limit_stops_the_run_by_name(folder, tmp_
     )
     assert done.returncode != 0
     assert 'max_unreadable=0' in done.stderr and 'text.jpg' in done.stderr
+
+
+def test_a_folder_and_a_backbone_are_all_that_post_training_needs(folder, tmp_path):
+    """Two steps from a tiny ViT of two blocks, as timm names its weights."""
+    torch.save(vit().state_dict(), tmp_path / 'tiny.pth')
+    command = [
+        'croc_vit-s14_folder_post-dinov2.py',
+        *('--data-root', folder, '--work-dir', tmp_path / 'work'),
+        *('--backbone', tmp_path / 'tiny.pth', '--cfg-options'),
+        *SHORT,
+        'train_dataloader.batch_size=1',
+        'model.trained_blocks=1',
+        'model.freeze_backbone_share=0.5',
+        'train_dataloader.dataset.indices=1',
+        'default_hooks.token_pictures=None',
+    ]
+    done = train(*command, 'train_dataloader.dataset.pipeline.0.size=32')
+    assert done.returncode == 0, done.stderr
+    state = torch.load(tmp_path / 'work' / 'epoch_2.pth', weights_only=False)['state_dict']
+    given = vit().state_dict()
+    same, other = 'blocks.0.attn.qkv.weight', 'blocks.1.attn.qkv.weight'
+    for network in ('backbone', 'teacher.backbone'):
+        assert torch.equal(state[f'{network}.layers.0.attn.qkv.weight'], given[same])
+        assert not torch.equal(state[f'{network}.layers.1.attn.qkv.weight'], given[other])
+    refused = train(*command, 'train_dataloader.dataset.pipeline.0.size=36')
+    assert refused.returncode != 0 and 'Traceback' not in refused.stderr
+    said = refused.stderr.strip().splitlines()[-1]
+    assert said.startswith('--backbone') and 'no multiple of its patches of 8 px' in said
 
 
 def test_a_wrong_data_root_is_named(tmp_path):

@@ -1,0 +1,66 @@
+"""tools/benchmarks/post_training.py as users call it."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from tests.support.mini_data import make_voc
+from tests.support.paths import TOOLS
+from tests.support.processes import call
+from tests.support.weight_files import vit
+
+SMALL = [
+    '--steps', '2', '--seeds', '0', '1',
+    '--cfg-options', 'train_dataloader.batch_size=2', 'train_dataloader.num_workers=0',
+    'train_dataloader.dataset.pipeline.0.size=32', 'model.trained_blocks=1',
+    '--probe-options', 'val_dataloader.num_workers=0', 'val_evaluator.1.num_clusters=8',
+    'val_evaluator.2.train_dataloader.num_workers=0',
+]  # fmt: skip
+
+
+@pytest.fixture
+def compare(tmp_path):
+    """Run the comparison on a tiny ViT and three images; gives its results and its table."""
+    make_voc(tmp_path / 'voc')
+    torch.save(vit().state_dict(), tmp_path / 'tiny.pth')
+
+    def compared(*options):
+        tool = TOOLS / 'benchmarks' / 'post_training.py'
+        start = [tmp_path / 'voc', tmp_path / 'tiny.pth', '--work-dir', tmp_path / 'out']
+        done = call(sys.executable, tool, *start, *SMALL, *options, MMCROC_IMAGE_SIZE='32')
+        assert done.returncode == 0, done.stderr
+        results = json.loads((tmp_path / 'out' / 'results.json').read_text())['results']
+        return results, (tmp_path / 'out' / 'table.txt').read_text()
+
+    return compared
+
+
+def test_start_control_and_croc_stand_in_one_table(compare):
+    results, table = compare()
+    runs = [(one['kind'], one['seed']) for one in results]
+    assert runs == [('start', 0), ('control', 0), ('croc', 0), ('control', 1), ('croc', 1)]
+    assert [one['steps'] for one in results] == [0, 2, 2, 2, 2]
+    first, control, croc = results[:3]
+    assert first['scores'].keys() == croc['scores'].keys()
+    assert {'clustering-probe/mIoU', 'linear-ridge/mIoU', 'effective_rank'} <= set(croc['scores'])
+    assert 'train/loss_cluster' in croc['logged'] and 'train/loss_cluster' not in control['logged']
+    assert croc['logged']['train/lr'][0] > croc['logged']['train/lr'][1]
+    rows = {line.split('|')[1].strip(): line for line in table.splitlines() if '|' in line}
+    assert '±' in rows['croc'] and '±' not in rows['start']
+
+
+def test_settings_are_chosen_on_images_kept_out_of_training(compare, tmp_path):
+    lists = tmp_path / 'voc' / 'ImageSets' / 'Segmentation'
+    lists.joinpath('trainaug.txt').write_text('train_0\ntrain_1\ntrain_2\nval_0')
+    lists.joinpath('train.txt').write_text('val_0')
+    lists.joinpath('val.txt').write_text('not_to_be_looked_at')
+    results, table = compare(
+        '--kinds', 'croc', '--sweep', 'model.trained_blocks=2', '--device-minutes', '9'
+    )
+    assert [one['options'] for one in results] == [{}, {'model.trained_blocks': 2}]
+    assert [one['seed'] for one in results] == [0, 0]
+    kept = (tmp_path / 'out' / 'train_without_held_out.txt').read_text().split()
+    assert kept == ['train_0', 'train_1', 'train_2']
+    assert 'trained_blocks' in table
