@@ -1,7 +1,8 @@
-"""Files that are whole or absent."""
+"""Files and folders that are whole or absent."""
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,8 @@ from typing import BinaryIO
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a binary file to write to that appears under its name only once it is written out.
 
-    Args:
-        path: Name of the file. Its folder is made if need be.
-
-    Yields:
-        Temporary neighbour, opened for writing; renamed at the end, deleted after an error.
+    Its folder is made if need be. What is written is a temporary neighbour, which is renamed at the
+    end and deleted after an error.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,10 +24,37 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's 0600 would lock colleagues out
+        _open_to_colleagues(temporary, 0o666)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A folder to write to that appears under its name only once it is complete.
+
+    One that is there is replaced. What is given is a temporary neighbour, as of a file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
+    try:
+        yield temporary
+        _open_to_colleagues(temporary, 0o777)
+        if path.exists():  # a folder cannot be renamed over another that holds something
+            old = Path(tempfile.mkdtemp(prefix=f'.{path.name}.old.', dir=path.parent))
+            os.replace(path, old)
+            os.replace(temporary, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _open_to_colleagues(path: str | Path, mode: int) -> None:
+    """The permissions that files usually get: temporary ones are their owner's alone."""
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(path, mode & ~umask)

@@ -2,15 +2,12 @@
 
 import os
 
-import torch
-from mmengine.config import Config
-
 import mmcroc
-from mmcroc.atomic_file import atomic_file
+from mmcroc.export.mm_checkpoint import save_checkpoint
 from mmcroc.features.checkpoint_backbone import find_backbone, frozen_model, load_all
 from mmcroc.features.dense_model import PREPROCESSOR
 from mmcroc.registry import MODELS
-from mmcroc.weights.checkpoint_config import model_kind
+from mmcroc.weights.checkpoint_content import model_kind
 from mmcroc.weights.checkpoint_file import read_checkpoint
 from mmcroc.weights.weight_layouts import model_layout
 
@@ -49,8 +46,7 @@ def convert_checkpoint(
     try:
         released = None if config else model_layout(checkpoint)
         if released and not network:
-            layout, state = released.name, released.convert(checkpoint)
-            model = released.config(state, num_heads)
+            layout, (model, state) = released.name, released.build(checkpoint, num_heads)
         elif frozen_model(config) and not network:
             layout, model, state = model_kind(config), config['model'], checkpoint['state_dict']
         else:
@@ -62,13 +58,6 @@ def convert_checkpoint(
         raise ValueError(f'{source}: {error}') from error
     preprocessor = {name: PREPROCESSOR[name] for name in ('mean', 'std')}  # of the model's type
     load_all(MODELS.build(dict(model, data_preprocessor=preprocessor)), state, source)
-    cfg = dict(model=model, data_preprocessor=preprocessor, default_scope='mmpretrain')
-    meta = dict(
-        cfg=Config(cfg).pretty_text,
-        mmcroc_version=mmcroc.__version__,
-        converted_from=os.path.basename(source),
-        layout=layout,
-    )
-    with atomic_file(out) as file:
-        torch.save(dict(meta=meta, state_dict=dict(state)), file)
+    origin = dict(mmcroc_version=mmcroc.__version__, converted_from=os.path.basename(source))
+    save_checkpoint(out, model, preprocessor, state, layout=layout, **origin)
     return layout

@@ -1,12 +1,18 @@
-"""One interface for any frozen dense model: images in, a map of features out."""
+"""One interface for any frozen dense model: images in, a map of features out, tokens to metrics."""
 
 from functools import cached_property
+from math import isqrt, sqrt
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from mmengine.model import BaseModel
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import BaseSegmentor
+from mmseg.structures import SegDataSample
 from torch import Tensor, nn
+
+from mmcroc.registry import MODELS
 
 #: Normalisation by ImageNet's statistics, RGB: that of all protocols.
 PREPROCESSOR: dict[str, Any] = dict(
@@ -75,11 +81,123 @@ class MeasuredModel:
         return tuple(shape)
 
 
-def model_inputs(model: BaseModel, image: np.ndarray, stride: int, longer_side: int) -> Tensor:
-    """Resize an image to whole tokens and normalise it.
+@MODELS.register_module()
+class FeatureSegmentor(MeasuredModel, BaseSegmentor):
+    """Hands out the dense tokens of a frozen backbone, for metrics such as ``ClusteringIoU``.
+
+    It never leaves evaluation: neither stochastic depth nor running statistics.
 
     Args:
-        model: Model whose ``data_preprocessor`` normalises.
+        backbone: Any network that :func:`dense_tokens` takes, or its config. Weights come through
+            its ``init_cfg``.
+        data_preprocessor, init_cfg: As MMSegmentation's.
+    """
+
+    def __init__(
+        self,
+        backbone: dict | nn.Module,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.backbone = MODELS.build(backbone) if isinstance(backbone, dict) else backbone
+        self.name = getattr(self.backbone, 'name', type(self.backbone).__name__)
+        self.provenance = getattr(self.backbone, 'provenance', '')
+        self.backbone.requires_grad_(False)
+        # DistributedDataParallel refuses a model without a parameter to train.
+        self.unused = nn.Parameter(torch.zeros(()))
+        self.train(False)
+
+    def train(self, mode: bool = True) -> 'FeatureSegmentor':
+        """Evaluation, whatever ``mode`` says."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor]:
+        """One (B, C, h, w) map of images (B, 3, H, W)."""
+        return (dense_tokens(self.backbone, inputs),)
+
+    def predict(self, inputs: Tensor, data_samples: list | None = None) -> list:
+        """Data samples with ``tokens`` of images (B, 3, H, W)."""
+        return hand_out_tokens(self.features(inputs), data_samples)
+
+    def _forward(self, inputs: Tensor, data_samples: list | None = None) -> tuple[Tensor]:
+        return self.extract_feat(inputs)
+
+    def encode_decode(self, inputs: Tensor, batch_data_samples: list) -> Tensor:
+        """Not available: there is no head."""
+        raise NotImplementedError('FeatureSegmentor has no head: it hands out features')
+
+    def loss(self, inputs: Tensor, data_samples: list) -> dict:
+        """Not available: nothing is trained."""
+        raise NotImplementedError(
+            'FeatureSegmentor trains nothing; for a linear head take mmseg.EncoderDecoder'
+        )
+
+
+def dense_tokens(network: nn.Module, images: Tensor) -> Tensor:
+    """A network's last feature map (B, C, h, w) of normalised images (B, 3, H, W).
+
+    Of a ViT of mmcroc the final-normed patch tokens; of others what :func:`as_map` makes of their
+    output. Errors as there.
+    """
+    if hasattr(network, 'forward_tapped'):
+        tokens = network.forward_tapped(images).tokens  # type: ignore[operator]
+        return tokens.mT.unflatten(-1, network.grid_size(images))  # type: ignore[operator]
+    return as_map(network(images), images, type(network).__name__)
+
+
+def as_map(output: object, images: Tensor, name: str) -> Tensor:
+    """The last (B, C, h, w) map of what a network gave, tokens laid out on their grid.
+
+    Args:
+        output: A map, tokens (B, N, C) of square patches, or a tuple or list that ends in either.
+        images: (B, 3, H, W) that the network was given.
+        name: Name of the network, for errors.
+
+    Raises:
+        ValueError: The output is something else; says what.
+    """
+    features = output[-1] if isinstance(output, tuple | list) and output else output
+    if isinstance(features, Tensor) and features.dim() and len(features) == len(images):
+        if features.dim() == 4:
+            return features
+        if features.dim() == 3 and (grid := _grid(features.shape[1], images)):
+            return features.mT.unflatten(-1, grid)
+    shape = getattr(features, 'shape', None)
+    found = f'a {type(features).__name__}' if shape is None else f'features of {tuple(shape)}'
+    raise ValueError(
+        f'{name} gave {found} for images of {tuple(images.shape)}, not a (B, C, h, w) map nor '
+        "(B, N, C) tokens of a grid of square patches, without [CLS]; of MMPretrain's Vision "
+        'Transformers set out_type="featmap"'
+    )
+
+
+def _grid(number: int, images: Tensor) -> tuple[int, int] | None:
+    """Rows and columns of so many square patches of images; None if there is no such grid."""
+    height, width = images.shape[-2:]
+    if height == width:
+        side = isqrt(number)
+        return (side, side) if side**2 == number else None
+    patch = sqrt(height * width / number)
+    grid = round(height / patch), round(width / patch)
+    return grid if grid[0] * grid[1] == number and grid[0] * width == grid[1] * height else None
+
+
+def hand_out_tokens(tokens: Tensor, data_samples: list | None) -> list:
+    """B data samples (new ones if None) with their ``tokens``, ``PixelData``, of (B, C, h, w)."""
+    if data_samples is None:
+        data_samples = [SegDataSample() for _ in tokens]
+    for sample, own in zip(data_samples, tokens, strict=True):
+        sample.set_data(dict(tokens=PixelData(data=own)))
+    return data_samples
+
+
+def model_inputs(model: BaseModel, image: np.ndarray, stride: int, longer_side: int) -> Tensor:
+    """Resize an image to whole tokens and normalise it by the model's ``data_preprocessor``.
+
+    Args:
+        model: Model with that.
         image: uint8 RGB (H, W, 3).
         stride: Side of a token, pixels; both sides become multiples of it.
         longer_side: Longer side of the result, about, pixels.

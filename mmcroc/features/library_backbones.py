@@ -8,18 +8,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmcroc.features.checkpoint_backbone import load_all
-from mmcroc.features.dense_tokens import as_map
+from mmcroc.features.dense_model import as_map
 from mmcroc.features.vision_transformer import (
     ATTENTION_FEATURES,
     TappedTokens,
+    attention_feature,
     inputs_of,
-    linear_in_float32,
     require_whole_patches,
 )
 from mmcroc.optional import require
 from mmcroc.registry import MODELS
+from mmcroc.weights.checkpoint_content import NOT_FEATURES, backbone_weights
 from mmcroc.weights.checkpoint_file import read_checkpoint
-from mmcroc.weights.checkpoint_networks import NOT_FEATURES, backbone_weights
 
 #: Weights of transformers' models that tokens do not depend on: absent from files, or random.
 NOT_TOKENS = ('pooler.',)
@@ -108,11 +108,7 @@ class TimmVisionTransformer(TimmBackbone):
         return images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size
 
     def forward_tapped(self, images: Tensor, feature: str | None = None) -> TappedTokens:
-        """Tokens of images (B, 3, H, W) and, if wanted, ``'q'``, ``'k'`` or ``'v'`` of attention.
-
-        Raises:
-            ValueError: The image size is no multiple of the patch size.
-        """
+        """Tokens and attention as :meth:`mmcroc.features.VisionTransformer.forward_tapped`."""
         require_whole_patches(images, self.patch_size)
         attention = self.model.blocks[-1].attn
         with inputs_of(attention) as inputs:  # some call the functional form of its layer
@@ -120,15 +116,13 @@ class TimmVisionTransformer(TimmBackbone):
         prefix = self.model.num_prefix_tokens
         if feature is None:
             return TappedTokens(tokens[:, 0], tokens[:, prefix:], None)
-        third = ATTENTION_FEATURES.index(feature)
         bias = attention.qkv.bias
         if bias is not None:
-            bias = bias.chunk(3)[third]
+            bias = bias.chunk(3)[ATTENTION_FEATURES.index(feature)]
         elif feature != 'k':  # DINOv3's keys have none
             bias = getattr(attention, f'{feature}_bias', None)
         seen = torch.cat([inputs[0][:, :1], inputs[0][:, prefix:]], 1)
-        wanted = linear_in_float32(seen, attention.qkv.weight.chunk(3)[third], bias)
-        heads = wanted.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        heads = attention_feature(seen, attention, feature, bias)
         return TappedTokens(tokens[:, 0], tokens[:, prefix:], heads)
 
 

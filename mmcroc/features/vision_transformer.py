@@ -155,14 +155,7 @@ class VisionTransformer(MMPretrainVisionTransformer):
         return torch.cat([cls_token, patches], 1)
 
     def forward_tapped(self, images: Tensor, feature: str | None = None) -> TappedTokens:
-        """Forward once and keep the pieces that clustering needs.
-
-        Args:
-            images: (B, 3, H, W).
-            feature: ``'q'``, ``'k'`` or ``'v'`` of the last block, or None.
-
-        Returns:
-            Tokens and the wanted feature.
+        """Tokens of images (B, 3, H, W) and, if wanted, ``'q'``, ``'k'`` or ``'v'`` of attention.
 
         Raises:
             ValueError: The image size is no multiple of the patch size (patches of padding would
@@ -174,18 +167,13 @@ class VisionTransformer(MMPretrainVisionTransformer):
         attention = self.layers[-1].attn
         with inputs_of(attention.qkv) as inputs:
             cls_token, tokens = self._final_tokens(images)
-        third = ATTENTION_FEATURES.index(feature)
-        bias = attention.qkv.bias
-        wanted = linear_in_float32(
-            self._without_registers(inputs[0]),
-            attention.qkv.weight.chunk(3)[third],
-            None if bias is None else bias.chunk(3)[third],
-        )
-        heads = wanted.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-        return TappedTokens(cls_token, tokens, heads)
+        seen, bias = self._without_registers(inputs[0]), attention.qkv.bias
+        if bias is not None:
+            bias = bias.chunk(3)[ATTENTION_FEATURES.index(feature)]
+        return TappedTokens(cls_token, tokens, attention_feature(seen, attention, feature, bias))
 
     def grid_size(self, images: Tensor) -> tuple[int, int]:
-        """Rows and columns of patches of a batch of images."""
+        """Rows and columns of patches of images (B, 3, H, W)."""
         return images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size
 
     def _final_tokens(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -195,11 +183,7 @@ class VisionTransformer(MMPretrainVisionTransformer):
 
 
 def require_whole_patches(images: Tensor, patch_size: int) -> None:
-    """Refuse images (B, 3, H, W) whose sides are no multiple of the patch size.
-
-    Raises:
-        ValueError: They are not.
-    """
+    """Raise a ValueError unless sides of images (B, 3, H, W) are multiples of the patch size."""
     height, width = images.shape[-2:]
     if height % patch_size or width % patch_size:
         raise ValueError(
@@ -222,16 +206,20 @@ def inputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-def linear_in_float32(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A linear map of normed tokens (B, 1 + n, C), at least in float32: (B, 1 + n, D).
+def attention_feature(
+    tokens: Tensor, attention: nn.Module, feature: str, bias: Tensor | None
+) -> Tensor:
+    """Queries, keys or values (B, h, N, d) of normed tokens (B, N, C), at least in float32.
 
     The projection that attention uses is rounded to 8 bits under bfloat16, which changes the
     clusters of keys. Its input is not: a residual stream that began in float32 stays in it. So the
-    wanted third of it is computed again.
+    wanted third of it is computed again, with the third's bias.
     """
+    weight = attention.qkv.weight.chunk(3)[ATTENTION_FEATURES.index(feature)]
     with full_float32(tokens.device):
         tokens, weight = at_least_float32(tokens), at_least_float32(weight)
-        return F.linear(tokens, weight, None if bias is None else at_least_float32(bias))
+        wanted = F.linear(tokens, weight, None if bias is None else at_least_float32(bias))
+    return wanted.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
 
 
 def cls_attention(query: Tensor, key: Tensor) -> Tensor:
@@ -240,8 +228,7 @@ def cls_attention(query: Tensor, key: Tensor) -> Tensor:
     Vaswani et al., *Attention Is All You Need*, 2017, equation 1, of one query.
 
     Args:
-        query: Queries (B, h, N, d), [CLS] first.
-        key: Keys (B, h, N, d), [CLS] first.
+        query, key: (B, h, N, d), [CLS] first.
 
     Returns:
         (B, h, N), float32, summing to 1; the first is [CLS]'s attention to itself.

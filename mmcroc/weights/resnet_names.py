@@ -28,13 +28,9 @@ SHORTCUT_AFTER_POOLING = [
     ('layer1.{i}.downsample.2.{bn}', 'layer1.{i}.downsample.1.{bn}'),
 ]
 STAGES = [
-    (name, name)
+    (f'layer{stage}.{{i}}.{name}', f'layer{stage}.{{i}}.{name}')
     for stage in range(1, 5)
-    for name in (
-        f'layer{stage}.{{i}}.conv{{j}}.weight',
-        f'layer{stage}.{{i}}.bn{{j}}.{{bn}}',
-        f'layer{stage}.{{i}}.downsample.{{j}}.{{bn}}',
-    )
+    for name in ('conv{j}.weight', 'bn{j}.{bn}', 'downsample.{j}.{bn}')
 ]
 HUGGING_FACE = KeyMap(
     "Hugging Face's ResNetModel",
@@ -69,18 +65,14 @@ def resnet_from_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         UnknownKeysError: They are no weights of it.
     """
-    deep_stem = 'conv1.0.weight' in state
-    return _key_map(deep_stem, 'layer1.0.downsample.2.weight' in state).rename(state)
+    pooled = 'layer1.0.downsample.2.weight' in state
+    return _key_map('conv1.0.weight' in state, pooled).rename(state)
 
 
 def resnet_to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of ``mmpretrain.ResNet``, ``ResNetV1c`` or ``ResNetV1d`` as timm's.
-
-    Raises:
-        UnknownKeysError: They are no weights of it.
-    """
-    deep_stem = 'stem.0.conv.weight' in state
-    return _key_map(deep_stem, 'layer2.0.downsample.2.weight' in state).inverse().rename(state)
+    """Rename the weights of ``mmpretrain.ResNet``, ``V1c`` or ``V1d`` as timm's."""
+    pooled = 'layer2.0.downsample.2.weight' in state
+    return _key_map('stem.0.conv.weight' in state, pooled).inverse().rename(state)
 
 
 #: Rename the weights of Hugging Face's ``ResNetModel`` as MMPretrain's, and back. Keys that are
