@@ -43,14 +43,9 @@ FORMATS: dict[str, tuple[Callable[[Source, Path], list[str]], tuple[str, ...]]] 
 
 @dataclass(frozen=True)
 class Export:
-    """What was written.
+    """What was written: where, the architecture in words, code that loads it, what to know of it.
 
-    Attributes:
-        path: File or folder.
-        architecture: Architecture in words.
-        usage: Code that loads it.
-        notes: Sentences that one has to know to use it.
-        metadata: Origin of the weights.
+    ``metadata`` is the origin of the weights.
     """
 
     path: Path

@@ -62,11 +62,7 @@ Of the frozen features, under the protocols of mmcroc's `tools/evaluate.py`.
 
 
 def write_huggingface(source: Source, path: Path) -> list[str]:
-    """Write weights, config, image processor and model card to a folder.
-
-    Raises:
-        ValueError: transformers has no such architecture.
-    """
+    """Write weights, config, image processor and model card to a folder."""
     architecture = source.architecture
     sides = getattr(architecture, 'img_size', (RESNET_SIZE, RESNET_SIZE))
     if isinstance(architecture, ViTArchitecture):

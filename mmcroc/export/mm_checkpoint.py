@@ -1,4 +1,4 @@
-"""Checkpoints for MMPretrain and MMSegmentation, and a config around an exported backbone."""
+"""Checkpoints for MMPretrain and MMSegmentation: of exported backbones, and of released files."""
 
 import os
 from collections.abc import Mapping
@@ -8,10 +8,17 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
+import mmcroc
 from mmcroc.atomic_file import atomic_file
 from mmcroc.export.provenance import KEY, as_strings
 from mmcroc.export.source import Source
+from mmcroc.features.dense_model import PREPROCESSOR
+from mmcroc.features.pretrained_backbone import find_backbone, frozen_model, load_all
+from mmcroc.registry import MODELS
 from mmcroc.weights.architectures import Architecture, ResNetArchitecture, ViTArchitecture
+from mmcroc.weights.checkpoint_content import model_kind
+from mmcroc.weights.checkpoint_file import read_checkpoint
+from mmcroc.weights.weight_layouts import model_layout
 
 PREFIX = 'backbone.'
 HEAD = """\
@@ -102,7 +109,8 @@ def save_checkpoint(
 def _segmentor(source: Source, checkpoint: Path) -> dict:
     """Config of an ``EncoderDecoder`` with one convolution as its head."""
     architecture = source.architecture
-    maps, in_index, divisor = (0, 1, 2, 3), 3, 32
+    maps: int | tuple[int, ...] = (0, 1, 2, 3)
+    in_index, divisor = 3, 32
     if isinstance(architecture, ViTArchitecture):
         maps, in_index, divisor = -1, -1, architecture.patch_size
     file = f'{{{{ fileDirname }}}}/{checkpoint.name}'
@@ -145,3 +153,54 @@ def _upernet(architecture: Architecture) -> str:
         indices = tuple(architecture.num_layers * quarter // 4 - 1 for quarter in (1, 2, 3, 4))
         return UPERNET_VIT.format(indices=indices, channels=architecture.channels)
     return UPERNET_RESNET.format(stages=list(architecture.stage_channels))
+
+
+def convert_checkpoint(
+    source: str | os.PathLike,
+    out: str | os.PathLike,
+    network: str = '',
+    num_heads: int | None = None,
+) -> str:
+    """Write a checkpoint that every tool of mmcroc takes, and MMEngine's ``load_from``.
+
+    - CrOC's full checkpoint becomes one of ``mmcroc.CrOC``: student, teacher, heads and centres.
+    - HSG's becomes one of ``mmcroc.HSG``.
+    - Anything else that :func:`mmcroc.features.load_model` reads from a file, and ViTs and DINOv2
+      in folders of Hugging Face's, become a backbone under ``backbone.``; what is beside it, heads
+      or the other network, is left behind.
+
+    Before it is written the model of its config is built and has taken every weight.
+
+    Args:
+        source: A local file, or a folder as Hugging Face's transformers writes it (``hf:FOLDER``
+            too).
+        out: Where to write; appears when it is whole.
+        network: ``'student'`` or ``'teacher'``: of CrOC and others, this one's backbone alone.
+        num_heads: Attention heads of a ViT, where they cannot be told from its width.
+
+    Returns:
+        What was found in it, in words.
+
+    Raises:
+        FileNotFoundError, ValueError: No such file, or nothing to convert in it.
+    """
+    source = os.fspath(source)
+    checkpoint, config = read_checkpoint(source)
+    try:
+        released = None if config else model_layout(checkpoint)
+        if released and not network:
+            layout, (model, state) = released.name, released.build(checkpoint, num_heads)
+        elif frozen_model(config) and not network:
+            layout, model, state = model_kind(config), config['model'], checkpoint['state_dict']
+        else:
+            found = find_backbone(checkpoint, config, network, num_heads)
+            layout = f'{found.layout}, {found.role}'
+            state = {f'backbone.{key}': value for key, value in found.state.items()}
+            model = dict(type='mmpretrain.ImageClassifier', backbone=found.config)
+    except ValueError as error:
+        raise ValueError(f'{source}: {error}') from error
+    preprocessor = {name: PREPROCESSOR[name] for name in ('mean', 'std')}  # of the model's type
+    load_all(MODELS.build(dict(model, data_preprocessor=preprocessor)), state, source)
+    origin = dict(mmcroc_version=mmcroc.__version__, converted_from=os.path.basename(source))
+    save_checkpoint(out, model, preprocessor, state, layout=layout, **origin)
+    return layout

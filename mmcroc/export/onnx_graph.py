@@ -25,12 +25,7 @@ RESNET_SIDE = 64
 
 
 def write_onnx(source: Source, path: Path) -> list[str]:
-    """Write the graph from images to the dense map; batch, height and width are free.
-
-    Raises:
-        ImportError: onnx is not installed.
-        ValueError: A graph cannot say how its positions are resized.
-    """
+    """Write the graph from images to the dense map; batch, height and width are free."""
     onnx = import_onnx()
     architecture = source.architecture
     if isinstance(architecture, ViTArchitecture) and architecture.num_registers:

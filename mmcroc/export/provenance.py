@@ -140,11 +140,7 @@ def as_strings(metadata: dict) -> dict[str, str]:
 
 
 def save_tensors(path: Path, state: dict[str, Tensor], metadata: dict) -> None:
-    """Write a safetensors file, whole or not at all; ``format='pt'`` is what transformers asks for.
-
-    Raises:
-        ImportError: safetensors is not installed.
-    """
+    """Write a safetensors file, whole or not at all; transformers asks for ``format='pt'``."""
     library = require('safetensors.torch', path.name, 'safetensors')
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     with atomic_file(path) as file:

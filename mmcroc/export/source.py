@@ -11,9 +11,8 @@ from mmpretrain.models import VisionTransformer
 from torch import Tensor, nn
 
 from mmcroc.export.provenance import MEAN, STD, normalisation_of, protocol_results, provenance
-from mmcroc.features.checkpoint_backbone import find_backbone, frozen_model
 from mmcroc.features.dense_model import dense_tokens
-from mmcroc.features.pretrained_backbone import load_backbone
+from mmcroc.features.pretrained_backbone import find_backbone, frozen_model, load_backbone
 from mmcroc.registry import MODELS
 from mmcroc.weights.architectures import Architecture, ResNetArchitecture, ViTArchitecture
 from mmcroc.weights.checkpoint_file import read_checkpoint, split_checkpoint
@@ -188,7 +187,7 @@ def describe(backbone: nn.Module) -> Architecture:
     height, width = getattr(architecture, 'img_size', (64, 64))
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(1, 3, height, width + architecture.stride, generator=generator)
-    if not torch.allclose(*(_tokens(m, images) for m in (backbone, rebuilt)), 1e-4, 1e-5):
+    if not torch.allclose(_tokens(backbone, images), _tokens(rebuilt, images), 1e-4, 1e-5):
         raise ValueError(
             f'this {kind} computes something that an export cannot describe: {architecture.name} '
             'with its weights gives other tokens'
@@ -209,13 +208,7 @@ def _tokens(module: nn.Module, images: Tensor) -> Tensor:
 def require_settings(architecture: Architecture, theirs: str, **usual: object) -> None:
     """Refuse an architecture with other settings than a library's model has.
 
-    Args:
-        architecture: Architecture of what is exported.
-        theirs: Name of the library's model.
-        **usual: Settings of that model, by the names of the architecture's attributes.
-
-    Raises:
-        ValueError: There are others; it names them.
+    A ValueError names the model, ``theirs``, and the settings other than its ``usual`` ones.
     """
     found = {name: getattr(architecture, name) for name in usual}
     odd = [f'{name}={value!r}' for name, value in found.items() if value != usual[name]]

@@ -41,12 +41,7 @@ MMSEG_DEEP_STEM = KeyMap(
 
 
 def write_timm(source: Source, path: Path) -> list[str]:
-    """Write weights under timm's names; timm's model is built and must take them all.
-
-    Raises:
-        ImportError: timm is not installed.
-        ValueError: timm has no such architecture.
-    """
+    """Write weights under timm's names; timm's model is built and must take them all."""
     timm = require('timm', '--format timm', 'timm')
     architecture = source.architecture
     prefix = ''
@@ -93,11 +88,7 @@ def write_timm(source: Source, path: Path) -> list[str]:
 def timm_vit(
     architecture: ViTArchitecture, is_model: Callable[[str], bool]
 ) -> tuple[str, dict[str, object]]:
-    """timm's name of a Vision Transformer, and what to change in it; ``is_model``: timm's.
-
-    Raises:
-        ValueError: timm has none like it.
-    """
+    """timm's name of a Vision Transformer, and what to change in it; ``is_model``: timm's."""
     require_settings(
         architecture,
         "timm's VisionTransformer",
@@ -116,15 +107,14 @@ def timm_vit(
         name = 'vit_small_patch16_224'
         settings['patch_size'] = architecture.patch_size
         settings.update(zip(('embed_dim', 'depth', 'num_heads'), size, strict=True))
-    ratio = architecture.feedforward_channels / architecture.embed_dims
-    if ratio != 4:
-        settings['mlp_ratio'] = ratio
-    if not architecture.qkv_bias:
-        settings['qkv_bias'] = False
-    if architecture.pre_norm:
-        settings['pre_norm'] = True
-    if architecture.layer_scale:
-        settings['init_values'] = 1e-5
+    found = dict(
+        mlp_ratio=architecture.feedforward_channels / architecture.embed_dims,
+        qkv_bias=architecture.qkv_bias,
+        pre_norm=architecture.pre_norm,
+        init_values=1e-5 if architecture.layer_scale else None,
+    )
+    usual = dict(mlp_ratio=4, qkv_bias=True, pre_norm=False, init_values=None)
+    settings.update({name: value for name, value in found.items() if value != usual[name]})
     if architecture.num_registers:
         settings.update(reg_tokens=architecture.num_registers, no_embed_class=True)
     return name, settings

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from math import isqrt, sqrt
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,32 +24,15 @@ PREPROCESSOR: dict[str, Any] = dict(
 PROBE_SIDE = 224
 
 
-@runtime_checkable
-class DenseModel(Protocol):
-    """A frozen model that gives a map of features.
+class DenseModel:
+    """A frozen model that gives a map of features: a module with ``extract_feat``.
+
+    Stride and channels are measured on a blank image.
 
     Attributes:
         name: Name of the model, such as ``'timm:vit_small_patch16_224.dino'``.
         provenance: Origin of its weights, in words; '' if unknown.
     """
-
-    name: str
-    provenance: str
-
-    @property
-    def stride(self) -> int:
-        """Side of a token, pixels."""
-
-    @property
-    def channels(self) -> int:
-        """Channels of the map."""
-
-    def features(self, images: Tensor) -> Tensor:
-        """The map (B, C, h, w) of normalised images (B, 3, H, W)."""
-
-
-class MeasuredModel:
-    """The :class:`DenseModel` that a module with ``extract_feat`` is, measured on a blank image."""
 
     name = ''
     provenance = ''
@@ -82,7 +65,7 @@ class MeasuredModel:
 
 
 @MODELS.register_module()
-class FeatureSegmentor(MeasuredModel, BaseSegmentor):
+class FeatureSegmentor(DenseModel, BaseSegmentor):
     """Hands out the dense tokens of a frozen backbone, for metrics such as ``ClusteringIoU``.
 
     It never leaves evaluation: neither stochastic depth nor running statistics.
@@ -150,13 +133,8 @@ def dense_tokens(network: nn.Module, images: Tensor) -> Tensor:
 def as_map(output: object, images: Tensor, name: str) -> Tensor:
     """The last (B, C, h, w) map of what a network gave, tokens laid out on their grid.
 
-    Args:
-        output: A map, tokens (B, N, C) of square patches, or a tuple or list that ends in either.
-        images: (B, 3, H, W) that the network was given.
-        name: Name of the network, for errors.
-
-    Raises:
-        ValueError: The output is something else; says what.
+    The output is a map, tokens (B, N, C) of square patches of the images (B, 3, H, W), or a tuple
+    or list that ends in either; a ValueError names the network and says what else it is.
     """
     features = output[-1] if isinstance(output, tuple | list) and output else output
     if isinstance(features, Tensor) and features.dim() and len(features) == len(images):
@@ -200,13 +178,10 @@ def model_inputs(model: BaseModel, image: np.ndarray, stride: int, longer_side: 
         model: Model with that.
         image: uint8 RGB (H, W, 3).
         stride: Side of a token, pixels; both sides become multiples of it.
-        longer_side: Longer side of the result, about, pixels.
+        longer_side: Longer side of the result, about, pixels; a ValueError if less than a token.
 
     Returns:
         (1, 3, h, w), float32, on the model's device.
-
-    Raises:
-        ValueError: ``longer_side`` is less than a token.
     """
     height, width = image.shape[:2]
     if longer_side < stride:

@@ -7,8 +7,8 @@ from mmengine.model import BaseModule
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmcroc.features.checkpoint_backbone import load_all
 from mmcroc.features.dense_model import as_map
+from mmcroc.features.pretrained_backbone import load_all
 from mmcroc.features.vision_transformer import (
     ATTENTION_FEATURES,
     TappedTokens,
@@ -38,10 +38,6 @@ class TimmBackbone(BaseModule):
         checkpoint_path: File of weights in timm's layout to load instead.
         settings: Settings in which the model differs from its name, such as ``dict(depth=6)``.
         init_cfg: Initialisation, as MMEngine's.
-
-    Raises:
-        ImportError: timm is not installed.
-        ValueError: timm has no such model, or the weights do not fit.
     """
 
     def __init__(
@@ -135,11 +131,8 @@ class HuggingFaceBackbone(BaseModule):
 
     Args:
         name: Name on the hub, such as ``'facebook/dinov2-small'``, or a local folder as
-            ``save_pretrained`` writes it. Code in it is not run.
-
-    Raises:
-        ImportError: transformers is not installed.
-        ValueError: There is no such model, or weights are missing.
+            ``save_pretrained`` writes it. Code in it is not run; a ValueError tells of missing
+            weights.
     """
 
     def __init__(self, name: str):
@@ -171,18 +164,14 @@ class HuggingFaceBackbone(BaseModule):
 
 @MODELS.register_module()
 class ColourPosition(BaseModule):
-    """Mean colour and position of each patch: (red, green, blue, y, x), a baseline to beat.
-
-    Args:
-        patch_size: Side of a patch, pixels.
-    """
+    """Mean colour and position of each patch of ``patch_size`` pixels, a baseline to beat."""
 
     def __init__(self, patch_size: int = 16):
         super().__init__()
         self.patch_size = patch_size
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
-        """One (B, 5, h, w) map of images (B, 3, H, W); positions are in (-1, 1)."""
+        """One (B, 5, h, w) map of images (B, 3, H, W): red, green, blue, y and x in (-1, 1)."""
         colour = F.avg_pool2d(images, self.patch_size)
         sides = [
             2 * (torch.arange(n, device=images.device) + 0.5) / n - 1 for n in colour.shape[2:]

@@ -2,17 +2,24 @@
 
 import copy
 import os
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmcroc.features.checkpoint_backbone import find_backbone, load_all
-from mmcroc.features.dense_model import MeasuredModel, dense_tokens
+from mmcroc.features.dense_model import DenseModel, dense_tokens
 from mmcroc.registry import MODELS
-from mmcroc.weights.checkpoint_content import backbone_weights
+from mmcroc.weights.checkpoint_content import (
+    backbone_config,
+    backbone_weights,
+    model_kind,
+    without_heads,
+)
 from mmcroc.weights.checkpoint_file import SUFFIXES, download, read_checkpoint, split_checkpoint
+from mmcroc.weights.weight_layouts import detect_layout, model_layout
 
 RANDOM = 'deit-small/16'
 
@@ -28,14 +35,11 @@ class UnnamedModelError(ValueError):
         )
 
 
-class FrozenModel(MeasuredModel, BaseModule):
+class FrozenModel(DenseModel, BaseModule):
     """A network as a :class:`mmcroc.features.DenseModel`, and as a backbone of any segmentor.
 
-    Args:
-        model: Any network that :func:`mmcroc.features.dense_model.dense_tokens` takes; frozen in
-            place, and never out of evaluation.
-        name: Name of the model; by default its class's.
-        provenance: Origin of its weights, in words.
+    Any network that :func:`mmcroc.features.dense_model.dense_tokens` takes; it is frozen in place,
+    and never out of evaluation. Its name is by default its class's.
     """
 
     def __init__(self, model: nn.Module, name: str = '', provenance: str = ''):
@@ -74,9 +78,8 @@ def load_model(
     Names are checkpoints' and released weights' files, ``timm:NAME``, ``hf:NAME``, MMPretrain's,
     ``random`` and ``rgb``: docs/weights.md lists them all.
 
-    Weights fit as a whole or not at all; only what features do not depend on is left out
-    (:data:`mmcroc.weights.checkpoint_content.NOT_FEATURES`). Nothing that a file brings is run
-    (:mod:`mmcroc.weights.checkpoint_file`).
+    Weights fit as a whole or not at all; only what features do not depend on is left out. Nothing
+    that a file brings is run (:mod:`mmcroc.weights.checkpoint_file`).
 
     Args:
         model: Name; or any module that gives, for images (B, 3, H, W), a map (B, C, h, w), tokens
@@ -182,14 +185,9 @@ class PretrainedBackbone(FrozenModel):
             is scored is named.
         seed: Seed of random weights.
         resnet_stride: 16 lets ResNets of stride 32 give maps of stride 16, the last stage's stride
-            turned into dilation (:func:`dilate_last_stage`); None leaves all as they
-            are.
+            turned into dilation (:func:`dilate_last_stage`); None leaves all as they are.
         position_offset: Offset of :class:`VisionTransformer`: 0.1 resizes position embeddings as
-            DINO's code. 0 leaves it to the model's library.
-
-    Raises:
-        ValueError: There is no such model, or none was named; ``position_offset`` for a model that
-            is no :class:`VisionTransformer`; another ``resnet_stride``.
+            DINO's code. 0 leaves it to the model's library, the only choice of other models.
     """
 
     def __init__(
@@ -219,18 +217,101 @@ class PretrainedBackbone(FrozenModel):
         super().__init__(network, model, provenance)
 
 
+class FoundBackbone(NamedTuple):
+    """Config and weights of a backbone in a checkpoint.
+
+    Attributes:
+        layout: Naming of the weights in the file, in words.
+        role: Network they are of: ``'teacher'``, ``'student'``, ``'backbone'``, ``'whole model'``.
+        origin: Config of the checkpoint, that of a converted model included; ``{}`` if none.
+    """
+
+    config: dict
+    state: dict[str, Tensor]
+    layout: str
+    role: str
+    origin: dict
+
+    def build(self, path: str) -> nn.Module:
+        """The module with these weights; a ValueError names the file if they do not fit."""
+        backbone = MODELS.build(self.config)
+        load_all(backbone, self.state, path)
+        return backbone
+
+
+def find_backbone(
+    checkpoint: Mapping, config: dict, part: str = '', heads: int | None = None
+) -> FoundBackbone:
+    """The backbone of a checkpoint that is read already; a ValueError says why there is none.
+
+    The architecture comes from the config; without one, from the names and shapes of the weights
+    (:data:`mmcroc.weights.weight_layouts.LAYOUTS`). A model class may say itself how it is used
+    frozen, by a class method ``frozen(checkpoint, config)`` that gives config and weights of the
+    whole model; its backbone is the one in that config.
+
+    Args:
+        checkpoint: Content of the file.
+        config: Config of the checkpoint; ``{}`` if it has none.
+        part: ``'student'`` or ``'teacher'`` of self-distillation, by default the teacher;
+            ``'backbone'`` for the backbone of a model that is used whole.
+        heads: Attention heads of a ViT without a config, where they are known.
+    """
+    layout = (checkpoint.get('meta') or {}).get('layout', '') if config else ''
+    if not config and (released := model_layout(checkpoint)):
+        layout, (model, state) = released.name, released.build(checkpoint, heads)
+        checkpoint, config = dict(state_dict=state), dict(model=model)
+    if not config:
+        state, role = backbone_weights(checkpoint, part)
+        state = without_heads(state)
+        found = detect_layout(state)
+        return FoundBackbone(*found.build(state, heads), found.name, role, {})
+    kind = model_kind(config)
+    layout = layout or f'checkpoint of {kind or "MMEngine"}'
+    if frozen := frozen_model(config):
+        model, state = frozen(checkpoint, config)
+        if not part:
+            return FoundBackbone(model, state, layout, 'whole model', config)
+        if part != 'backbone':
+            raise ValueError(f'{kind.rpartition(".")[2]} has no {part}')
+        config = dict(config, model=model)
+    state, role = backbone_weights(checkpoint, part)
+    return FoundBackbone(backbone_config(config), state, layout, role, config)
+
+
+def frozen_model(config: dict) -> Callable[[Mapping, dict], tuple[dict, dict]] | None:
+    """The class method ``frozen`` (:func:`find_backbone`) of a config's model; None if none."""
+    kind = model_kind(config)
+    return getattr(MODELS.get(kind), 'frozen', None) if kind else None
+
+
+def load_all(module: nn.Module, state: dict[str, Tensor], path: str) -> None:
+    """Load weights, none left over and none missing; a ValueError says what does not fit."""
+    foreign = f'{path} holds another architecture than this {type(module).__name__}'
+    # Torch overlooks what belongs to parts that a module goes without.
+    absent = tuple(
+        f'{name}.{part}.'.lstrip('.')
+        for name, parent in module.named_modules()
+        for part, child in parent._modules.items()
+        if child is None
+    )
+    overlooked = [key for key in state if key.startswith(absent)]
+    if overlooked:
+        raise ValueError(f'{foreign}: unexpected {", ".join(overlooked[:5])}')
+    try:
+        module.load_state_dict(state, strict=True)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f'{foreign}: {error}') from error
+
+
 def dilate_last_stage(backbone: nn.Module) -> None:
     """Let the last stage of a ResNet keep its input's resolution, in place.
 
     Its strides become 1, and every 3x3 convolution behind the strided one is dilated by 2, so that
-    it meets the neighbours it was trained on. The strided one itself stays undilated.
+    it meets the neighbours it was trained on (Yu, Koltun and Funkhouser, *Dilated residual
+    networks*, CVPR 2017; Leopart evaluates ResNets so). The strided one itself stays undilated.
 
-    Reference: Yu, Koltun and Funkhouser, *Dilated residual networks*, CVPR 2017. Leopart evaluates
-    ResNets so.
-
-    Args:
-        backbone: Any module. Only ResNets as torchvision, timm, MMPretrain, MMSegmentation and
-            transformers build them change, and only where their last stage has a stride.
+    Only ResNets as torchvision, timm, MMPretrain, MMSegmentation and transformers build them
+    change, and only where their last stage has a stride.
     """
     for name, stage in backbone.named_modules():
         is_transformers = type(stage).__name__ == 'ResNetStage' and name.endswith('stages.3')

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmpretrain.models import VisionTransformer as MMPretrainVisionTransformer
-from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -127,22 +126,18 @@ class VisionTransformer(MMPretrainVisionTransformer):
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         """Position embeddings (1, extra + n, C) for a grid of patches."""
-        own = tuple(self.patch_resolution)
-        if not (self.position_offset or self.position_antialias):
-            return resize_pos_embed(
-                self.pos_embed, own, grid, self.interpolate_mode, self.num_extra_tokens
-            )
+        own, offset = tuple(self.patch_resolution), self.position_offset
         if grid == own:
             return self.pos_embed
         extra, table = self.pos_embed.split([self.num_extra_tokens, own[0] * own[1]], dim=1)
+        size: dict = dict(size=grid)
+        if offset:
+            factors = [(side + offset) / before for side, before in zip(grid, own, strict=True)]
+            size = dict(scale_factor=factors)
         table = table.mT.unflatten(-1, own).float()
-        options = dict(mode=self.interpolate_mode, antialias=self.position_antialias)
-        if self.position_offset:
-            offset = self.position_offset
-            factors = [(size + offset) / before for size, before in zip(grid, own, strict=True)]
-            table = F.interpolate(table, scale_factor=factors, **options)
-        else:
-            table = F.interpolate(table, grid, **options)
+        table = F.interpolate(
+            table, **size, mode=self.interpolate_mode, antialias=self.position_antialias
+        )
         return torch.cat([extra, table.flatten(2).mT.to(extra)], 1)
 
     def _without_registers(self, tokens: Tensor) -> Tensor:
@@ -157,9 +152,7 @@ class VisionTransformer(MMPretrainVisionTransformer):
     def forward_tapped(self, images: Tensor, feature: str | None = None) -> TappedTokens:
         """Tokens of images (B, 3, H, W) and, if wanted, ``'q'``, ``'k'`` or ``'v'`` of attention.
 
-        Raises:
-            ValueError: The image size is no multiple of the patch size (patches of padding would
-                have no place in the image).
+        A ValueError if a side is no multiple of the patch size: padding has no place in the image.
         """
         require_whole_patches(images, self.patch_size)
         if feature is None:
@@ -206,9 +199,7 @@ def inputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-def attention_feature(
-    tokens: Tensor, attention: nn.Module, feature: str, bias: Tensor | None
-) -> Tensor:
+def attention_feature(tokens: Tensor, attention: Any, feature: str, bias: Tensor | None) -> Tensor:
     """Queries, keys or values (B, h, N, d) of normed tokens (B, N, C), at least in float32.
 
     The projection that attention uses is rounded to 8 bits under bfloat16, which changes the

@@ -66,13 +66,8 @@ class ViTArchitecture:
     ) -> 'ViTArchitecture':
         """The architecture of an ``mmpretrain.VisionTransformer``'s weights, or ours'.
 
-        Args:
-            state: State dict.
-            heads: Attention heads; None: :func:`num_heads`.
-            img_size: (height, width) of the grid of positions; None: a square.
-
-        Raises:
-            ValueError: It has positions of no square, or an unknown number of heads.
+        Without ``heads`` and ``img_size`` (height, width) a ValueError says so if they cannot be
+        told: by :func:`num_heads`, and as a square.
         """
         projection = state['patch_embed.projection.weight']
         dims, patch_size = len(projection), projection.shape[-1]
@@ -178,10 +173,9 @@ class ResNetArchitecture:
 
     @classmethod
     def of_state(cls, state: Mapping[str, Tensor]) -> 'ResNetArchitecture':
-        """The architecture of weights of a ``mmpretrain.ResNet``, ``V1c`` or ``V1d``, at stride 32.
+        """The architecture of weights of ``mmpretrain``'s ResNets, at stride 32.
 
-        Raises:
-            ValueError: Its blocks are those of no such ResNet.
+        A ValueError says so if the blocks are those of none.
         """
         blocks = tuple(count_layers(state, rf'layer{stage}\.(\d+)\.') for stage in range(1, 5))
         is_bottleneck = 'layer1.0.conv3.weight' in state
@@ -261,10 +255,9 @@ def count_layers(state: Mapping[str, Tensor], pattern: str) -> int:
 
 
 def num_heads(dims: int, known: tuple[int, ...] = ()) -> int:
-    """Attention heads of a ViT of so many channels, ``known`` widths besides the common ones.
+    """Attention heads of a ViT of so many channels; a ValueError if they cannot be known.
 
-    Raises:
-        ValueError: It cannot be known.
+    ``known`` are widths besides the common ones.
     """
     if dims % HEAD_DIM or (dims in OTHER_HEAD_DIMS and dims not in known):
         raise ValueError(

@@ -30,8 +30,7 @@ def config_text(checkpoint: Mapping) -> str:
 def config_of_text(text: str, parts: tuple[str, ...] = NEEDED) -> dict:
     """Variables in a config's text, as far as they are there; code in it is not run.
 
-    Raises:
-        SyntaxError, ValueError: The text is no Python, or a part no expression of literals.
+    SyntaxError, ValueError: the text is no Python, or a part no expression of literals.
     """
     return {
         target.id: _literal(node.value)
@@ -49,11 +48,7 @@ def model_kind(config: dict) -> str:
 
 
 def backbone_config(config: dict) -> dict:
-    """``model.backbone`` of a config, as a feature map's backbone.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """``model.backbone`` of a config, as a feature map's backbone; a ValueError if none."""
     cfg = (config.get('model') or {}).get('backbone')
     if cfg is None:
         raise ValueError('the config in the checkpoint has no model.backbone')
@@ -81,10 +76,7 @@ def _literal(node: ast.expr | None) -> Any:
 
 
 class Network(NamedTuple):
-    """State dict of one network, without prefixes, and its role.
-
-    The role is ``'teacher'``, ``'student'``, or ``'backbone'`` of the only one.
-    """
+    """State dict of a network, and its role: teacher, student, or backbone of the only one."""
 
     state: dict[str, Tensor]
     role: str

@@ -32,12 +32,9 @@ NUMPY_DTYPES = ('float32', 'float64', 'int64', 'uint32')
 
 
 def split_checkpoint(model: str) -> tuple[str, str] | None:
-    """Path and part of a checkpoint's name, such as ``'dino.pth:student'``.
+    """Path and part (of ``PARTS``, or ``''``) of a name such as ``'dino.pth:student'``.
 
-    The part is one of ``PARTS`` or ``''``; None if this is no checkpoint's name.
-
-    Raises:
-        ValueError: A part that there is not.
+    None if this is no checkpoint's name; a ValueError of other parts.
     """
     if '@' in model:
         return None

@@ -56,11 +56,7 @@ class KeyMap:
         return None
 
     def rename(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Rename every entry.
-
-        Raises:
-            UnknownKeysError: The first layout has no such keys; it names them.
-        """
+        """Rename every entry; an UnknownKeysError names keys that the first layout has not."""
         names = {key: self.name(key) for key in state}
         if unknown := [key for key, name in names.items() if name is None]:
             raise UnknownKeysError(unknown, self.source)

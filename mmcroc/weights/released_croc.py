@@ -34,11 +34,8 @@ CENTRES = [
 def convert_released_network(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename one released network (student or teacher) to ``backbone.*`` and ``neck.*``.
 
-    Args:
-        state: State dict, with or without ``module.`` before every key.
-
     Raises:
-        UnknownKeysError: Keys are not those of a released CrOC network.
+        UnknownKeysError: Keys, without ``module.``, are not those of a released CrOC network.
         ValueError: A last layer's gain is not 1.
     """
     state = {key.removeprefix('module.'): value for key, value in state.items()}
@@ -75,15 +72,8 @@ def convert_released_croc(checkpoint: Mapping) -> dict[str, Tensor]:
 def released_croc_config(state: Mapping[str, Tensor], heads: int | None = None) -> dict:
     """``model`` of a config that fits the weights that :func:`convert_released_croc` gives.
 
-    What leaves no trace in them has the settings of ``croc_vit-s_coco.py``.
-
-    Args:
-        state: Weights.
-        heads: Attention heads; None: of 64 dimensions.
-
-    Raises:
-        KeyError: Parts of it are missing.
-        ValueError: The number of heads is unknown.
+    What leaves no trace in them has the settings of ``croc_vit-s_coco.py``. A KeyError tells of
+    missing parts, a ValueError of an unknown number of heads.
     """
     layers = sum(key.startswith('neck.mlp.') and key.endswith('.weight') for key in state)
     widths = [len(state[f'neck.mlp.{2 * layer}.weight']) for layer in range(layers)]

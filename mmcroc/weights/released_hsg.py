@@ -82,10 +82,8 @@ def convert_released_hsg(checkpoint: Mapping) -> dict[str, Tensor]:
 
     The features of the coarsest level are left out: nothing follows that would take them. Stage 1
     has no positions; they are drawn, as ours start with and stage 1 leaves them. How many position
-    entries were trained is not in the file: 28, as in all released trainings with transformers.
-
-    Raises:
-        UnknownKeysError: It holds keys that HSG does not have, named.
+    entries were trained is not in the file: 28, as in all released trainings with transformers. An
+    UnknownKeysError names keys that HSG does not have.
     """
     released = {
         key.removeprefix('module.'): value for key, value in checkpoint['embedding_model'].items()
@@ -108,11 +106,8 @@ def released_hsg_config(state: Mapping[str, Tensor], heads: int | None = None) -
     """``model`` of a config that fits the weights that :func:`convert_released_hsg` gives.
 
     Settings that leave no trace are those of the authors' COCO recipe: 4 attention heads (whatever
-    ``heads`` says), the strides and dilations of training, the losses.
-
-    Raises:
-        KeyError: Parts of it are missing.
-        ValueError: Its ResNet is of no known depth.
+    ``heads`` says), the strides and dilations of training, the losses. A KeyError tells of missing
+    parts, a ValueError of an unknown ResNet.
     """
     backbone = replace(
         ResNetArchitecture.of_state(below('backbone.', state)),

@@ -3,7 +3,7 @@
 The plain ResNet has the same names in timm, torchvision and MMPretrain. Those with three
 convolutions in their stem (V1c, V1d; timm's ``resnet50c``, ``resnet50d``) differ there, and V1d in
 stage 1 besides, whose shortcut has no stride: timm keeps an empty place for the average pooling,
-MMPretrain does not.
+MMPretrain does not. All functions raise UnknownKeysError for keys of other networks.
 """
 
 from collections.abc import Mapping
@@ -60,11 +60,7 @@ def _key_map(deep_stem: bool, pooled_shortcut: bool) -> KeyMap:
 
 
 def resnet_from_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of timm's or torchvision's ResNet, without classifier, as MMPretrain's.
-
-    Raises:
-        UnknownKeysError: They are no weights of it.
-    """
+    """Rename the weights of timm's or torchvision's ResNet, without classifier, as MMPretrain's."""
     pooled = 'layer1.0.downsample.2.weight' in state
     return _key_map('conv1.0.weight' in state, pooled).rename(state)
 
@@ -75,7 +71,6 @@ def resnet_to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return _key_map('stem.0.conv.weight' in state, pooled).inverse().rename(state)
 
 
-#: Rename the weights of Hugging Face's ``ResNetModel`` as MMPretrain's, and back. Keys that are
-#: none of theirs (in MMPretrain a stem of three convolutions) raise UnknownKeysError.
+#: Rename the weights of Hugging Face's ``ResNetModel``, whose stem is plain, as MMPretrain's.
 resnet_from_hf = HUGGING_FACE.rename
 resnet_to_hf = HUGGING_FACE.inverse().rename

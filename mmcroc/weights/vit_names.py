@@ -108,11 +108,9 @@ DINOV3_NAMES = KeyMap(
 def vit_from_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the weights of timm's ``VisionTransformer`` or Meta's DINOv2 as MMPretrain's.
 
-    timm keeps SwiGLU under the names of an MLP; the first layer, twice as wide as the second one's
-    input, tells it. timm's models with registers have positions of patches alone: [CLS] gets 0.
-
-    Args:
-        state: State dict, blocks chunked or not, without a classifier (``num_classes=0``).
+    Blocks may be chunked; a classifier is unknown. timm keeps SwiGLU under the names of an MLP; the
+    first layer, twice as wide as the second one's input, tells it. timm's models with registers
+    have positions of patches alone: [CLS] gets 0.
     """
     weights = {}
     for key, value in state.items():
@@ -141,26 +139,18 @@ def vit_to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def vit_from_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of Hugging Face's ``ViTModel``, without its pooler, as MMPretrain's.
-
-    Raises:
-        KeyError: A block lacks its query, key or value.
-    """
+    """Rename the weights of Hugging Face's ``ViTModel``, without its pooler, as MMPretrain's."""
     return _joined(HF_VIT.rename({k: v for k, v in state.items() if not k.startswith('pooler.')}))
 
 
 def dinov2_from_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of Hugging Face's ``Dinov2Model``, without mask token, as MMPretrain's.
-
-    Raises:
-        KeyError: A block lacks its query, key or value.
-    """
+    """Rename the weights of Hugging Face's ``Dinov2Model``, without mask token, as MMPretrain's."""
     weights = {key: value for key, value in state.items() if key != 'embeddings.mask_token'}
     return vit_from_timm(_joined(HF_DINOV2.rename(weights)))
 
 
 def _joined(renamed: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights with queries, keys and values as one layer."""
+    """Weights with queries, keys and values as one layer; a KeyError if one lacks."""
     joined = {}
     for key, value in renamed.items():
         head, is_query, kind = key.rpartition('attn.query.')
@@ -173,10 +163,7 @@ def _joined(renamed: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def vit_to_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of ``mmpretrain.VisionTransformer`` as Hugging Face's ``ViTModel``'s.
-
-    It has neither layer scale nor a norm before the blocks.
-    """
+    """Rename the weights of ``mmpretrain.VisionTransformer`` as Hugging Face's ``ViTModel``'s."""
     split = {}
     for key, value in state.items():
         head, is_fused, kind = key.rpartition(FUSED)

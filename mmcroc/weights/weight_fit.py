@@ -36,11 +36,9 @@ class UnfitWeightsError(ValueError):
 
 
 def misfit(module: nn.Module, state: Weights) -> tuple[list[str], list[str], list[str]]:
-    """Names in which weights and a module differ; counters of batch norms may be missing.
+    """Names of a module's tensors that are missing, of weights without a place, of other shapes.
 
-    Returns:
-        Tensors of the module that are missing, weights that it has no place for, tensors of both in
-        two shapes.
+    Counters of batch norms may be missing.
     """
     own = module.state_dict()
     return (
@@ -51,16 +49,12 @@ def misfit(module: nn.Module, state: Weights) -> tuple[list[str], list[str], lis
 
 
 def require_fit(model: nn.Module, *parts: str) -> None:
-    """Let a model refuse weights that do not fit some of its parts whole.
+    """Let a model refuse weights that do not fit parts of it (names of submodules) whole.
 
     Whatever loads it raises :class:`UnfitWeightsError` from now on; a part also when weights are
     given to it alone (``init_cfg``). Position embeddings of another grid, which MMPretrain
     interpolates, fit. So do weights of a part that its features do not depend on
     (``NOT_FEATURES``). What differs in other parts (heads) is named in the log.
-
-    Args:
-        model: Model with the parts.
-        *parts: Names of submodules, such as ``'backbone'``.
     """
     for part in parts:
         # Registered last: the part's own hooks have interpolated positions before.

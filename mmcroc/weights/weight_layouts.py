@@ -37,14 +37,9 @@ class WeightLayout:
     prefix: str = ''
 
     def build(self, content: Mapping, heads: int | None = None) -> tuple[dict, dict[str, Tensor]]:
-        """Config and weights of the module.
+        """Config and weights of the module; attention heads may be known from elsewhere.
 
-        Args:
-            content: What is in this layout.
-            heads: Attention heads, where they are known from elsewhere.
-
-        Raises:
-            ValueError: They are not whole, or something cannot be told from them.
+        A ValueError says so if the content is not whole, or something cannot be told from it.
         """
         try:
             converted = self.convert(content)
@@ -128,11 +123,7 @@ def under_our_names(checkpoint: Mapping) -> Mapping:
 
 
 def detect_layout(state: Mapping[str, Tensor]) -> WeightLayout:
-    """The layout of a backbone's weights.
-
-    Raises:
-        ValueError: It is none of ``LAYOUTS``.
-    """
+    """The layout of a backbone's weights; a ValueError if it is none of ``LAYOUTS``."""
     for layout in LAYOUTS:
         if layout.fits(state):
             return layout
