@@ -13,8 +13,11 @@ from typing import BinaryIO
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a binary file to write to that appears under its name only once it is written out.
 
-    Its folder is made if need be. What is written is a temporary neighbour, which is renamed at the
-    end and deleted after an error.
+    Args:
+        path: Name of the file. Its folder is made if need be.
+
+    Yields:
+        Temporary neighbour, opened for writing; renamed at the end, deleted after an error.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,11 +35,16 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A folder to write to that appears under its name only once it is complete.
 
-    One that is there is replaced. What is given is a temporary neighbour, as of a file.
+    Args:
+        path: Name of the folder. One that is there is replaced.
+
+    Yields:
+        A temporary neighbour; renamed at the end, deleted after an error.
     """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
     try:
@@ -53,8 +61,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _open_to_colleagues(path: str | Path, mode: int) -> None:
-    """The permissions that files usually get: temporary ones are their owner's alone."""
+def _open_to_colleagues(path: str | os.PathLike[str], mode: int) -> None:
+    """Give a temporary file or folder the permissions that a plain one would have."""
     umask = os.umask(0)
     os.umask(umask)
     os.chmod(path, mode & ~umask)

@@ -19,7 +19,7 @@ from mmcroc.croc.optimizer_steps import (
     training_progress,
 )
 from mmcroc.croc.schedules import warmup_cosine
-from mmcroc.features.dense_model import dense_tokens, hand_out_tokens
+from mmcroc.features.dense_tokens import dense_tokens, hand_out_tokens
 from mmcroc.features.vision_transformer import TappedTokens, VisionTransformer
 from mmcroc.numerics.distributed import differentiable_all_reduce_mean
 from mmcroc.numerics.token_spread import effective_rank, mean_cosine

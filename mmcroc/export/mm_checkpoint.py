@@ -12,8 +12,8 @@ import mmcroc
 from mmcroc.atomic_file import atomic_file
 from mmcroc.export.provenance import KEY, as_strings
 from mmcroc.export.source import Source
+from mmcroc.features.checkpoint_backbone import find_backbone, frozen_model, load_all
 from mmcroc.features.dense_model import PREPROCESSOR
-from mmcroc.features.pretrained_backbone import find_backbone, frozen_model, load_all
 from mmcroc.registry import MODELS
 from mmcroc.weights.architectures import Architecture, ResNetArchitecture, ViTArchitecture
 from mmcroc.weights.checkpoint_content import model_kind

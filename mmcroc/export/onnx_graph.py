@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from mmcroc.atomic_file import atomic_file
 from mmcroc.export.provenance import as_strings
 from mmcroc.export.source import Source
-from mmcroc.features.dense_model import dense_tokens
+from mmcroc.features.dense_tokens import dense_tokens
 from mmcroc.optional import require
 from mmcroc.registry import MODELS
 from mmcroc.weights.architectures import ViTArchitecture

@@ -11,8 +11,9 @@ from mmpretrain.models import VisionTransformer
 from torch import Tensor, nn
 
 from mmcroc.export.provenance import MEAN, STD, normalisation_of, protocol_results, provenance
-from mmcroc.features.dense_model import dense_tokens
-from mmcroc.features.pretrained_backbone import find_backbone, frozen_model, load_backbone
+from mmcroc.features.checkpoint_backbone import find_backbone, frozen_model
+from mmcroc.features.dense_tokens import dense_tokens
+from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.registry import MODELS
 from mmcroc.weights.architectures import Architecture, ResNetArchitecture, ViTArchitecture
 from mmcroc.weights.checkpoint_file import read_checkpoint, split_checkpoint

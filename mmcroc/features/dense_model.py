@@ -1,17 +1,15 @@
-"""One interface for any frozen dense model: images in, a map of features out, tokens to metrics."""
+"""One interface for any frozen dense model: images in, a map of features out."""
 
 from functools import cached_property
-from math import isqrt, sqrt
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.model import BaseModel
-from mmengine.structures import PixelData
 from mmseg.models.segmentors import BaseSegmentor
-from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from mmcroc.features.dense_tokens import dense_tokens, hand_out_tokens
 from mmcroc.registry import MODELS
 
 #: Normalisation by ImageNet's statistics, RGB: that of all protocols.
@@ -71,8 +69,8 @@ class FeatureSegmentor(DenseModel, BaseSegmentor):
     It never leaves evaluation: neither stochastic depth nor running statistics.
 
     Args:
-        backbone: Any network that :func:`dense_tokens` takes, or its config. Weights come through
-            its ``init_cfg``.
+        backbone: Any network that :func:`mmcroc.features.dense_tokens.dense_tokens` takes, or its
+            config. Weights come through its ``init_cfg``.
         data_preprocessor, init_cfg: As MMSegmentation's.
     """
 
@@ -116,59 +114,6 @@ class FeatureSegmentor(DenseModel, BaseSegmentor):
         raise NotImplementedError(
             'FeatureSegmentor trains nothing; for a linear head take mmseg.EncoderDecoder'
         )
-
-
-def dense_tokens(network: nn.Module, images: Tensor) -> Tensor:
-    """A network's last feature map (B, C, h, w) of normalised images (B, 3, H, W).
-
-    Of a ViT of mmcroc the final-normed patch tokens; of others what :func:`as_map` makes of their
-    output. Errors as there.
-    """
-    if hasattr(network, 'forward_tapped'):
-        tokens = network.forward_tapped(images).tokens  # type: ignore[operator]
-        return tokens.mT.unflatten(-1, network.grid_size(images))  # type: ignore[operator]
-    return as_map(network(images), images, type(network).__name__)
-
-
-def as_map(output: object, images: Tensor, name: str) -> Tensor:
-    """The last (B, C, h, w) map of what a network gave, tokens laid out on their grid.
-
-    The output is a map, tokens (B, N, C) of square patches of the images (B, 3, H, W), or a tuple
-    or list that ends in either; a ValueError names the network and says what else it is.
-    """
-    features = output[-1] if isinstance(output, tuple | list) and output else output
-    if isinstance(features, Tensor) and features.dim() and len(features) == len(images):
-        if features.dim() == 4:
-            return features
-        if features.dim() == 3 and (grid := _grid(features.shape[1], images)):
-            return features.mT.unflatten(-1, grid)
-    shape = getattr(features, 'shape', None)
-    found = f'a {type(features).__name__}' if shape is None else f'features of {tuple(shape)}'
-    raise ValueError(
-        f'{name} gave {found} for images of {tuple(images.shape)}, not a (B, C, h, w) map nor '
-        "(B, N, C) tokens of a grid of square patches, without [CLS]; of MMPretrain's Vision "
-        'Transformers set out_type="featmap"'
-    )
-
-
-def _grid(number: int, images: Tensor) -> tuple[int, int] | None:
-    """Rows and columns of so many square patches of images; None if there is no such grid."""
-    height, width = images.shape[-2:]
-    if height == width:
-        side = isqrt(number)
-        return (side, side) if side**2 == number else None
-    patch = sqrt(height * width / number)
-    grid = round(height / patch), round(width / patch)
-    return grid if grid[0] * grid[1] == number and grid[0] * width == grid[1] * height else None
-
-
-def hand_out_tokens(tokens: Tensor, data_samples: list | None) -> list:
-    """B data samples (new ones if None) with their ``tokens``, ``PixelData``, of (B, C, h, w)."""
-    if data_samples is None:
-        data_samples = [SegDataSample() for _ in tokens]
-    for sample, own in zip(data_samples, tokens, strict=True):
-        sample.set_data(dict(tokens=PixelData(data=own)))
-    return data_samples
 
 
 def model_inputs(model: BaseModel, image: np.ndarray, stride: int, longer_side: int) -> Tensor:

@@ -7,13 +7,13 @@ from mmengine.model import BaseModule
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmcroc.features.dense_model import as_map
-from mmcroc.features.pretrained_backbone import load_all
+from mmcroc.features.checkpoint_backbone import load_all
+from mmcroc.features.dense_tokens import as_map
 from mmcroc.features.vision_transformer import (
     ATTENTION_FEATURES,
     TappedTokens,
-    attention_feature,
     inputs_of,
+    linear_in_float32,
     require_whole_patches,
 )
 from mmcroc.optional import require
@@ -38,6 +38,10 @@ class TimmBackbone(BaseModule):
         checkpoint_path: File of weights in timm's layout to load instead.
         settings: Settings in which the model differs from its name, such as ``dict(depth=6)``.
         init_cfg: Initialisation, as MMEngine's.
+
+    Raises:
+        ImportError: timm is not installed.
+        ValueError: timm has no such model, or the weights do not fit.
     """
 
     def __init__(
@@ -104,7 +108,11 @@ class TimmVisionTransformer(TimmBackbone):
         return images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size
 
     def forward_tapped(self, images: Tensor, feature: str | None = None) -> TappedTokens:
-        """Tokens and attention as :meth:`mmcroc.features.VisionTransformer.forward_tapped`."""
+        """Tokens of images (B, 3, H, W) and, if wanted, ``'q'``, ``'k'`` or ``'v'`` of attention.
+
+        Raises:
+            ValueError: The image size is no multiple of the patch size.
+        """
         require_whole_patches(images, self.patch_size)
         attention = self.model.blocks[-1].attn
         with inputs_of(attention) as inputs:  # some call the functional form of its layer
@@ -112,13 +120,15 @@ class TimmVisionTransformer(TimmBackbone):
         prefix = self.model.num_prefix_tokens
         if feature is None:
             return TappedTokens(tokens[:, 0], tokens[:, prefix:], None)
+        third = ATTENTION_FEATURES.index(feature)
         bias = attention.qkv.bias
         if bias is not None:
-            bias = bias.chunk(3)[ATTENTION_FEATURES.index(feature)]
+            bias = bias.chunk(3)[third]
         elif feature != 'k':  # DINOv3's keys have none
             bias = getattr(attention, f'{feature}_bias', None)
         seen = torch.cat([inputs[0][:, :1], inputs[0][:, prefix:]], 1)
-        heads = attention_feature(seen, attention, feature, bias)
+        wanted = linear_in_float32(seen, attention.qkv.weight.chunk(3)[third], bias)
+        heads = wanted.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         return TappedTokens(tokens[:, 0], tokens[:, prefix:], heads)
 
 
@@ -131,8 +141,11 @@ class HuggingFaceBackbone(BaseModule):
 
     Args:
         name: Name on the hub, such as ``'facebook/dinov2-small'``, or a local folder as
-            ``save_pretrained`` writes it. Code in it is not run; a ValueError tells of missing
-            weights.
+            ``save_pretrained`` writes it. Code in it is not run.
+
+    Raises:
+        ImportError: transformers is not installed.
+        ValueError: There is no such model, or weights are missing.
     """
 
     def __init__(self, name: str):
@@ -164,14 +177,18 @@ class HuggingFaceBackbone(BaseModule):
 
 @MODELS.register_module()
 class ColourPosition(BaseModule):
-    """Mean colour and position of each patch of ``patch_size`` pixels, a baseline to beat."""
+    """Mean colour and position of each patch: (red, green, blue, y, x), a baseline to beat.
+
+    Args:
+        patch_size: Side of a patch, pixels.
+    """
 
     def __init__(self, patch_size: int = 16):
         super().__init__()
         self.patch_size = patch_size
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
-        """One (B, 5, h, w) map of images (B, 3, H, W): red, green, blue, y and x in (-1, 1)."""
+        """One (B, 5, h, w) map of images (B, 3, H, W); positions are in (-1, 1)."""
         colour = F.avg_pool2d(images, self.patch_size)
         sides = [
             2 * (torch.arange(n, device=images.device) + 0.5) / n - 1 for n in colour.shape[2:]

@@ -2,24 +2,18 @@
 
 import copy
 import os
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmcroc.features.dense_model import DenseModel, dense_tokens
+from mmcroc.features.checkpoint_backbone import find_backbone, load_all
+from mmcroc.features.dense_model import DenseModel
+from mmcroc.features.dense_tokens import dense_tokens
 from mmcroc.registry import MODELS
-from mmcroc.weights.checkpoint_content import (
-    backbone_config,
-    backbone_weights,
-    model_kind,
-    without_heads,
-)
+from mmcroc.weights.checkpoint_content import backbone_weights
 from mmcroc.weights.checkpoint_file import SUFFIXES, download, read_checkpoint, split_checkpoint
-from mmcroc.weights.weight_layouts import detect_layout, model_layout
 
 RANDOM = 'deit-small/16'
 
@@ -38,7 +32,7 @@ class UnnamedModelError(ValueError):
 class FrozenModel(DenseModel, BaseModule):
     """A network as a :class:`mmcroc.features.DenseModel`, and as a backbone of any segmentor.
 
-    Any network that :func:`mmcroc.features.dense_model.dense_tokens` takes; it is frozen in place,
+    Any network that :func:`mmcroc.features.dense_tokens.dense_tokens` takes; it is frozen in place,
     and never out of evaluation. Its name is by default its class's.
     """
 
@@ -113,7 +107,8 @@ def load_backbone(model: str, seed: int = 0, config: dict | None = None) -> nn.M
 
 def _load(model: str, seed: int, config: dict | None = None) -> tuple[nn.Module, str]:
     """A network and the origin of its weights, in words."""
-    if not model.startswith('hf:') and (checkpoint := split_checkpoint(model)):
+    checkpoint = None if model.startswith('hf:') else split_checkpoint(model)
+    if checkpoint:
         path, part = checkpoint
         content, own_config = read_checkpoint(path)
         try:
@@ -215,92 +210,6 @@ class PretrainedBackbone(FrozenModel):
                 )
             set_offset(position_offset)
         super().__init__(network, model, provenance)
-
-
-class FoundBackbone(NamedTuple):
-    """Config and weights of a backbone in a checkpoint.
-
-    Attributes:
-        layout: Naming of the weights in the file, in words.
-        role: Network they are of: ``'teacher'``, ``'student'``, ``'backbone'``, ``'whole model'``.
-        origin: Config of the checkpoint, that of a converted model included; ``{}`` if none.
-    """
-
-    config: dict
-    state: dict[str, Tensor]
-    layout: str
-    role: str
-    origin: dict
-
-    def build(self, path: str) -> nn.Module:
-        """The module with these weights; a ValueError names the file if they do not fit."""
-        backbone = MODELS.build(self.config)
-        load_all(backbone, self.state, path)
-        return backbone
-
-
-def find_backbone(
-    checkpoint: Mapping, config: dict, part: str = '', heads: int | None = None
-) -> FoundBackbone:
-    """The backbone of a checkpoint that is read already; a ValueError says why there is none.
-
-    The architecture comes from the config; without one, from the names and shapes of the weights
-    (:data:`mmcroc.weights.weight_layouts.LAYOUTS`). A model class may say itself how it is used
-    frozen, by a class method ``frozen(checkpoint, config)`` that gives config and weights of the
-    whole model; its backbone is the one in that config.
-
-    Args:
-        checkpoint: Content of the file.
-        config: Config of the checkpoint; ``{}`` if it has none.
-        part: ``'student'`` or ``'teacher'`` of self-distillation, by default the teacher;
-            ``'backbone'`` for the backbone of a model that is used whole.
-        heads: Attention heads of a ViT without a config, where they are known.
-    """
-    layout = (checkpoint.get('meta') or {}).get('layout', '') if config else ''
-    if not config and (released := model_layout(checkpoint)):
-        layout, (model, state) = released.name, released.build(checkpoint, heads)
-        checkpoint, config = dict(state_dict=state), dict(model=model)
-    if not config:
-        state, role = backbone_weights(checkpoint, part)
-        state = without_heads(state)
-        found = detect_layout(state)
-        return FoundBackbone(*found.build(state, heads), found.name, role, {})
-    kind = model_kind(config)
-    layout = layout or f'checkpoint of {kind or "MMEngine"}'
-    if frozen := frozen_model(config):
-        model, state = frozen(checkpoint, config)
-        if not part:
-            return FoundBackbone(model, state, layout, 'whole model', config)
-        if part != 'backbone':
-            raise ValueError(f'{kind.rpartition(".")[2]} has no {part}')
-        config = dict(config, model=model)
-    state, role = backbone_weights(checkpoint, part)
-    return FoundBackbone(backbone_config(config), state, layout, role, config)
-
-
-def frozen_model(config: dict) -> Callable[[Mapping, dict], tuple[dict, dict]] | None:
-    """The class method ``frozen`` (:func:`find_backbone`) of a config's model; None if none."""
-    kind = model_kind(config)
-    return getattr(MODELS.get(kind), 'frozen', None) if kind else None
-
-
-def load_all(module: nn.Module, state: dict[str, Tensor], path: str) -> None:
-    """Load weights, none left over and none missing; a ValueError says what does not fit."""
-    foreign = f'{path} holds another architecture than this {type(module).__name__}'
-    # Torch overlooks what belongs to parts that a module goes without.
-    absent = tuple(
-        f'{name}.{part}.'.lstrip('.')
-        for name, parent in module.named_modules()
-        for part, child in parent._modules.items()
-        if child is None
-    )
-    overlooked = [key for key in state if key.startswith(absent)]
-    if overlooked:
-        raise ValueError(f'{foreign}: unexpected {", ".join(overlooked[:5])}')
-    try:
-        module.load_state_dict(state, strict=True)
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(f'{foreign}: {error}') from error
 
 
 def dilate_last_stage(backbone: nn.Module) -> None:

@@ -7,7 +7,8 @@ import torch
 from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
-from mmcroc.features.dense_model import PREPROCESSOR, DenseModel, hand_out_tokens
+from mmcroc.features.dense_model import PREPROCESSOR, DenseModel
+from mmcroc.features.dense_tokens import hand_out_tokens
 from mmcroc.hsg.frozen import frozen_config, with_trained_positions
 from mmcroc.numerics.resize import nearest_resize
 from mmcroc.registry import MODELS

@@ -5,7 +5,7 @@ import torch
 from mmpretrain.registry import MODELS
 
 from mmcroc.export.export import export_backbone
-from mmcroc.features.dense_model import dense_tokens
+from mmcroc.features.dense_tokens import dense_tokens
 from mmcroc.features.pretrained_backbone import load_backbone
 from tests.support.hsg_models import save_hsg
 from tests.support.random_models import IMAGES, assert_same_tokens, assert_same_weights, run_usage

@@ -5,7 +5,7 @@ import timm
 import torch
 from mmengine.config import Config
 
-from mmcroc.features.dense_model import dense_tokens
+from mmcroc.features.dense_tokens import dense_tokens
 from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.registry import MODELS
 from tests.support.croc_models import small_croc

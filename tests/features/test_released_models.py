@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from mmcroc.features.dense_model import dense_tokens
-from mmcroc.features.pretrained_backbone import find_backbone, load_all, load_backbone
+from mmcroc.features.checkpoint_backbone import find_backbone, load_all
+from mmcroc.features.dense_tokens import dense_tokens
+from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.inference.segmentation import init_model, segment_image
 from mmcroc.registry import MODELS
 from mmcroc.weights.checkpoint_file import read_checkpoint

@@ -10,7 +10,7 @@ import torchvision
 from mmpretrain.apis import ModelHub
 from safetensors.torch import save_file
 
-from mmcroc.features.dense_model import dense_tokens
+from mmcroc.features.dense_tokens import dense_tokens
 from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.weights.vit_names import vit_from_timm
 from tests.support.weight_files import (

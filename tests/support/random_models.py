@@ -8,7 +8,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmcroc.features.dense_model import dense_tokens
+from mmcroc.features.dense_tokens import dense_tokens
 from mmcroc.registry import MODELS
 
 PREPROCESSOR = dict(type='mmcroc.TwoViewDataPreprocessor', mean=[120, 110, 100], std=[60, 55, 50])

@@ -5,4 +5,8 @@ train_set = dict(
     data_root='data/cityscapes',
     data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
 )
-val_set = dict(train_set, data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'))
+val_set = dict(
+    type='mmseg.CityscapesDataset',
+    data_root='data/cityscapes',
+    data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
+)

@@ -6,4 +6,8 @@ train_set = dict(
     data_root='data/kitti_step',
     data_prefix=dict(img_path='img_dir/train', seg_map_path='ann_dir/train'),
 )
-val_set = dict(train_set, data_prefix=dict(img_path='img_dir/val', seg_map_path='ann_dir/val'))
+val_set = dict(
+    type='mmcroc.KITTISTEPDataset',
+    data_root='data/kitti_step',
+    data_prefix=dict(img_path='img_dir/val', seg_map_path='ann_dir/val'),
+)
