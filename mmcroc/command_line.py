@@ -21,7 +21,6 @@ def parse_run(
     parser: argparse.ArgumentParser, argv: Sequence[str] | None = None
 ) -> argparse.Namespace:
     """Arguments of a run of MMEngine's: a parser's, and those of configs and launchers."""
-    parser.add_argument('--work-dir', help='where logs, checkpoints and metrics go')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, default={},
                         help='override settings, in the form key.subkey=value')  # fmt: skip
     launchers = ['none', 'pytorch', 'slurm', 'mpi']

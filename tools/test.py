@@ -15,6 +15,7 @@ def parse_args():
         help='checkpoint; where the model only hands out features or regions, any backbone that '
         'mmcroc.features.load_model knows (of regions, regions:FOLDER too)',
     )
+    parser.add_argument('--work-dir', help='where logs and metrics (as JSON) go')
     parser.add_argument(
         '--data-root', help="data_root of the test data set, and of the metric's training images"
     )
