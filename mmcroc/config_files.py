@@ -39,10 +39,9 @@ def read_config(path: str | os.PathLike[str], options: dict[str, Any] | None = N
 def config_names() -> Iterator[None]:
     """Let MMEngine find configs of mmcroc and of MMSegmentation by name, inside the block.
 
-    By itself it asks for ``package::folder/name``, where our pretraining configs are in no folder;
-    it marks what is inherited with the package's name as the scope, in which types of MMPretrain
-    and MMSegmentation that our configs name without a prefix are not found; and it looks ``mmseg``
-    up under a distribution's name that OneDL's does not have.
+    By itself it asks for a folder before the name, which our pretraining configs do not have; it
+    makes the package the scope of what is inherited, in which types that our configs name without a
+    prefix are not found; and it looks ``mmseg`` up as a distribution that OneDL's is not called.
     """
     from mmengine.config import Config
     from mmengine.config.utils import MODULE2PACKAGE
@@ -69,11 +68,8 @@ def config_path(name: str) -> str:
     Programs that read configs by MMEngine alone inherit by it:
     ``_base_ = __import__('mmcroc').config_path('croc_vit-s_coco.py')``.
 
-    Args:
-        name: Path below ``configs``.
-
     Raises:
-        FileNotFoundError: There is none.
+        FileNotFoundError: There is none of this path below ``configs``.
     """
     package = Path(__file__).parent
     folders = [package / '.mim' / 'configs', package.parent / 'configs']
@@ -86,20 +82,10 @@ def config_path(name: str) -> str:
 
 
 class ConfigOptions(argparse.Action):
-    """Settings of the command line as MMEngine's ``DictAction`` reads ``KEY=VALUE ...``.
+    """MMEngine's ``DictAction``, ``KEY=VALUE ...``, imported where settings are given."""
 
-    MMEngine is imported where settings are given, not for ``--help``.
-    """
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
+    def __call__(self, *given: Any) -> None:
         """Put the settings into the namespace, a dict by dotted names."""
         from mmengine.config import DictAction
 
-        read = DictAction(self.option_strings, self.dest, nargs=self.nargs)
-        read(parser, namespace, values, option_string)
+        DictAction(self.option_strings, self.dest, nargs=self.nargs)(*given)

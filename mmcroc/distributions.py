@@ -18,11 +18,7 @@ DISTRIBUTIONS = {
 
 
 def check_distributions() -> None:
-    """Raise if an mm package is missing; warn of clashing or untested ones.
-
-    Raises:
-        ImportError: An mm package is not installed; the message names the extras that bring it.
-    """
+    """Warn of clashing or untested mm packages; an ImportError names the extras of missing ones."""
     found = installed_distributions()
     missing = [name for name, versions in found.items() if not versions]
     if missing:

@@ -48,12 +48,9 @@ CURES = {
 
 @dataclass
 class Finding:
-    """Line of the report.
+    """Line of the report: what was found, and unless all is well what to do about it.
 
-    Attributes:
-        status: ``OK``; ``NOTE``, worth knowing; or ``PROBLEM``, something will fail.
-        text: What was found.
-        advice: What it means and what to do; none where all is well.
+    The status is ``OK``; ``NOTE``, worth knowing; or ``PROBLEM``, something will fail.
     """
 
     status: str
@@ -126,7 +123,7 @@ def check_libraries() -> Iterator[Finding]:
         if error := import_error(module):
             yield Finding(PROBLEM, f'{module} cannot be imported: {error}', cure(error))
         else:
-            yield Finding(OK, f'{module} {importlib.import_module(module).__version__}')
+            yield Finding(OK, f'{module} {sys.modules[module].__version__}')
 
 
 def check_mm_packages() -> Iterator[Finding]:
@@ -241,11 +238,7 @@ CHECKS = (
 
 
 def examine(checks: Iterable[Callable[[], Iterable[Finding]]] = CHECKS) -> Iterator[Finding]:
-    """Run all checks, whatever becomes of each.
-
-    Yields:
-        One or more findings of each check, as they come.
-    """
+    """Findings of all checks, whatever becomes of each, as they come."""
     for check in checks:
         try:
             # What imports warn of and print, a check of its own says.

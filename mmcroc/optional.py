@@ -5,18 +5,10 @@ from types import ModuleType
 
 
 def require(name: str, purpose: str, install: str) -> ModuleType:
-    """Import a package, or say how to get it.
-
-    Args:
-        name: Name of the module.
-        purpose: Work that needs it, as the error begins.
-        install: Requirement for pip to install.
-
-    Returns:
-        Module.
+    """Import a module, or say how to get it.
 
     Raises:
-        ImportError: The package is not installed.
+        ImportError: It cannot be imported: ``purpose`` needs it, pip installs it by ``install``.
     """
     try:
         return importlib.import_module(name)

@@ -33,7 +33,7 @@ MODELS = _child(
     'evaluation.linear_segmentor',
     'evaluation.nf_covering',
     'evaluation.segment_retrieval_iou',
-    'features.feature_segmentor',
+    'features.dense_model',
     'features.library_backbones',
     'features.pretrained_backbone',
     'features.vision_transformer',

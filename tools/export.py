@@ -17,18 +17,17 @@ along. The last lines say how to load what was written.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from mmcroc.command_line import parser_of, refusals
 
 FORMATS = ('mmpretrain', 'mmseg', 'timm', 'huggingface', 'safetensors', 'onnx')
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument('checkpoint', metavar='CHECKPOINT')
     parser.add_argument('--format', required=True, choices=FORMATS)
     parser.add_argument('--out', required=True, type=Path, metavar='PATH')
@@ -47,17 +46,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     from mmcroc.export.export import export_backbone
 
     began = time.perf_counter()
-    try:
+    source = f'{args.checkpoint}:{args.which}' if args.which else args.checkpoint
+    with refusals():
         export = export_backbone(
-            f'{args.checkpoint}:{args.which}' if args.which else args.checkpoint,
-            args.format,
-            args.out,
-            with_neck=args.with_neck,
-            results=args.results,
-            force=args.force,
+            source, args.format, args.out, args.with_neck, args.results, args.force
         )
-    except (ImportError, OSError, ValueError, KeyError) as error:
-        sys.exit(str(error))
     for note in export.notes:
         print(f'Note: {note}')
     print(f'{export.architecture}\n\n{export.usage}\n')

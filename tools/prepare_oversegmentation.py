@@ -12,15 +12,12 @@ connected. Maps that are there already and fit their image are kept, so an inter
 simply started again (give OUT another name to change settings). Images that cannot be done are
 named and left out; the exit status is then 1. OUT/contact_sheet.png shows some results.
 
-The default, owt-ucm, merges watershed regions of an edge map by average linkage, as the maps of
-the authors of HSG. Theirs came from learned edges (structured edges for COCO and VOC, PMI edges
-for Cityscapes) and MATLAB's gPb code; here the edges are a colour gradient unless --edges gives
-better ones. docs/oversegmentation.md says what that costs. felzenszwalb and slic are
-scikit-image's: the former's scale grows by 1.5 until --max-regions holds, the latter's number of
-segments shrinks by 5 %.
+The default, owt-ucm, makes maps as the authors of HSG did, of a colour gradient unless --edges
+gives better edges; felzenszwalb and slic are scikit-image's (docs/oversegmentation.md).
 """
 
 import argparse
+import contextlib
 import sys
 import time
 from functools import partial
@@ -29,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 import mmcroc
+from mmcroc.command_line import folder, parser_of, positive
 from mmcroc.data.each_image import exit_in_words, for_each_image
 
 SHEET = 'contact_sheet.png'
@@ -38,44 +36,30 @@ NEEDS = {'owt-ucm': 'higra', 'felzenszwalb': 'skimage', 'slic': 'skimage'}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('images', metavar='IMAGES', type=Path, help='folder, nested as you like')
+    parser = parser_of(__doc__)
+    parser.add_argument('images', metavar='IMAGES', type=folder, help='folder, nested as you like')
     parser.add_argument('out', metavar='OUT', type=Path, help='folder of the region maps')
     parser.add_argument('--method', default='owt-ucm', choices=list(NEEDS))
     parser.add_argument('--threshold', type=float, default=0.25,
                         help='of owt-ucm: contours up to here are dropped; raised by .01 until '
                         '--max-regions holds (default: %(default)s)')  # fmt: skip
-    parser.add_argument('--max-regions', type=int, default=48, help='default: %(default)s')
-    parser.add_argument('--edges', type=Path, metavar='FOLDER',
+    parser.add_argument('--max-regions', type=positive, default=48, help='default: %(default)s')
+    parser.add_argument('--edges', type=folder, metavar='FOLDER',
                         help='of owt-ucm: edge maps by the names of the images, grey PNG (8 or 16 '
                         'bits, white the strongest) or .npy in [0, 1]')  # fmt: skip
-    parser.add_argument('--num-workers', type=int, default=4, help='processes (default: 4)')
+    parser.add_argument('--num-workers', type=positive, default=4, help='processes (default: 4)')
     parser.add_argument('--limit', type=int, help='only the first so many images')
     parser.add_argument('--sheet-images', type=int, default=8, help='on the contact sheet')
     args = parser.parse_args(argv)
-    if args.max_regions < 1 or args.num_workers < 1 or args.threshold < 0:
-        parser.error('--max-regions and --num-workers must be >= 1, --threshold >= 0')
+    if args.threshold < 0:
+        parser.error('--threshold must be >= 0')
     if args.edges and args.method != 'owt-ucm':
         parser.error('--edges is for --method owt-ucm')
-    for folder in filter(None, (args.images, args.edges)):
-        if not folder.is_dir():
-            parser.error(f'{folder} is not a folder')
     try:
         mmcroc.data.import_extra(NEEDS[args.method])
     except ImportError as error:
         parser.error(str(error))
     return args
-
-
-def find_edges(folder: Path, name: Path) -> Path:
-    """Find the edge map of an image of the given name; FileNotFoundError names the places."""
-    places = [(folder / name).with_suffix(suffix) for suffix in ('.png', '.npy')]
-    for place in places:
-        if place.exists():
-            return place
-    raise FileNotFoundError(f'no edge map at {" or ".join(map(str, places))}')
 
 
 def segment(image: np.ndarray, name: Path, args: argparse.Namespace) -> np.ndarray:
@@ -85,7 +69,10 @@ def segment(image: np.ndarray, name: Path, args: argparse.Namespace) -> np.ndarr
     if args.method == 'slic':
         return mmcroc.data.slic_regions(image, args.max_regions)
     if args.edges:
-        path = find_edges(args.edges, name)
+        places = [(args.edges / name).with_suffix(suffix) for suffix in ('.png', '.npy')]
+        path = next((place for place in places if place.exists()), None)
+        if path is None:
+            raise FileNotFoundError(f'no edge map at {" or ".join(map(str, places))}')
         edges = mmcroc.data.read_edges(path)
         if edges.shape != image.shape[:2]:
             raise ValueError(f'{path} is {edges.shape}, its image {image.shape[:2]} (upright)')
@@ -95,20 +82,14 @@ def segment(image: np.ndarray, name: Path, args: argparse.Namespace) -> np.ndarr
     return mmcroc.data.regions_of_ucm(ucm, args.threshold, args.max_regions)[0]
 
 
-def is_done(target: Path, image: np.ndarray, max_regions: int) -> bool:
-    """Whether a valid map of an image is there."""
-    try:
-        regions = mmcroc.data.read_oversegmentation(target)
-    except ValueError:
-        return False
-    return regions.shape == image.shape[:2] and regions.max() < max_regions
-
-
 def prepare(args: argparse.Namespace, path: Path, target: Path) -> int:
-    """Make one map: the number of its regions, 0 if it is there already."""
+    """Make one map: the number of its regions, 0 if a valid one is there already."""
     image = mmcroc.data.read_image(path)
-    if target.exists() and is_done(target, image, args.max_regions):
-        return 0
+    if target.exists():
+        with contextlib.suppress(ValueError):  # no map
+            regions = mmcroc.data.read_oversegmentation(target)
+            if regions.shape == image.shape[:2] and regions.max() < args.max_regions:
+                return 0
     regions = segment(image, path.relative_to(args.images), args)
     mmcroc.data.write_oversegmentation(target, regions)
     return int(regions.max()) + 1
@@ -129,22 +110,19 @@ def find_jobs(args: argparse.Namespace) -> list[tuple[Path, Path]]:
         if target in jobs:
             sys.exit(f'{jobs[target]} and {path} would both become {target}: rename one')
         jobs[target] = path
-    del jobs[args.out / SHEET]
-    return [(path, target) for target, path in jobs.items()]
+    return [(path, target) for target, path in jobs.items()][1:]
 
 
-def write_sheet(args: argparse.Namespace, done: list[tuple[Path, Path]]) -> Path | None:
-    """Paint the contact sheet of images evenly spread over the jobs done; returns its path."""
+def write_sheet(args: argparse.Namespace, done: list[tuple[Path, Path]]) -> str:
+    """Paint the contact sheet of images evenly spread over the jobs done; says where it is."""
     if not done or args.sheet_images < 1:
-        return None
-    picked = done[:: -(-len(done) // args.sheet_images)]
+        return ''
     examples = [
         (mmcroc.data.read_image(path), mmcroc.data.read_oversegmentation(target))
-        for path, target in picked
+        for path, target in done[:: -(-len(done) // args.sheet_images)]
     ]
-    sheet = args.out / SHEET
-    mmcroc.pictures.save_png(mmcroc.pictures.region_sheet(examples), sheet)
-    return sheet
+    mmcroc.pictures.save_png(mmcroc.pictures.region_sheet(examples), args.out / SHEET)
+    return f', see {args.out / SHEET}'
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -159,7 +137,7 @@ def main(argv: list[str] | None = None) -> None:
     mean = f' ({sum(numbers) / len(numbers):.1f} regions on average)' if numbers else ''
     print(
         f'{len(numbers)} made{mean}, {len(done) - len(numbers)} already there, '
-        f'{len(failed)} failed in {seconds:.0f} s: {args.out}' + (f', see {sheet}' if sheet else '')
+        f'{len(failed)} failed in {seconds:.0f} s: {args.out}{sheet}'
     )
     sys.exit(1 if failed else 0)
 

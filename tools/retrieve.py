@@ -14,52 +14,40 @@ Images that cannot be read are named and left out. The query's own image never a
 the query and the nearest regions, each outlined, with its cosine and its image's name.
 """
 
-import argparse
 import os
-import sys
 import time
 from pathlib import Path
 
 import mmcroc
+from mmcroc.command_line import add_model, existing, folder, parser_of, positive, refusals
 from mmcroc.data.each_image import exit_in_words
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument('image', metavar='IMAGE', type=Path, help='the query')
     parser.add_argument('--point', nargs=2, type=int, required=True, metavar=('X', 'Y'),
                         help='pixel of the region, from the upper left')  # fmt: skip
     parser.add_argument('--level', required=True,
                         help='segment, fine, coarse, level_1, ... or clusters')  # fmt: skip
-    parser.add_argument('--memory', type=Path, required=True, metavar='FOLDER_OR_FILE')
+    parser.add_argument('--memory', type=existing, required=True, metavar='FOLDER_OR_FILE')
     parser.add_argument('--checkpoint', required=True)
     parser.add_argument('--out', type=Path, required=True, help='the picture, PNG')
     parser.add_argument('--memory-file', type=Path, help='where the memory of a folder is kept')
-    parser.add_argument('--top-k', type=int, default=5, help='regions to show (default: 5)')
-    parser.add_argument('--config', help='default: the one in the checkpoint')
-    parser.add_argument('--oversegmentation', type=Path, metavar='FOLDER',
+    parser.add_argument('--top-k', type=positive, default=5, help='regions to show (default: 5)')
+    parser.add_argument('--oversegmentation', type=folder, metavar='FOLDER',
                         help='of HSG: PNG region maps of the images of the memory, by '
                         'their names')  # fmt: skip
     parser.add_argument('--query-regions', type=Path, metavar='FILE',
                         help="of HSG: the query's region map, PNG")  # fmt: skip
     parser.add_argument('--num-clusters', type=int, metavar='K',
                         help='of models other than HSG (default: 8)')  # fmt: skip
-    parser.add_argument('--longer-side', type=int, default=512,
-                        help='images are resized to this for the model (default: 512)')  # fmt: skip
-    parser.add_argument('--device', help='default: cuda if there is one, else cpu')
+    add_model(parser)
     args = parser.parse_args(argv)
-    if not args.memory.exists():
-        parser.error(f'--memory: {args.memory}: no such folder or file')
     if args.memory_file and not args.memory.is_dir():
         parser.error('--memory-file goes with a folder as --memory')
-    if args.oversegmentation and not args.oversegmentation.is_dir():
-        parser.error(f'--oversegmentation: {args.oversegmentation} is not a folder')
     if bool(args.oversegmentation) != bool(args.query_regions):
         parser.error('--oversegmentation and --query-regions go together: both sides alike')
-    if args.top_k < 1:
-        parser.error('--top-k must be >= 1')
     return args
 
 
@@ -77,14 +65,10 @@ def level_of(name, model):
 
 
 def load_memory(args, model, settings):
-    """The memory of the folder or file, its images' folder, and where it came from.
-
-    Builds and keeps what is not there yet.
-    """
-    path = args.memory
+    """The memory, made and kept if need be, its images' folder, and where it came from."""
+    path, found = args.memory, None
     metadata = mmcroc.inference.memory_metadata(model, **settings)
     regions = args.oversegmentation and os.path.abspath(args.oversegmentation)
-    found = None
     if path.is_dir():
         root = os.path.abspath(path)  # links stay: their names are those of the region maps
         found = mmcroc.data.scan_images(root)
@@ -132,7 +116,6 @@ def retrieve(args):
         other = mmcroc.inference.describe_regions(model, path, find and find(path), **settings)
         region = other.nearest_to(level, prototype)
         examples.append((f'{similarity:.3f} {Path(path).name}', other.image, region.mask))
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     mmcroc.pictures.save_png(mmcroc.pictures.retrieval_sheet(examples), args.out)
     number = len(memory.prototypes[level])
     return (
@@ -144,11 +127,11 @@ def retrieve(args):
 def main(argv=None):
     args = parse_args(argv)
     began = time.perf_counter()
-    try:
-        with exit_in_words('a memory is kept only when it is whole'):
-            summary = retrieve(args)
-    except (mmcroc.data.UnreadableImageError, FileNotFoundError, ValueError, KeyError) as error:
-        sys.exit(str(error))
+    with (
+        refusals(errors=(mmcroc.data.UnreadableImageError,)),
+        exit_in_words('a memory is kept only when it is whole'),
+    ):
+        summary = retrieve(args)
     print(f'{summary} ({time.perf_counter() - began:.0f} s)')
 
 

@@ -15,52 +15,28 @@ another name to change settings). Images that cannot be done are named and left 
 status is then 1.
 """
 
-import argparse
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 import mmcroc
+from mmcroc.command_line import add_images, folder, parser_of, refusals
 from mmcroc.data.each_image import exit_in_words, for_each_image
 
 SHEETS = 'sheets'
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('images', metavar='IMAGE_OR_FOLDER', type=Path)
-    parser.add_argument('checkpoint', metavar='CHECKPOINT')
-    parser.add_argument('--out', type=Path, required=True, help='folder of the results')
-    parser.add_argument('--config', help='default: the one in the checkpoint')
-    parser.add_argument('--oversegmentation', type=Path, metavar='FOLDER',
+    parser = parser_of(__doc__)
+    add_images(parser)
+    parser.add_argument('--oversegmentation', type=folder, metavar='FOLDER',
                         help='of HSG: cut segments along these region maps, PNG by the names of '
                         'the images (tools/prepare_oversegmentation.py makes them)')  # fmt: skip
     parser.add_argument('--num-clusters', type=int, metavar='K',
                         help='of models other than HSG (default: 8)')  # fmt: skip
-    parser.add_argument('--longer-side', type=int, default=512,
-                        help='images are resized to this for the model (default: 512)')  # fmt: skip
-    parser.add_argument('--device', help='default: cuda if there is one, else cpu')
-    args = parser.parse_args(argv)
-    if not args.images.exists():
-        parser.error(f'{args.images}: no such image or folder')
-    if args.oversegmentation and not args.oversegmentation.is_dir():
-        parser.error(f'--oversegmentation: {args.oversegmentation} is not a folder')
-    return args
-
-
-def load(args):
-    """The model; exits where there is none, or where it does not take the options."""
-    try:
-        model = mmcroc.inference.init_model(args.config, args.checkpoint, args.device)
-        mmcroc.inference.check_options(model, args.oversegmentation, args.num_clusters)
-    except (FileNotFoundError, ValueError, KeyError) as error:
-        sys.exit(f'{args.checkpoint} cannot be used so: {error}')
-    return model
+    return parser.parse_args(argv)
 
 
 def segment(args, model, path, name):
@@ -71,22 +47,20 @@ def segment(args, model, path, name):
         model, image, regions, args.longer_side, args.num_clusters
     )
     for level, labels in maps.items():
-        target = args.out / level / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        mmcroc.pictures.write_label_map(target, mmcroc.pictures.compact_labels(labels))
-    target = args.out / SHEETS / name
-    target.parent.mkdir(parents=True, exist_ok=True)
+        labels = mmcroc.pictures.compact_labels(labels)
+        mmcroc.pictures.write_label_map(args.out / level / name, labels)
     titled = {f'{level} ({len(np.unique(labels))})': labels for level, labels in maps.items()}
-    mmcroc.pictures.save_png(mmcroc.pictures.overlay_sheet([(image, titled)], side=320), target)
+    sheet = mmcroc.pictures.overlay_sheet([(image, titled)], side=320)
+    mmcroc.pictures.save_png(sheet, args.out / SHEETS / name)
 
 
 def main(argv=None):
     args = parse_args(argv)
-    try:
+    with refusals():
         jobs = mmcroc.data.named_images(args.images, args.out)
-    except ValueError as error:
-        sys.exit(str(error))
-    model = load(args)
+    with refusals(f'{args.checkpoint} cannot be used so: '):
+        model = mmcroc.inference.init_model(args.config, args.checkpoint, args.device)
+        mmcroc.inference.check_options(model, args.oversegmentation, args.num_clusters)
     folders = [*mmcroc.inference.level_names(model), SHEETS]
     todo = [job for job in jobs if not all((args.out / f / job[1]).exists() for f in folders)]
     start = time.perf_counter()

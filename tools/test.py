@@ -1,10 +1,10 @@
 """Test: evaluation configs of mmcroc, and any MMSegmentation config."""
 
 import argparse
-import os
 from pathlib import Path
 
-from mmcroc.config_files import ConfigOptions, read_config
+from mmcroc.command_line import parse_run
+from mmcroc.config_files import read_config
 
 
 def parse_args():
@@ -24,32 +24,14 @@ def parse_args():
     parser.add_argument('--show-dir', help='folder for painted images')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds between shown images')
     parser.add_argument('--tta', action='store_true', help='test time augmentation')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        default={},
-        help='override settings, in the form key.subkey=value',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher',
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    return parse_run(parser)
 
 
 def merge_args(cfg, args):
     """Merge the command line into the config."""
     cfg.launcher = args.launcher
-    if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    default = str(Path('work_dirs') / Path(args.config).stem)
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or default
     only_features = cfg.model.type.endswith('FeatureSegmentor')
     only_regions = cfg.model.type.endswith('HierarchySegmentor')
     if (only_features or only_regions) and (args.out or args.show or args.show_dir or args.tta):
@@ -92,9 +74,9 @@ def merge_args(cfg, args):
     if cfg.test_dataloader.get('num_workers') == 0:
         cfg.test_dataloader.persistent_workers = False
     # Nothing but the test: training and validation data need not be there.
-    for name in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
+    for name in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler',
+                 'val_dataloader', 'val_cfg', 'val_evaluator'):  # fmt: skip
         cfg[name] = None
-    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     return cfg
 
 

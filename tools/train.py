@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmcroc.config_files import ConfigOptions, read_config
+from mmcroc.command_line import parse_run
+from mmcroc.config_files import read_config
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -33,32 +33,13 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision')
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate meanwhile')
-    parser.add_argument(
-        '--auto-scale-lr',
-        action='store_true',
-        help='scale the learning rate by the actual over the base batch size',
-    )
+    parser.add_argument('--auto-scale-lr', action='store_true',
+                        help='scale the rate by the actual over the base batch size')  # fmt: skip
     parser.add_argument('--no-pin-memory', action='store_true', help='dataloaders do not pin')
     parser.add_argument(
         '--no-persistent-workers', action='store_true', help='start workers anew each epoch'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        default={},
-        help='override settings, in the form key.subkey=value',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher',
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    return parse_run(parser)
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
@@ -66,10 +47,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.launcher = args.launcher
-    if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    default = str(Path('work_dirs') / Path(args.config).stem)
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or default
     if args.data_root is not None:
         cfg.train_dataloader.dataset.data_root = args.data_root
     if args.amp:
@@ -85,20 +64,17 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise KeyError(f'--auto-scale-lr: {args.config} has no auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
+    cfg.merge_from_dict(args.cfg_options)
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(name)
-        if loader is None:
+        if not loader:
             continue
         if cfg.get('default_scope') == 'mmpretrain':
             loader.setdefault('collate_fn', dict(type='default_collate'))
         if args.no_pin_memory:
             loader.pin_memory = False
-        if args.no_persistent_workers:
+        if args.no_persistent_workers or loader.get('num_workers') == 0:
             loader.persistent_workers = False
-    cfg.merge_from_dict(args.cfg_options)
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        if cfg.get(name) and cfg[name].get('num_workers') == 0:
-            cfg[name].persistent_workers = False
     return cfg
 
 
@@ -106,17 +82,15 @@ def print_summary(runner: Runner) -> None:
     """Say where the run's results are."""
     from mmengine.runner import find_latest_checkpoint
 
-    checkpoint = find_latest_checkpoint(runner.work_dir)
     print(f'\nLogs and config: {runner.log_dir}')
-    if checkpoint is None:
-        return
-    print(f'Last checkpoint: {checkpoint}')
-    model = getattr(runner.model, 'module', runner.model)
-    prefix = 'teacher.backbone.' if hasattr(model, 'teacher') else 'backbone.'
-    print(
-        'Use its backbone in an MMPretrain or MMSegmentation config: init_cfg='
-        f"dict(type='Pretrained', checkpoint='{checkpoint}', prefix='{prefix}')"
-    )
+    if checkpoint := find_latest_checkpoint(runner.work_dir):
+        model = getattr(runner.model, 'module', runner.model)
+        prefix = 'teacher.backbone.' if hasattr(model, 'teacher') else 'backbone.'
+        print(
+            f'Last checkpoint: {checkpoint}\nUse its backbone in an MMPretrain or MMSegmentation '
+            f"config: init_cfg=dict(type='Pretrained', checkpoint='{checkpoint}', "
+            f"prefix='{prefix}')"
+        )
 
 
 def main() -> None:

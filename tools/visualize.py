@@ -22,12 +22,11 @@ OUT/KIND mirrors the tree of the images, OUT/sheet.png shows the first images wi
 Images that cannot be done are named and left out; the exit status is then 1.
 """
 
-import argparse
 import sys
 import time
-from pathlib import Path
 
 import mmcroc
+from mmcroc.command_line import add_images, parser_of, positive, refusals
 from mmcroc.config_files import ConfigOptions
 from mmcroc.data.each_image import exit_in_words, for_each_image
 
@@ -36,14 +35,9 @@ KINDS = ('pca', 'clusters', 'attention', 'hierarchy')
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('images', metavar='IMAGE_OR_FOLDER', type=Path)
-    parser.add_argument('checkpoint', metavar='CHECKPOINT')
-    parser.add_argument('--out', type=Path, required=True, help='folder of the results')
+    parser = parser_of(__doc__)
+    add_images(parser)
     parser.add_argument('--what', nargs='+', choices=KINDS, metavar='KIND', help=', '.join(KINDS))
-    parser.add_argument('--config', help='default: the one in the checkpoint')
     parser.add_argument('--heads', nargs='+', type=int, default=[0], metavar='H',
                         help='attention heads whose clusters are shown (default: 0)')  # fmt: skip
     parser.add_argument('--views', nargs='+', action=ConfigOptions, metavar='KEY=VALUE',
@@ -52,24 +46,19 @@ def parse_args(argv=None):
                         help='other settings of mmcroc.OnlineClustering, such as '
                         'feature=q')  # fmt: skip
     parser.add_argument('--seed', type=int, default=0, help='of views and clusters (default: 0)')
-    parser.add_argument('--longer-side', type=int, default=512,
-                        help='images are resized to this for all but clusters '
-                        '(default: 512)')  # fmt: skip
-    parser.add_argument('--rows', type=int, default=24, help='images on the sheet (default: 24)')
-    parser.add_argument('--device', help='default: cuda if there is one, else cpu')
+    parser.add_argument('--rows', type=positive, default=24, help='images on the sheet')
     args = parser.parse_args(argv)
-    if not args.images.exists():
-        parser.error(f'{args.images}: no such image or folder')
-    if args.rows < 1 or args.seed < 0:
-        parser.error('--rows must be >= 1, --seed >= 0')
+    if args.seed < 0:
+        parser.error('--seed must be >= 0')
     return args
 
 
 def prepare(args):
     """Painters by kind, and the views (None where none are shown)."""
     model = mmcroc.inference.init_model(args.config, args.checkpoint, args.device)
-    kinds, views, clustering = args.what or mmcroc.inference.available_kinds(model), None, None
-    if 'clusters' in kinds and 'clusters' in mmcroc.inference.available_kinds(model):
+    available = mmcroc.inference.available_kinds(model)
+    kinds, views, clustering = args.what or available, None, None
+    if 'clusters' in kinds and 'clusters' in available:
         views, clustering = mmcroc.inference.training_views(
             args.config, args.checkpoint, args.views, args.clustering
         )
@@ -88,11 +77,8 @@ def paint(args, painters, jobs, example):
         pictures = {'image': mmcroc.pictures.photo_of(shown.image)}
         for kind, painter in painters.items():
             painted = painter.paint(shown)
-            target = args.out / kind / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            mmcroc.pictures.save_png(
-                mmcroc.pictures.picture_grid([list(painted.values())], list(painted)), target
-            )
+            grid = mmcroc.pictures.picture_grid([list(painted.values())], list(painted))
+            mmcroc.pictures.save_png(grid, args.out / kind / name)
             pictures |= painted
         if len(rows) < args.rows:
             rows.append(list(pictures.values()))
@@ -106,41 +92,32 @@ def paint(args, painters, jobs, example):
 
 def main(argv=None):
     args = parse_args(argv)
-    try:
+    with refusals():
         jobs = mmcroc.data.named_images(args.images, args.out)
-    except ValueError as error:
-        sys.exit(str(error))
-    try:
+    with refusals(f'{args.checkpoint}: '):
         painters, views = prepare(args)
-    except (FileNotFoundError, ValueError, KeyError) as error:
-        sys.exit(f'{args.checkpoint}: {error}')
     began = time.perf_counter()
     places = {name: place for place, (_, name) in enumerate(jobs)}
 
     def example(path, name):
         image = mmcroc.data.read_image(path)
-        return (
-            mmcroc.pictures.draw_views(image, views, args.seed, places[name])
-            if views
-            else mmcroc.pictures.Example(image)
-        )
+        if views:
+            return mmcroc.pictures.draw_views(image, views, args.seed, places[name])
+        return mmcroc.pictures.Example(image)
 
     unread = {}
     with exit_in_words('start again'):
         if fitted := painters.get('pca'):
             _, unread = for_each_image(jobs, lambda *job: fitted.update(example(*job)))
-            try:
+            with refusals('no PCA: '):
                 fitted.fit()
-            except ValueError as error:
-                sys.exit(f'no PCA: {error}')
         readable = [job for job in jobs if job not in unread]
         rows, unpainted = paint(args, painters, readable, example)
     failed = len(unread) + len(unpainted)
-    done = len(jobs) - failed
-    where = f'{args.out / SHEET} ({rows} of them; single files beside it: {", ".join(painters)})'
+    where = f': {args.out / SHEET} ({rows} of them; single files beside it: {", ".join(painters)})'
     print(
-        f'{done} images painted, {failed} failed in {time.perf_counter() - began:.0f} s'
-        + (f': {where}' if rows else '')
+        f'{len(jobs) - failed} images painted, {failed} failed in '
+        f'{time.perf_counter() - began:.0f} s{where if rows else ""}'
     )
     sys.exit(1 if failed else 0)
 

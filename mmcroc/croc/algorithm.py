@@ -25,7 +25,7 @@ from mmcroc.features.vision_transformer import TappedTokens, VisionTransformer
 from mmcroc.numerics.distributed import differentiable_all_reduce_mean
 from mmcroc.numerics.token_spread import effective_rank, mean_cosine
 from mmcroc.registry import MODELS
-from mmcroc.weights.checkpoint_networks import below
+from mmcroc.weights.checkpoint_content import below
 from mmcroc.weights.weight_fit import require_fit
 
 

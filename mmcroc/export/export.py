@@ -5,18 +5,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmcroc.export.files import check_target, save_tensors
 from mmcroc.export.huggingface_folder import write_huggingface
 from mmcroc.export.mm_checkpoint import write_mmpretrain, write_mmseg
 from mmcroc.export.onnx_graph import import_onnx, write_onnx
+from mmcroc.export.provenance import save_tensors
 from mmcroc.export.source import Source, read_source
 from mmcroc.export.timm_weights import write_timm
+
+#: Names that end so are meant for files; ``vit-s.v2`` may be a folder.
+FILE_SUFFIXES = ('.pth', '.pt', '.bin', '.safetensors', '.onnx')
 
 
 def write_safetensors(source: Source, path: Path) -> list[str]:
     """Write the weights under MMPretrain's names, and the backbone's config as metadata."""
     config = source.architecture.config()
-    save_tensors(path, source.state, dict(source.described(), format='pt', config=config))
+    save_tensors(path, source.state, dict(source.described(), config=config))
     return [
         'from mmengine.registry import MODELS',
         'from safetensors.torch import load_file',
@@ -40,14 +43,9 @@ FORMATS: dict[str, tuple[Callable[[Source, Path], list[str]], tuple[str, ...]]] 
 
 @dataclass(frozen=True)
 class Export:
-    """What was written.
+    """What was written: where, the architecture in words, code that loads it, what to know of it.
 
-    Attributes:
-        path: File or folder.
-        architecture: Architecture in words.
-        usage: Code that loads it.
-        notes: Sentences that one has to know to use it.
-        metadata: Origin of the weights.
+    ``metadata`` is the origin of the weights.
     """
 
     path: Path
@@ -65,7 +63,7 @@ def export_backbone(
     results: Sequence[str | os.PathLike] = (),
     force: bool = False,
 ) -> Export:
-    """Write a backbone so that another library loads it.
+    """Write a backbone so that another library loads it; weights are the same numbers in all.
 
         export = export_backbone('work_dirs/croc/epoch_300.pth', 'timm', 'croc.safetensors')
         print(export.usage)
@@ -79,8 +77,6 @@ def export_backbone(
     ``safetensors``  weights under MMPretrain's names
     ``onnx``         graph from images to the dense map, for any size
     ===============  ===============================================================================
-
-    Weights are the same numbers in all of them.
 
     Args:
         model: Name as :func:`mmcroc.features.load_model` takes it; of CrOC the teacher or, as
@@ -105,11 +101,28 @@ def export_backbone(
         raise ValueError("HSG's neck is no part of these libraries' architectures: onnx only")
     path = Path(out)
     write, suffixes = FORMATS[format]
-    check_target(path, suffixes, force)
+    _check_target(path, suffixes, force)
     if format == 'mmseg':
-        check_target(path.with_suffix('.py'), ('.py',), force)
+        _check_target(path.with_suffix('.py'), ('.py',), force)
     if format == 'onnx':
         import_onnx()  # before any work
     source = read_source(os.fspath(model), with_neck, results)
     usage = '\n'.join(write(source, path))
     return Export(path, source.name, usage, source.notes, source.metadata)
+
+
+def _check_target(path: Path, suffixes: tuple[str, ...], force: bool) -> None:
+    """Refuse a target before any work is done.
+
+    ``suffixes`` are those of which it must have one; none: it is a folder.
+    """
+    if suffixes and path.suffix not in suffixes:
+        raise ValueError(f'--out {path}: this format writes {" or ".join(suffixes)} files')
+    if not suffixes and path.suffix in FILE_SUFFIXES:
+        raise ValueError(f'--out {path}: this format writes a folder; leave {path.suffix} out')
+    if not path.exists() and not path.is_symlink():
+        return
+    if path.is_dir() != (not suffixes):
+        raise ValueError(f'--out {path} is a {"folder" if path.is_dir() else "file"}')
+    if not force:
+        raise FileExistsError(f'{path} is there already; --force replaces it')

@@ -3,10 +3,9 @@
 import json
 from pathlib import Path
 
-from mmcroc.export.describe import require_settings
-from mmcroc.export.files import atomic_folder, save_tensors
-from mmcroc.export.provenance import as_strings
-from mmcroc.export.source import Source
+from mmcroc.atomic_file import atomic_folder
+from mmcroc.export.provenance import as_strings, save_tensors
+from mmcroc.export.source import Source, require_settings
 from mmcroc.weights.architectures import RESNET_DEPTHS, ResNetArchitecture, ViTArchitecture
 from mmcroc.weights.resnet_names import resnet_to_hf
 from mmcroc.weights.vit_names import vit_to_hf
@@ -63,11 +62,7 @@ Of the frozen features, under the protocols of mmcroc's `tools/evaluate.py`.
 
 
 def write_huggingface(source: Source, path: Path) -> list[str]:
-    """Write weights, config, image processor and model card to a folder.
-
-    Raises:
-        ValueError: transformers has no such architecture.
-    """
+    """Write weights, config, image processor and model card to a folder."""
     architecture = source.architecture
     sides = getattr(architecture, 'img_size', (RESNET_SIZE, RESNET_SIZE))
     if isinstance(architecture, ViTArchitecture):
@@ -85,28 +80,19 @@ def write_huggingface(source: Source, path: Path) -> list[str]:
     metadata = source.described()
     # The card goes elsewhere with the folder: no path of this machine in it.
     card = model_card(source, path.name, usage.format(path=path.name))
+    described = dict(config=dict(config, mmcroc=metadata), preprocessor_config=processor)
     with atomic_folder(path) as folder:
-        save_tensors(folder / 'model.safetensors', state, dict(metadata, format='pt'))
-        for name, content in (
-            ('config', dict(config, mmcroc=metadata)),
-            ('preprocessor_config', processor),
-        ):
+        save_tensors(folder / 'model.safetensors', state, metadata)
+        for name, content in described.items():
             (folder / f'{name}.json').write_text(json.dumps(content, indent=2) + '\n')
         (folder / 'README.md').write_text(card, encoding='utf-8')
     return usage.format(path=path).splitlines()
 
 
 def model_card(source: Source, name: str, usage: str) -> str:
-    """A model card in Markdown.
-
-    Args:
-        source: Backbone and what is known of it.
-        name: Name of the model.
-        usage: Python that loads it.
-    """
+    """A model card in Markdown, with the name of the model and Python that loads it."""
     metadata = dict(source.metadata)
     results = metadata.pop('protocol_results', [])
-    rows = [f'| {key} | {value} |' for key, value in as_strings(metadata).items()]
     scores = [
         f'| {result["protocol"]} | {result["data"]} | {metric} | {value:.2f} |'
         for result in results
@@ -117,17 +103,13 @@ def model_card(source: Source, name: str, usage: str) -> str:
         architecture=source.name,
         usage=usage,
         notes=''.join(f'\nNote: {note}.\n' for note in source.notes),
-        provenance='\n'.join(rows),
+        provenance='\n'.join(f'| {k} | {v} |' for k, v in as_strings(metadata).items()),
         results=RESULTS.format(rows='\n'.join(scores)) if results else '',
     )
 
 
 def vit_config(architecture: ViTArchitecture) -> dict:
-    """``config.json`` of a ``ViTModel``.
-
-    Raises:
-        ValueError: It has parts that ``ViTModel`` does not.
-    """
+    """``config.json`` of a ``ViTModel``; ValueError of parts that it does not have."""
     require_settings(
         architecture,
         "transformers' ViTModel",
@@ -139,7 +121,6 @@ def vit_config(architecture: ViTArchitecture) -> dict:
         final_norm=True,
         interpolate_mode='bicubic',
     )
-    size = architecture.img_size
     return dict(
         architectures=['ViTModel'],
         model_type='vit',
@@ -149,17 +130,13 @@ def vit_config(architecture: ViTArchitecture) -> dict:
         intermediate_size=architecture.feedforward_channels,
         layer_norm_eps=architecture.norm_eps,
         qkv_bias=architecture.qkv_bias,
-        image_size=size[0] if architecture.is_square else list(size),
+        image_size=architecture.side,
         patch_size=architecture.patch_size,
     )
 
 
 def resnet_config(architecture: ResNetArchitecture) -> dict:
-    """``config.json`` of a ``ResNetModel``.
-
-    Raises:
-        ValueError: It has a stem that ``ResNetModel`` has not.
-    """
+    """``config.json`` of a ``ResNetModel``; ValueError of a stem that it does not have."""
     require_settings(architecture, "transformers' ResNetModel", variant='ResNet')
     return dict(
         architectures=['ResNetModel'],

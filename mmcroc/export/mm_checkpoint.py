@@ -1,14 +1,24 @@
-"""Checkpoints for MMPretrain and MMSegmentation, and a config around an exported backbone."""
+"""Checkpoints for MMPretrain and MMSegmentation: of exported backbones, and of released files."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from torch import Tensor
 
+import mmcroc
 from mmcroc.atomic_file import atomic_file
-from mmcroc.export.provenance import KEY, as_comments
+from mmcroc.export.provenance import KEY, as_strings
 from mmcroc.export.source import Source
+from mmcroc.features.checkpoint_backbone import find_backbone, frozen_model, load_all
+from mmcroc.features.dense_model import PREPROCESSOR
+from mmcroc.registry import MODELS
 from mmcroc.weights.architectures import Architecture, ResNetArchitecture, ViTArchitecture
+from mmcroc.weights.checkpoint_content import model_kind
+from mmcroc.weights.checkpoint_file import read_checkpoint
+from mmcroc.weights.weight_layouts import model_layout
 
 PREFIX = 'backbone.'
 HEAD = """\
@@ -35,10 +45,7 @@ UPERNET_RESNET = """For UPerHead, the maps of all stages:
 
 
 def write_mmpretrain(source: Source, path: Path) -> list[str]:
-    """Write a checkpoint with ``backbone.*`` weights and a config of the backbone.
-
-    Serves MMPretrain and MMSegmentation, :func:`mmcroc.features.load_model` and tools/evaluate.py.
-    """
+    """Write a checkpoint of ``backbone.*`` weights and a config, for both libraries and mmcroc."""
     _write_checkpoint(source, path)
     architecture = source.architecture
     if isinstance(architecture, ResNetArchitecture) and architecture.multi_grid:
@@ -46,19 +53,22 @@ def write_mmpretrain(source: Source, path: Path) -> list[str]:
             "mmpretrain.ResNet has no multi_grid: the config inside names MMSegmentation's ResNet "
             f'({architecture.geometry}), which MMPretrain builds too'
         )
-    return _as_backbone(architecture.config(), path)
+    init_cfg = dict(type='Pretrained', checkpoint=str(path), prefix=PREFIX)
+    settings = dict(architecture.config(), init_cfg=init_cfg)
+    lines = [f'    {key}={value!r},' for key, value in settings.items()]
+    return ['model = dict(backbone=dict(', *lines, '))']
 
 
 def write_mmseg(source: Source, path: Path) -> list[str]:
     """Write the same checkpoint, and beside it a config of a segmentor to inherit (``.py``)."""
     _write_checkpoint(source, path)
     config = path.with_suffix('.py')
-    architecture = source.architecture
+    origin = as_strings(source.metadata)
     text = HEAD.format(
         name=path.stem,
-        architecture=architecture.name,
-        provenance=as_comments(source.metadata),
-        upernet=_upernet(architecture),
+        architecture=source.architecture.name,
+        provenance='\n'.join(f'#   {key}: {value}' for key, value in origin.items()),
+        upernet=_upernet(source.architecture),
     )
     with atomic_file(config) as file:
         file.write((text + Config(dict(model=_segmentor(source, path))).pretty_text).encode())
@@ -77,39 +87,34 @@ def write_mmseg(source: Source, path: Path) -> list[str]:
 def _write_checkpoint(source: Source, path: Path) -> None:
     """Write the weights under ``PREFIX`` with a config inside."""
     state = {PREFIX + key: value.cpu() for key, value in source.state.items()}
-    cfg = dict(
-        model=dict(type='ImageClassifier', backbone=source.architecture.config()),
-        data_preprocessor=dict(mean=list(source.mean), std=list(source.std), to_rgb=True),
-        default_scope='mmpretrain',
-    )
-    meta = {'cfg': Config(cfg).pretty_text, KEY: source.described()}
+    model = dict(type='ImageClassifier', backbone=source.architecture.config())
+    preprocessor = dict(mean=list(source.mean), std=list(source.std), to_rgb=True)
+    save_checkpoint(path, model, preprocessor, state, **{KEY: source.described()})
+
+
+def save_checkpoint(
+    path: str | os.PathLike,
+    model: dict,
+    preprocessor: dict,
+    state: Mapping[str, Tensor],
+    **meta: object,
+) -> None:
+    """Write weights with the config of their model inside, and what else ``meta`` holds."""
+    cfg = dict(model=model, data_preprocessor=preprocessor, default_scope='mmpretrain')
+    meta['cfg'] = Config(cfg).pretty_text
     with atomic_file(path) as file:
-        torch.save(dict(meta=meta, state_dict=state), file)
-
-
-def _as_backbone(cfg: dict, path: Path) -> list[str]:
-    """Lines of a config that make a backbone of it."""
-    arguments = [f'{key}={value!r},' for key, value in cfg.items()]
-    init_cfg = f"dict(type='Pretrained', checkpoint='{path}', prefix='{PREFIX}')"
-    lines = [*arguments, f'init_cfg={init_cfg},']
-    return ['model = dict(backbone=dict(', *(f'    {line}' for line in lines), '))']
+        torch.save(dict(meta=meta, state_dict=dict(state)), file)
 
 
 def _segmentor(source: Source, checkpoint: Path) -> dict:
     """Config of an ``EncoderDecoder`` with one convolution as its head."""
     architecture = source.architecture
-    backbone = architecture.config()
+    maps: int | tuple[int, ...] = (0, 1, 2, 3)
+    in_index, divisor = 3, 32
     if isinstance(architecture, ViTArchitecture):
-        backbone['out_indices'] = in_index = -1
-        divisor = architecture.patch_size
-    else:
-        backbone['out_indices'], in_index = (0, 1, 2, 3), 3
-        divisor = 32
-    backbone['init_cfg'] = dict(
-        type='Pretrained',
-        checkpoint=f'{{{{ fileDirname }}}}/{checkpoint.name}',
-        prefix='backbone.',
-    )
+        maps, in_index, divisor = -1, -1, architecture.patch_size
+    file = f'{{{{ fileDirname }}}}/{checkpoint.name}'
+    init_cfg = dict(type='Pretrained', checkpoint=file, prefix=PREFIX)
     return dict(
         type='mmseg.EncoderDecoder',
         data_preprocessor=dict(
@@ -123,7 +128,7 @@ def _segmentor(source: Source, checkpoint: Path) -> dict:
             size_divisor=divisor,
             test_cfg=dict(size_divisor=divisor),
         ),
-        backbone=backbone,
+        backbone=dict(architecture.config(), out_indices=maps, init_cfg=init_cfg),
         decode_head=dict(
             type='mmseg.FCNHead',
             in_channels=architecture.channels,
@@ -145,7 +150,57 @@ def _segmentor(source: Source, checkpoint: Path) -> dict:
 def _upernet(architecture: Architecture) -> str:
     """How to take UPerHead instead, in comments."""
     if isinstance(architecture, ViTArchitecture):
-        layers = architecture.num_layers
-        indices = tuple(layers * quarter // 4 - 1 for quarter in (1, 2, 3, 4))
+        indices = tuple(architecture.num_layers * quarter // 4 - 1 for quarter in (1, 2, 3, 4))
         return UPERNET_VIT.format(indices=indices, channels=architecture.channels)
     return UPERNET_RESNET.format(stages=list(architecture.stage_channels))
+
+
+def convert_checkpoint(
+    source: str | os.PathLike,
+    out: str | os.PathLike,
+    network: str = '',
+    num_heads: int | None = None,
+) -> str:
+    """Write a checkpoint that every tool of mmcroc takes, and MMEngine's ``load_from``.
+
+    - CrOC's full checkpoint becomes one of ``mmcroc.CrOC``: student, teacher, heads and centres.
+    - HSG's becomes one of ``mmcroc.HSG``.
+    - Anything else that :func:`mmcroc.features.load_model` reads from a file, and ViTs and DINOv2
+      in folders of Hugging Face's, become a backbone under ``backbone.``; what is beside it, heads
+      or the other network, is left behind.
+
+    Before it is written the model of its config is built and has taken every weight.
+
+    Args:
+        source: A local file, or a folder as Hugging Face's transformers writes it (``hf:FOLDER``
+            too).
+        out: Where to write; appears when it is whole.
+        network: ``'student'`` or ``'teacher'``: of CrOC and others, this one's backbone alone.
+        num_heads: Attention heads of a ViT, where they cannot be told from its width.
+
+    Returns:
+        What was found in it, in words.
+
+    Raises:
+        FileNotFoundError, ValueError: No such file, or nothing to convert in it.
+    """
+    source = os.fspath(source)
+    checkpoint, config = read_checkpoint(source)
+    try:
+        released = None if config else model_layout(checkpoint)
+        if released and not network:
+            layout, (model, state) = released.name, released.build(checkpoint, num_heads)
+        elif frozen_model(config) and not network:
+            layout, model, state = model_kind(config), config['model'], checkpoint['state_dict']
+        else:
+            found = find_backbone(checkpoint, config, network, num_heads)
+            layout = f'{found.layout}, {found.role}'
+            state = {f'backbone.{key}': value for key, value in found.state.items()}
+            model = dict(type='mmpretrain.ImageClassifier', backbone=found.config)
+    except ValueError as error:
+        raise ValueError(f'{source}: {error}') from error
+    preprocessor = {name: PREPROCESSOR[name] for name in ('mean', 'std')}  # of the model's type
+    load_all(MODELS.build(dict(model, data_preprocessor=preprocessor)), state, source)
+    origin = dict(mmcroc_version=mmcroc.__version__, converted_from=os.path.basename(source))
+    save_checkpoint(out, model, preprocessor, state, layout=layout, **origin)
+    return layout

@@ -17,40 +17,31 @@ from mmcroc.export.source import Source
 from mmcroc.features.dense_tokens import dense_tokens
 from mmcroc.optional import require
 from mmcroc.registry import MODELS
-from mmcroc.weights.architectures import Architecture, ViTArchitecture
+from mmcroc.weights.architectures import ViTArchitecture
 
 OPSET = 17
 INPUT, OUTPUT = 'images', 'tokens'
-#: Sides of the images that the graph is traced with, in patches more than the model's own: then
-#: positions are interpolated in it, to whatever size comes.
-MORE = (1, 2)
 RESNET_SIDE = 64
 
 
 def write_onnx(source: Source, path: Path) -> list[str]:
-    """Write the graph from images to the dense map; batch, height and width are free.
-
-    Raises:
-        ImportError: onnx is not installed.
-        ValueError: A graph cannot say how its positions are resized.
-    """
+    """Write the graph from images to the dense map; batch, height and width are free."""
     onnx = import_onnx()
     architecture = source.architecture
     if isinstance(architecture, ViTArchitecture) and architecture.num_registers:
         raise ValueError(
             'onnx has no antialiased resizing, which positions of DINOv2 with registers take'
         )
+    # In patches more than the model's own, so that positions are interpolated to any size.
     height, width = getattr(architecture, 'img_size', (RESNET_SIDE, RESNET_SIDE))
-    sides = [
-        side + more * architecture.stride for side, more in zip((height, width), MORE, strict=True)
-    ]
-    module = DenseMap(source, architecture)
-    model = onnx.load_from_string(_trace(module, torch.zeros(2, 3, *sides)))
+    stride = architecture.stride
+    module = DenseMap(source)
+    graph = _trace(module, torch.zeros(2, 3, height + stride, width + 2 * stride))
+    model = onnx.load_from_string(graph)
     metadata = dict(
         source.described(),
         input=f'{INPUT}: float32 (B, 3, H, W), RGB, normalised by mean and std',
-        output=f'{OUTPUT}: float32 (B, {module.channels}, h, w), one vector per '
-        f'{architecture.stride} pixels',
+        output=f'{OUTPUT}: float32 (B, {module.channels}, h, w), one vector per {stride} pixels',
         sizes='any; they are padded with zeros at the right and the bottom to whole patches'
         if isinstance(architecture, ViTArchitecture)
         else 'any',
@@ -69,32 +60,21 @@ def write_onnx(source: Source, path: Path) -> list[str]:
 
 
 def import_onnx() -> ModuleType:
-    """The onnx package.
-
-    Raises:
-        ImportError: It is not installed; says which extra brings it.
-    """
+    """The onnx package; an ImportError says which extra brings it."""
     return require('onnx', '--format onnx', 'mmcroc[export]')
 
 
 class DenseMap(nn.Module):
-    """From images of any size to the dense map, as a graph can say it.
+    """From images of any size to the dense map of a backbone, as a graph can say it."""
 
-    Args:
-        source: Backbone and what is known of it.
-        architecture: Architecture of the backbone.
-    """
-
-    def __init__(self, source: Source, architecture: Architecture):
+    def __init__(self, source: Source):
         super().__init__()
-        self.patch_size = 1
-        if isinstance(architecture, ViTArchitecture):
+        self.patch_size, self.network = 1, source.backbone
+        if isinstance(source.architecture, ViTArchitecture):
             # MMPretrain's own class: it is what resizes positions in its forward.
-            self.network = MODELS.build(architecture.config())
+            self.network = MODELS.build(source.architecture.config())
             self.network.load_state_dict(source.state)
-            self.patch_size = architecture.patch_size
-        else:
-            self.network = source.backbone
+            self.patch_size = source.architecture.patch_size
         self.eval()
         with torch.no_grad():
             self.channels = self(torch.zeros(1, 3, 64, 64)).shape[1]
@@ -114,8 +94,6 @@ def _trace(module: nn.Module, images: Tensor) -> bytes:
     has_newer = 'dynamo' in inspect.signature(torch.onnx.export).parameters
     options: dict[str, Any] = dict(dynamo=False) if has_newer else {}
     buffer = io.BytesIO()
-    free = {0: 'batch', 2: 'height', 3: 'width'}
-    rows = {0: 'batch', 2: 'rows', 3: 'columns'}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter('ignore')  # of every size that decides something in Python
         torch.onnx.export(
@@ -124,7 +102,10 @@ def _trace(module: nn.Module, images: Tensor) -> bytes:
             buffer,  # type: ignore[arg-type]  # the older exporter takes it
             input_names=[INPUT],
             output_names=[OUTPUT],
-            dynamic_axes={INPUT: free, OUTPUT: rows},
+            dynamic_axes={
+                INPUT: {0: 'batch', 2: 'height', 3: 'width'},
+                OUTPUT: {0: 'batch', 2: 'rows', 3: 'columns'},
+            },
             opset_version=OPSET,
             **options,
         )

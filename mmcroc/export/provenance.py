@@ -6,9 +6,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from torch import Tensor
+
 import mmcroc
+from mmcroc.atomic_file import atomic_file
 from mmcroc.features.dense_model import PREPROCESSOR
-from mmcroc.weights.checkpoint_config import config_of_text, config_text, model_kind
+from mmcroc.optional import require
+from mmcroc.weights.checkpoint_content import config_of_text, config_text, model_kind
 from mmcroc.weights.checkpoint_file import split_checkpoint
 
 #: What checkpoints that do not say otherwise were trained with, RGB in [0, 255].
@@ -18,22 +22,19 @@ KEY = 'mmcroc'
 
 
 def provenance(path: str, checkpoint: dict, config: dict) -> dict:
-    """Method, data, length of training, and fingerprints, as far as the checkpoint says.
+    """Method, data, length of training, and fingerprints, as far as a file and its config say.
 
-    Args:
-        path: The checkpoint's file.
-        checkpoint: Content of the file.
-        config: Config of the checkpoint, ``{}`` if there is none.
-
-    Returns:
-        Numbers, strings and lists of them. No folders of the machine it was trained on, except the
-        last part of the data's. Of an export that is exported again, what it brought.
+    Numbers, strings and lists of them. No folders of the machine it was trained on, except the last
+    part of the data's. Of an export that is exported again, what it brought.
     """
     meta = checkpoint.get('meta')
     meta = meta if isinstance(meta, dict) else {}
     if isinstance(meta.get(KEY), dict):
-        return {key: value for key, value in meta[KEY].items() if _is_json(value)}
-    text = config_text(checkpoint)
+        return meta[KEY]
+    fingerprint = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            fingerprint.update(block)
     found = dict(
         method=method_of(config),
         # MMEngine counts none where iterations are what is counted.
@@ -41,10 +42,10 @@ def provenance(path: str, checkpoint: dict, config: dict) -> dict:
         iterations=meta.get('iter'),
         converted_from=meta.get('converted_from'),
         source=Path(path).name,
-        source_sha256=_sha256_of_file(path),
+        source_sha256=fingerprint.hexdigest(),
         mmcroc_version=mmcroc.__version__,
     )
-    if text:
+    if text := config_text(checkpoint):
         found.update(
             experiment=meta.get('experiment_name'),
             seed=meta.get('seed'),
@@ -71,13 +72,14 @@ def data_of(text: str) -> str | None:
     dataset = loader.get('dataset') or {}
     if not isinstance(dataset, dict) or 'type' not in dataset:
         return None
-    words = [str(dataset['type']).rpartition('.')[2]]
-    if dataset.get('data_root'):
-        words.append(Path(str(dataset['data_root'])).name)
     folders = dataset.get('folders') or []
-    words += [str(name) for name in ([folders] if isinstance(folders, str) else folders)]
-    words += [str(dataset[key]) for key in ('ann_file', 'num_images') if dataset.get(key)]
-    return ' '.join(words)
+    words = [
+        dataset['type'].rpartition('.')[2],
+        Path(dataset.get('data_root') or '').name,
+        *([folders] if isinstance(folders, str) else folders),
+        *(dataset.get(key) for key in ('ann_file', 'num_images')),
+    ]
+    return ' '.join(str(word) for word in words if word)
 
 
 def normalisation_of(config: dict) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -90,15 +92,12 @@ def normalisation_of(config: dict) -> tuple[tuple[float, ...], tuple[float, ...]
 def protocol_results(
     paths: Sequence[str | os.PathLike], checkpoint: str, parts: Sequence[str]
 ) -> list[dict]:
-    """Results of a network in files that tools/evaluate.py wrote.
+    """``protocol``, ``data`` and ``metrics`` (percent) of a network, of tools/evaluate.py's files.
 
     Args:
         paths: ``results.json`` files.
         checkpoint: The network's file, or its name if it is of none.
         parts: Parts that may follow it in names of this network, ``''`` for none.
-
-    Returns:
-        For each: ``protocol``, ``data``, ``metrics`` in percent.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -114,7 +113,7 @@ def protocol_results(
                 for result in results
                 if any(is_same_model(result['model'], name) for name in names)
             ]
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f'{path} is no results.json of tools/evaluate.py: {error}') from error
         if not own:
             models = sorted({str(result['model']) for result in results})
@@ -128,10 +127,8 @@ def is_same_model(recorded: str, name: str) -> bool:
     one, other = split_checkpoint(recorded), split_checkpoint(name)
     if not one or not other:
         return recorded == name
-    if one[1] != other[1]:
-        return False
     parts, whole = Path(one[0]).parts, Path(other[0]).absolute().parts
-    return one == other or whole[-len(parts) :] == parts
+    return one == other or (one[1] == other[1] and whole[-len(parts) :] == parts)
 
 
 def as_strings(metadata: dict) -> dict[str, str]:
@@ -142,22 +139,9 @@ def as_strings(metadata: dict) -> dict[str, str]:
     }
 
 
-def as_comments(metadata: dict) -> str:
-    """Metadata as comment lines of a Python file."""
-    return '\n'.join(f'#   {key}: {value}' for key, value in as_strings(metadata).items())
-
-
-def _is_json(value: object) -> bool:
-    try:
-        json.dumps(value)
-    except TypeError:
-        return False
-    return True
-
-
-def _sha256_of_file(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+def save_tensors(path: Path, state: dict[str, Tensor], metadata: dict) -> None:
+    """Write a safetensors file, whole or not at all; transformers asks for ``format='pt'``."""
+    library = require('safetensors.torch', path.name, 'safetensors')
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    with atomic_file(path) as file:
+        file.write(library.save(tensors, as_strings(dict(metadata, format='pt'))))

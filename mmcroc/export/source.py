@@ -2,16 +2,20 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
+import torch
+from mmpretrain.models import VisionTransformer
 from torch import Tensor, nn
 
-from mmcroc.export.describe import describe
 from mmcroc.export.provenance import MEAN, STD, normalisation_of, protocol_results, provenance
 from mmcroc.features.checkpoint_backbone import find_backbone, frozen_model
+from mmcroc.features.dense_tokens import dense_tokens
 from mmcroc.features.pretrained_backbone import load_backbone
-from mmcroc.weights.architectures import Architecture, ResNetArchitecture
+from mmcroc.registry import MODELS
+from mmcroc.weights.architectures import Architecture, ResNetArchitecture, ViTArchitecture
 from mmcroc.weights.checkpoint_file import read_checkpoint, split_checkpoint
 
 NECK_LEFT_OUT = (
@@ -21,6 +25,11 @@ NECK_LEFT_OUT = (
 #: What may follow a checkpoint's name for one and the same network.
 SAME_NETWORK = dict(
     teacher=('', 'teacher', 'backbone'), student=('student',), backbone=('', 'backbone')
+)
+RESNETS = tuple(
+    f'{scope}.{variant}'
+    for scope in ('mmseg', 'mmpretrain')
+    for variant in ('ResNet', 'ResNetV1c', 'ResNetV1d')
 )
 
 
@@ -46,11 +55,7 @@ class Source:
 
     @cached_property
     def architecture(self) -> Architecture:
-        """The backbone's architecture.
-
-        Raises:
-            ValueError: It is none that other libraries have.
-        """
+        """The backbone's architecture; errors as :func:`describe`."""
         return describe(self.backbone.get_submodule('backbone' if self.has_neck else ''))
 
     @property
@@ -125,11 +130,88 @@ def _of_checkpoint(path: str, part: str, with_neck: bool) -> tuple[Source, tuple
         raise ValueError(f'{path}: {error}') from error
     metadata = dict(layout=found.layout, network=found.role)
     metadata.update(provenance(path, checkpoint, found.origin))
-    source = Source(
-        found.build(path), metadata, *normalisation_of(found.origin), has_neck=with_neck
-    )
+    mean, std = normalisation_of(found.origin)
+    source = Source(found.build(path), metadata, mean, std, with_neck)
     if not is_hsg:
         return source, SAME_NETWORK[found.role]
     if not with_neck:
         source.notes.append(NECK_LEFT_OUT)
     return source, ('' if with_neck else 'backbone',)
+
+
+def describe(backbone: nn.Module) -> Architecture:
+    """The architecture of a backbone, read off the module.
+
+    It is built again from what was read, and must give the same tokens: what these numbers do not
+    say (another activation, say) is found out here and not by the users of an export.
+
+    Raises:
+        ValueError: It is none that other libraries have, or it has parts of its own.
+    """
+    kind = type(backbone).__name__
+    scope = type(backbone).__module__.partition('.')[0]
+    architecture: Architecture
+    if isinstance(backbone, VisionTransformer):
+        height, width = backbone.img_size
+        heads = backbone.arch_settings['num_heads']
+        architecture = replace(
+            ViTArchitecture.of_state(backbone.state_dict(), heads, (int(height), int(width))),
+            norm_eps=backbone.layers[0].ln1.eps,
+            interpolate_mode=backbone.interpolate_mode,
+        )
+    elif f'{scope}.{kind}' in RESNETS:
+        own: dict[str, Any] = vars(backbone)
+        multi_grid = own.get('multi_grid')
+        architecture = ResNetArchitecture(
+            scope=scope,
+            variant=kind,
+            strides=tuple(own['strides']),
+            dilations=tuple(own['dilations']),
+            contract_dilation=bool(own.get('contract_dilation', False)),
+            multi_grid=tuple(multi_grid) if multi_grid else None,
+            **{name: own[name] for name in ('depth', 'stem_channels', 'base_channels', 'style')},
+        )
+    else:
+        raise ValueError(
+            f'{kind} cannot be exported, only mmpretrain.VisionTransformer, what is derived from '
+            f'it, and {", ".join(RESNETS)}'
+        )
+    with torch.random.fork_rng(devices=[]):
+        rebuilt = MODELS.build(architecture.config())
+    try:
+        rebuilt.load_state_dict(backbone.state_dict(), strict=True)
+    except RuntimeError as error:
+        raise ValueError(
+            f'this {kind} has parts that an export cannot describe: {error}'
+        ) from error
+    # One more patch than its own size: positions are interpolated too.
+    height, width = getattr(architecture, 'img_size', (64, 64))
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(1, 3, height, width + architecture.stride, generator=generator)
+    if not torch.allclose(_tokens(backbone, images), _tokens(rebuilt, images), 1e-4, 1e-5):
+        raise ValueError(
+            f'this {kind} computes something that an export cannot describe: {architecture.name} '
+            'with its weights gives other tokens'
+        )
+    return architecture
+
+
+@torch.no_grad()
+def _tokens(module: nn.Module, images: Tensor) -> Tensor:
+    """Tokens of a module that evaluates, and goes on as it was."""
+    training = module.training
+    module.eval()
+    tokens = dense_tokens(module, images)
+    module.train(training)
+    return tokens
+
+
+def require_settings(architecture: Architecture, theirs: str, **usual: object) -> None:
+    """Refuse an architecture with other settings than a library's model has.
+
+    A ValueError names the model, ``theirs``, and the settings other than its ``usual`` ones.
+    """
+    found = {name: getattr(architecture, name) for name in usual}
+    odd = [f'{name}={value!r}' for name, value in found.items() if value != usual[name]]
+    if odd:
+        raise ValueError(f'{theirs} has no {", ".join(odd)}')

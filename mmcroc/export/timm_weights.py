@@ -6,9 +6,8 @@ from pathlib import Path
 import torch
 
 from mmcroc.atomic_file import atomic_file
-from mmcroc.export.describe import require_settings
-from mmcroc.export.files import save_tensors
-from mmcroc.export.source import Source
+from mmcroc.export.provenance import save_tensors
+from mmcroc.export.source import Source, require_settings
 from mmcroc.optional import require
 from mmcroc.weights.architectures import ResNetArchitecture, ViTArchitecture
 from mmcroc.weights.key_map import KeyMap
@@ -42,12 +41,7 @@ MMSEG_DEEP_STEM = KeyMap(
 
 
 def write_timm(source: Source, path: Path) -> list[str]:
-    """Write weights under timm's names; timm's model is built and must take them all.
-
-    Raises:
-        ImportError: timm is not installed.
-        ValueError: timm has no such architecture.
-    """
+    """Write weights under timm's names; timm's model is built and must take them all."""
     timm = require('timm', '--format timm', 'timm')
     architecture = source.architecture
     prefix = ''
@@ -75,8 +69,8 @@ def write_timm(source: Source, path: Path) -> list[str]:
             f"timm's {name} with {settings} does not take {architecture.name}: {error}"
         ) from error
     arguments = ''.join(f', {key}={value!r}' for key, value in settings.items())
-    metadata = dict(source.described(), format='pt', timm_model=name, timm_arguments=settings)
     if path.suffix == '.safetensors':
+        metadata = dict(source.described(), timm_model=name, timm_arguments=settings)
         save_tensors(path, state, metadata)
     else:
         # timm wants nothing but weights in a file: metadata has no place there.
@@ -94,15 +88,7 @@ def write_timm(source: Source, path: Path) -> list[str]:
 def timm_vit(
     architecture: ViTArchitecture, is_model: Callable[[str], bool]
 ) -> tuple[str, dict[str, object]]:
-    """timm's name of a Vision Transformer, and what to change in it.
-
-    Args:
-        architecture: The Vision Transformer's.
-        is_model: Whether timm has a name.
-
-    Raises:
-        ValueError: timm has none like it.
-    """
+    """timm's name of a Vision Transformer, and what to change in it; ``is_model``: timm's."""
     require_settings(
         architecture,
         "timm's VisionTransformer",
@@ -116,20 +102,19 @@ def timm_vit(
     name = f'vit_{VIT_SIZES.get(size, "")}_patch{architecture.patch_size}_224'
     settings: dict[str, object] = dict(dynamic_img_size=True)  # takes any size
     if architecture.img_size != (224, 224):
-        settings['img_size'] = architecture.config()['img_size']
+        settings['img_size'] = architecture.side
     if not is_model(name):
         name = 'vit_small_patch16_224'
         settings['patch_size'] = architecture.patch_size
         settings.update(zip(('embed_dim', 'depth', 'num_heads'), size, strict=True))
-    ratio = architecture.feedforward_channels / architecture.embed_dims
-    if ratio != 4:
-        settings['mlp_ratio'] = ratio
-    if not architecture.qkv_bias:
-        settings['qkv_bias'] = False
-    if architecture.pre_norm:
-        settings['pre_norm'] = True
-    if architecture.layer_scale:
-        settings['init_values'] = 1e-5
+    found = dict(
+        mlp_ratio=architecture.feedforward_channels / architecture.embed_dims,
+        qkv_bias=architecture.qkv_bias,
+        pre_norm=architecture.pre_norm,
+        init_values=1e-5 if architecture.layer_scale else None,
+    )
+    usual = dict(mlp_ratio=4, qkv_bias=True, pre_norm=False, init_values=None)
+    settings.update({name: value for name, value in found.items() if value != usual[name]})
     if architecture.num_registers:
         settings.update(reg_tokens=architecture.num_registers, no_embed_class=True)
     return name, settings
@@ -138,11 +123,7 @@ def timm_vit(
 def timm_resnet(
     architecture: ResNetArchitecture, is_model: Callable[[str], bool]
 ) -> tuple[str, dict[str, object]]:
-    """timm's name of a ResNet, and what to change in it; arguments as :func:`timm_vit`.
-
-    Raises:
-        ValueError: timm has none like it.
-    """
+    """timm's name of a ResNet, and what to change in it; the rest as :func:`timm_vit`."""
     if architecture.style != 'pytorch' and architecture.expansion > 1:
         raise ValueError("timm's ResNets stride in the 3x3 convolution, this one in the 1x1")
     if architecture.stem_channels != 64:

@@ -6,18 +6,19 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from mmcroc.registry import MODELS
-from mmcroc.weights.checkpoint_config import backbone_config, model_kind
-from mmcroc.weights.checkpoint_file import read_checkpoint
-from mmcroc.weights.checkpoint_networks import backbone_weights, without_heads
+from mmcroc.weights.checkpoint_content import (
+    backbone_config,
+    backbone_weights,
+    model_kind,
+    without_heads,
+)
 from mmcroc.weights.weight_layouts import detect_layout, model_layout
 
 
 class FoundBackbone(NamedTuple):
-    """A backbone in a checkpoint.
+    """Config and weights of a backbone in a checkpoint.
 
     Attributes:
-        config: Config of the module.
-        state: Weights of the module.
         layout: Naming of the weights in the file, in words.
         role: Network they are of: ``'teacher'``, ``'student'``, ``'backbone'``, ``'whole model'``.
         origin: Config of the checkpoint, that of a converted model included; ``{}`` if none.
@@ -30,36 +31,16 @@ class FoundBackbone(NamedTuple):
     origin: dict
 
     def build(self, path: str) -> nn.Module:
-        """The module with these weights, all of them.
-
-        Args:
-            path: The file, for errors.
-
-        Raises:
-            ValueError: They do not fit.
-        """
+        """The module with these weights; a ValueError names the file if they do not fit."""
         backbone = MODELS.build(self.config)
         load_all(backbone, self.state, path)
         return backbone
 
 
-def backbone_of_checkpoint(path: str, part: str = '', config: dict | None = None) -> FoundBackbone:
-    """The backbone of a checkpoint's file; arguments and errors as :func:`find_backbone`.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-    """
-    checkpoint, own_config = read_checkpoint(path)
-    try:
-        return find_backbone(checkpoint, config or own_config, part)
-    except ValueError as error:
-        raise ValueError(f'{path}: {error}') from error
-
-
 def find_backbone(
     checkpoint: Mapping, config: dict, part: str = '', heads: int | None = None
 ) -> FoundBackbone:
-    """The backbone of a checkpoint that is read already.
+    """The backbone of a checkpoint that is read already; a ValueError says why there is none.
 
     The architecture comes from the config; without one, from the names and shapes of the weights
     (:data:`mmcroc.weights.weight_layouts.LAYOUTS`). A model class may say itself how it is used
@@ -72,15 +53,11 @@ def find_backbone(
         part: ``'student'`` or ``'teacher'`` of self-distillation, by default the teacher;
             ``'backbone'`` for the backbone of a model that is used whole.
         heads: Attention heads of a ViT without a config, where they are known.
-
-    Raises:
-        ValueError: There is none.
     """
     layout = (checkpoint.get('meta') or {}).get('layout', '') if config else ''
     if not config and (released := model_layout(checkpoint)):
-        layout = released.name
-        state = released.convert(checkpoint)
-        checkpoint, config = dict(state_dict=state), dict(model=released.config(state, heads))
+        layout, (model, state) = released.name, released.build(checkpoint, heads)
+        checkpoint, config = dict(state_dict=state), dict(model=model)
     if not config:
         state, role = backbone_weights(checkpoint, part)
         state = without_heads(state)
@@ -100,21 +77,13 @@ def find_backbone(
 
 
 def frozen_model(config: dict) -> Callable[[Mapping, dict], tuple[dict, dict]] | None:
-    """How the model class of a config is used frozen; None if it does not say.
-
-    Returns:
-        Its class method ``frozen``, see :func:`find_backbone`.
-    """
+    """The class method ``frozen`` (:func:`find_backbone`) of a config's model; None if none."""
     kind = model_kind(config)
     return getattr(MODELS.get(kind), 'frozen', None) if kind else None
 
 
 def load_all(module: nn.Module, state: dict[str, Tensor], path: str) -> None:
-    """Load weights, none left over and none missing.
-
-    Raises:
-        ValueError: They do not fit.
-    """
+    """Load weights, none left over and none missing; a ValueError says what does not fit."""
     foreign = f'{path} holds another architecture than this {type(module).__name__}'
     # Torch overlooks what belongs to parts that a module goes without.
     absent = tuple(

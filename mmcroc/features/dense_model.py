@@ -1,12 +1,16 @@
 """One interface for any frozen dense model: images in, a map of features out."""
 
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.model import BaseModel
+from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
+
+from mmcroc.features.dense_tokens import dense_tokens, hand_out_tokens
+from mmcroc.registry import MODELS
 
 #: Normalisation by ImageNet's statistics, RGB: that of all protocols.
 PREPROCESSOR: dict[str, Any] = dict(
@@ -18,32 +22,15 @@ PREPROCESSOR: dict[str, Any] = dict(
 PROBE_SIDE = 224
 
 
-@runtime_checkable
-class DenseModel(Protocol):
-    """A frozen model that gives a map of features.
+class DenseModel:
+    """A frozen model that gives a map of features: a module with ``extract_feat``.
+
+    Stride and channels are measured on a blank image.
 
     Attributes:
         name: Name of the model, such as ``'timm:vit_small_patch16_224.dino'``.
         provenance: Origin of its weights, in words; '' if unknown.
     """
-
-    name: str
-    provenance: str
-
-    @property
-    def stride(self) -> int:
-        """Side of a token, pixels."""
-
-    @property
-    def channels(self) -> int:
-        """Channels of the map."""
-
-    def features(self, images: Tensor) -> Tensor:
-        """The map (B, C, h, w) of normalised images (B, 3, H, W)."""
-
-
-class MeasuredModel:
-    """The :class:`DenseModel` that a module with ``extract_feat`` is, measured on a blank image."""
 
     name = ''
     provenance = ''
@@ -75,20 +62,71 @@ class MeasuredModel:
         return tuple(shape)
 
 
-def model_inputs(model: BaseModel, image: np.ndarray, stride: int, longer_side: int) -> Tensor:
-    """Resize an image to whole tokens and normalise it.
+@MODELS.register_module()
+class FeatureSegmentor(DenseModel, BaseSegmentor):
+    """Hands out the dense tokens of a frozen backbone, for metrics such as ``ClusteringIoU``.
+
+    It never leaves evaluation: neither stochastic depth nor running statistics.
 
     Args:
-        model: Model whose ``data_preprocessor`` normalises.
+        backbone: Any network that :func:`mmcroc.features.dense_tokens.dense_tokens` takes, or its
+            config. Weights come through its ``init_cfg``.
+        data_preprocessor, init_cfg: As MMSegmentation's.
+    """
+
+    def __init__(
+        self,
+        backbone: dict | nn.Module,
+        data_preprocessor: dict | nn.Module | None = None,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.backbone = MODELS.build(backbone) if isinstance(backbone, dict) else backbone
+        self.name = getattr(self.backbone, 'name', type(self.backbone).__name__)
+        self.provenance = getattr(self.backbone, 'provenance', '')
+        self.backbone.requires_grad_(False)
+        # DistributedDataParallel refuses a model without a parameter to train.
+        self.unused = nn.Parameter(torch.zeros(()))
+        self.train(False)
+
+    def train(self, mode: bool = True) -> 'FeatureSegmentor':
+        """Evaluation, whatever ``mode`` says."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor]:
+        """One (B, C, h, w) map of images (B, 3, H, W)."""
+        return (dense_tokens(self.backbone, inputs),)
+
+    def predict(self, inputs: Tensor, data_samples: list | None = None) -> list:
+        """Data samples with ``tokens`` of images (B, 3, H, W)."""
+        return hand_out_tokens(self.features(inputs), data_samples)
+
+    def _forward(self, inputs: Tensor, data_samples: list | None = None) -> tuple[Tensor]:
+        return self.extract_feat(inputs)
+
+    def encode_decode(self, inputs: Tensor, batch_data_samples: list) -> Tensor:
+        """Not available: there is no head."""
+        raise NotImplementedError('FeatureSegmentor has no head: it hands out features')
+
+    def loss(self, inputs: Tensor, data_samples: list) -> dict:
+        """Not available: nothing is trained."""
+        raise NotImplementedError(
+            'FeatureSegmentor trains nothing; for a linear head take mmseg.EncoderDecoder'
+        )
+
+
+def model_inputs(model: BaseModel, image: np.ndarray, stride: int, longer_side: int) -> Tensor:
+    """Resize an image to whole tokens and normalise it by the model's ``data_preprocessor``.
+
+    Args:
+        model: Model with that.
         image: uint8 RGB (H, W, 3).
         stride: Side of a token, pixels; both sides become multiples of it.
-        longer_side: Longer side of the result, about, pixels.
+        longer_side: Longer side of the result, about, pixels; a ValueError if less than a token.
 
     Returns:
         (1, 3, h, w), float32, on the model's device.
-
-    Raises:
-        ValueError: ``longer_side`` is less than a token.
     """
     height, width = image.shape[:2]
     if longer_side < stride:

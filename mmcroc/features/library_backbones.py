@@ -20,8 +20,8 @@ from mmcroc.features.vision_transformer import (
 )
 from mmcroc.optional import require
 from mmcroc.registry import MODELS
+from mmcroc.weights.checkpoint_content import NOT_FEATURES, backbone_weights
 from mmcroc.weights.checkpoint_file import read_checkpoint
-from mmcroc.weights.checkpoint_networks import NOT_FEATURES, backbone_weights
 
 #: Weights of transformers' models that tokens do not depend on: absent from files, or random.
 NOT_TOKENS = ('pooler.',)

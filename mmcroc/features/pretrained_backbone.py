@@ -8,22 +8,18 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmcroc.features.checkpoint_backbone import backbone_of_checkpoint, load_all
-from mmcroc.features.dense_model import MeasuredModel
+from mmcroc.features.checkpoint_backbone import find_backbone, load_all
+from mmcroc.features.dense_model import DenseModel
 from mmcroc.features.dense_tokens import dense_tokens
 from mmcroc.registry import MODELS
+from mmcroc.weights.checkpoint_content import backbone_weights
 from mmcroc.weights.checkpoint_file import SUFFIXES, download, read_checkpoint, split_checkpoint
-from mmcroc.weights.checkpoint_networks import backbone_weights
 
 RANDOM = 'deit-small/16'
 
 
 class UnnamedModelError(ValueError):
-    """No weights were named where a config scores some.
-
-    Args:
-        setting: Dotted name of the setting that names them.
-    """
+    """No weights were named where a config scores some, by its ``setting``."""
 
     def __init__(self, setting: str) -> None:
         super().__init__(
@@ -33,14 +29,11 @@ class UnnamedModelError(ValueError):
         )
 
 
-class FrozenModel(MeasuredModel, BaseModule):
+class FrozenModel(DenseModel, BaseModule):
     """A network as a :class:`mmcroc.features.DenseModel`, and as a backbone of any segmentor.
 
-    Args:
-        model: Any network that :func:`mmcroc.features.dense_tokens.dense_tokens` takes; frozen in
-            place.
-        name: Name of the model; by default its class's.
-        provenance: Origin of its weights, in words.
+    Any network that :func:`mmcroc.features.dense_tokens.dense_tokens` takes; it is frozen in place,
+    and never out of evaluation. Its name is by default its class's.
     """
 
     def __init__(self, model: nn.Module, name: str = '', provenance: str = ''):
@@ -55,7 +48,7 @@ class FrozenModel(MeasuredModel, BaseModule):
         self._is_init = True
 
     def train(self, mode: bool = True) -> 'FrozenModel':
-        """Frozen: neither stochastic depth nor running statistics, ever."""
+        """Evaluation, whatever ``mode`` says."""
         return super().train(False)
 
     def extract_feat(self, images: Tensor) -> tuple[Tensor]:
@@ -76,35 +69,16 @@ def load_model(
         model = load_model(my_conv_net)
         tokens = model.features(images)    # (B, 3, H, W) -> (B, model.channels, h, w)
 
-    ===================================  ====================================================
-    ``path/to/epoch_300.pth``            a checkpoint of mmcroc (CrOC's teacher; HSG's pixel
-                                         embedding at stride 8), MMPretrain or MMSegmentation
-    ``path/to/croc.pth:student``         the student, of any file with a teacher and a student
-    ``path/to/hsg.pth:backbone``         HSG's backbone alone, without the neck, at stride 8
-    ``path/to/weights.pth``              released weights, told by their keys: CrOC's, HSG's,
-                                         DINO's, iBOT's, DINOv2's, DINOv3's, MAE's; Vision
-                                         Transformers and ResNets as MMPretrain, timm and
-                                         torchvision name their weights
-    ``path/to/weights.safetensors``      ... in this format
-    ``timm:vit_small_patch16_224.dino``  a timm model with timm's weights
-    ``timm:NAME@path/to/weights.pth``    ... with the weights of a file
-    ``hf:facebook/dinov2-small``,        a vision model of Hugging Face's transformers, of the
-    ``hf:path/to/folder``                hub or a local folder
-    ``vit-base-p16_32xb128-mae_in1k``    a name of ``mmpretrain.list_models()``, its weights
-    ``NAME@path/to/weights.pth``         ... with the weights of a file
-    ``random``, ``random:deit-base/8``,  random weights: ViT-S/16, another ViT / patch size,
-    ``random:resnet50``                  a ResNet
-    ``rgb``                              no network: mean colour and position of 16-pixel patches
-    ===================================  ====================================================
+    Names are checkpoints' and released weights' files, ``timm:NAME``, ``hf:NAME``, MMPretrain's,
+    ``random`` and ``rgb``: docs/weights.md lists them all.
 
-    Weights fit as a whole or not at all; only what features do not depend on is left out
-    (:data:`mmcroc.weights.checkpoint_networks.NOT_FEATURES`). Nothing that a file brings is run
-    (:mod:`mmcroc.weights.checkpoint_file`).
+    Weights fit as a whole or not at all; only what features do not depend on is left out. Nothing
+    that a file brings is run (:mod:`mmcroc.weights.checkpoint_file`).
 
     Args:
-        model: Name as above; or any module that gives, for images (B, 3, H, W), a map
-            (B, C, h, w), tokens (B, N, C) of a grid of square patches, or a tuple or list that ends
-            in either. A copy of the module is frozen; it itself stays as it is.
+        model: Name; or any module that gives, for images (B, 3, H, W), a map (B, C, h, w), tokens
+            (B, N, C) of a grid of square patches, or a tuple or list that ends in either. A copy of
+            the module is frozen; it itself stays as it is.
         device: Device of the model.
         seed: Seed of random weights.
 
@@ -126,10 +100,7 @@ def load_model(
 def load_backbone(model: str, seed: int = 0, config: dict | None = None) -> nn.Module:
     """The bare network of a name; arguments and errors as :func:`load_model`.
 
-    Args:
-        model: Name of the model.
-        seed: Seed of random weights.
-        config: Config for a checkpoint's file, instead of the one in it.
+    A checkpoint's file may be given another ``config`` than the one in it.
     """
     return _load(model, seed, config)[0]
 
@@ -138,11 +109,15 @@ def _load(model: str, seed: int, config: dict | None = None) -> tuple[nn.Module,
     """A network and the origin of its weights, in words."""
     checkpoint = None if model.startswith('hf:') else split_checkpoint(model)
     if checkpoint:
-        found = backbone_of_checkpoint(*checkpoint, config)
-        provenance = f'{checkpoint[0]}: {found.layout}; {found.role}'
-        network = found.build(checkpoint[0])
+        path, part = checkpoint
+        content, own_config = read_checkpoint(path)
+        try:
+            found = find_backbone(content, config or own_config, part)
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from error
+        provenance = f'{path}: {found.layout}; {found.role}'
         print_log(provenance, logger='current')
-        return network, provenance
+        return found.build(path), provenance
     if config is not None:
         raise ValueError(f'a config goes with a checkpoint file, but {model!r} is none')
     name, _, path = model.partition('@')
@@ -166,12 +141,8 @@ def _random_backbone(arch: str, seed: int) -> nn.Module:
         cfg = dict(type='mmpretrain.ResNet', depth=int(arch.removeprefix('resnet')))
     else:
         arch, _, patch_size = arch.partition('/')
-        cfg = dict(
-            type='mmcroc.VisionTransformer',
-            arch=arch,
-            img_size=224,
-            patch_size=int(patch_size or 16),
-        )
+        settings = dict(arch=arch, img_size=224, patch_size=int(patch_size or 16))
+        cfg = dict(type='mmcroc.VisionTransformer', **settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = MODELS.build(cfg)
@@ -209,14 +180,9 @@ class PretrainedBackbone(FrozenModel):
             is scored is named.
         seed: Seed of random weights.
         resnet_stride: 16 lets ResNets of stride 32 give maps of stride 16, the last stage's stride
-            turned into dilation (:func:`dilate_last_stage`); None leaves all as they
-            are.
+            turned into dilation (:func:`dilate_last_stage`); None leaves all as they are.
         position_offset: Offset of :class:`VisionTransformer`: 0.1 resizes position embeddings as
-            DINO's code. 0 leaves it to the model's library.
-
-    Raises:
-        ValueError: There is no such model, or none was named; ``position_offset`` for a model that
-            is no :class:`VisionTransformer`; another ``resnet_stride``.
+            DINO's code. 0 leaves it to the model's library, the only choice of other models.
     """
 
     def __init__(
@@ -250,17 +216,15 @@ def dilate_last_stage(backbone: nn.Module) -> None:
     """Let the last stage of a ResNet keep its input's resolution, in place.
 
     Its strides become 1, and every 3x3 convolution behind the strided one is dilated by 2, so that
-    it meets the neighbours it was trained on. The strided one itself stays undilated.
+    it meets the neighbours it was trained on (Yu, Koltun and Funkhouser, *Dilated residual
+    networks*, CVPR 2017; Leopart evaluates ResNets so). The strided one itself stays undilated.
 
-    Reference: Yu, Koltun and Funkhouser, *Dilated residual networks*, CVPR 2017. Leopart evaluates
-    ResNets so.
-
-    Args:
-        backbone: Any module. Only ResNets as torchvision, timm, MMPretrain, MMSegmentation and
-            transformers build them change, and only where their last stage has a stride.
+    Only ResNets as torchvision, timm, MMPretrain, MMSegmentation and transformers build them
+    change, and only where their last stage has a stride.
     """
     for name, stage in backbone.named_modules():
-        if name.rpartition('.')[2] != 'layer4' and not _is_last_of_transformers(name, stage):
+        is_transformers = type(stage).__name__ == 'ResNetStage' and name.endswith('stages.3')
+        if name.rpartition('.')[2] != 'layer4' and not is_transformers:
             continue
         strided = [m for m in stage.modules() if getattr(m, 'stride', 1) in (2, (2, 2))]
         for module in strided:
@@ -270,8 +234,3 @@ def dilate_last_stage(backbone: nn.Module) -> None:
         for module in stage.modules() if strided else ():
             if getattr(module, 'kernel_size', None) == (3, 3) and module not in strided:
                 module.dilation = module.padding = (2, 2)
-
-
-def _is_last_of_transformers(name: str, module: nn.Module) -> bool:
-    """Whether a module is the last stage of a ResNet of transformers."""
-    return type(module).__name__ == 'ResNetStage' and name.endswith('stages.3')

@@ -7,7 +7,7 @@ import torch
 from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
-from mmcroc.features.dense_model import PREPROCESSOR, MeasuredModel
+from mmcroc.features.dense_model import PREPROCESSOR, DenseModel
 from mmcroc.features.dense_tokens import hand_out_tokens
 from mmcroc.hsg.frozen import frozen_config, with_trained_positions
 from mmcroc.numerics.resize import nearest_resize
@@ -16,7 +16,7 @@ from mmcroc.weights.weight_fit import require_fit
 
 
 @MODELS.register_module()
-class HSG(MeasuredModel, BaseSelfSupervisor):
+class HSG(DenseModel, BaseSelfSupervisor):
     """Contrast of pixels and segments across views, and a hierarchy of groups of segments.
 
     Ke et al., *Unsupervised Hierarchical Semantic Segmentation with Multiview Cosegmentation and

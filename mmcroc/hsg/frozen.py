@@ -8,7 +8,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mmcroc.weights.checkpoint_config import backbone_config, config_of_text, config_text
+from mmcroc.weights.checkpoint_content import backbone_config, config_of_text, config_text
 
 TABLE, TRAINED = 'neck.position.row.weight', 'neck.position.trained'
 #: Pixels that a ResNet's stem makes one.

@@ -21,7 +21,7 @@ from mmcroc.pictures.painters import (
     tapped_backbone,
 )
 from mmcroc.registry import MODELS, TRANSFORMS
-from mmcroc.weights.checkpoint_config import config_of_text, config_text
+from mmcroc.weights.checkpoint_content import config_of_text, config_text
 from mmcroc.weights.checkpoint_file import read_checkpoint, split_checkpoint
 
 #: Kinds of pictures and what of a model they need.

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import isqrt, prod
 
 from torch import Tensor
@@ -34,24 +34,11 @@ PLAIN_STRIDES = (1, 2, 2, 2)
 
 @dataclass(frozen=True)
 class ViTArchitecture:
-    """A Vision Transformer with absolute positions, as MMPretrain builds it.
+    """A Vision Transformer with absolute positions, by the names of MMPretrain's settings.
 
-    Attributes:
-        embed_dims: Channels of a token.
-        num_layers: Number of blocks.
-        num_heads: Number of attention heads.
-        feedforward_channels: Hidden channels of each MLP; of SwiGLU MMPretrain takes two thirds.
-        img_size: (height, width) of the image that the grid of positions covers, pixels.
-        patch_size: Side of a patch, pixels.
-        norm_eps: Epsilon of the layer norms.
-        qkv_bias: Whether queries, keys and values have one.
-        layer_scale: Whether blocks have learned gains.
-        with_cls_token: Whether there is a [CLS].
-        pre_norm: Whether a norm comes before the first block.
-        final_norm: Whether one comes after the last.
-        interpolate_mode: Interpolation by which positions are resized.
-        swiglu: Whether MLPs are gated.
-        num_registers: Number of register tokens.
+    ``img_size`` is (height, width) of the image that the grid of positions covers, and
+    ``patch_size`` the side of a patch, in pixels. Of SwiGLU MMPretrain takes two thirds of
+    ``feedforward_channels``.
     """
 
     embed_dims: int
@@ -77,15 +64,10 @@ class ViTArchitecture:
         heads: int | None = None,
         img_size: tuple[int, int] | None = None,
     ) -> 'ViTArchitecture':
-        """The architecture that weights under MMPretrain's names are of.
+        """The architecture of an ``mmpretrain.VisionTransformer``'s weights, or ours'.
 
-        Args:
-            state: State dict of an ``mmpretrain.VisionTransformer`` or ours.
-            heads: Attention heads; None: :func:`num_heads`.
-            img_size: (height, width) of the grid of positions; None: a square.
-
-        Raises:
-            ValueError: It has positions of no square, or an unknown number of heads.
+        Without ``heads`` and ``img_size`` (height, width) a ValueError says so if they cannot be
+        told: by :func:`num_heads`, and as a square.
         """
         projection = state['patch_embed.projection.weight']
         dims, patch_size = len(projection), projection.shape[-1]
@@ -125,6 +107,12 @@ class ViTArchitecture:
         return self.patch_size
 
     @property
+    def side(self) -> int | tuple[int, int]:
+        """Side of the image that positions cover, or (height, width) if it is no square."""
+        height, width = self.img_size
+        return height if height == width else self.img_size
+
+    @property
     def name(self) -> str:
         """The architecture in words."""
         registers = f', {self.num_registers} registers' if self.num_registers else ''
@@ -134,27 +122,16 @@ class ViTArchitecture:
             f'{self.img_size[0]}x{self.img_size[1]} px{registers}'
         )
 
-    @property
-    def is_square(self) -> bool:
-        """Whether the grid of positions is square."""
-        return self.img_size[0] == self.img_size[1]
-
     def config(self, scope: str = 'mmpretrain') -> dict:
-        """Config of the module.
+        """Config of MMPretrain's module (ours of registers) that gives a map, or of ``'mmcroc'``'s.
 
-        Args:
-            scope: ``'mmpretrain'``: theirs (ours of registers), of which the feature map comes out;
-                ``'mmcroc'``: ours.
+        It says what differs from the defaults of the settings.
         """
+        arch = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
         cfg: dict = dict(
             type=f'{"mmcroc" if self.num_registers else scope}.VisionTransformer',
-            arch=dict(
-                embed_dims=self.embed_dims,
-                num_layers=self.num_layers,
-                num_heads=self.num_heads,
-                feedforward_channels=self.feedforward_channels,
-            ),
-            img_size=self.img_size[0] if self.is_square else self.img_size,
+            arch={name: getattr(self, name) for name in arch},
+            img_size=self.side,
             patch_size=self.patch_size,
         )
         if scope == 'mmpretrain':
@@ -173,17 +150,12 @@ class ViTArchitecture:
 
 @dataclass(frozen=True)
 class ResNetArchitecture:
-    """A ResNet, as MMSegmentation or MMPretrain builds it.
+    """A ResNet, by the names of MMSegmentation's and MMPretrain's settings.
 
     Attributes:
         scope: ``'mmseg'`` or ``'mmpretrain'``; they name the weights of deep stems differently.
         variant: ``'ResNet'``, ``'ResNetV1c'`` (a stem of three convolutions) or ``'ResNetV1d'``
             (that, and average pooling in the shortcuts).
-        depth: 18, 34, 50, 101 or 152.
-        stem_channels: Channels after the stem.
-        base_channels: Channels of the first stage's 3x3 convolutions.
-        strides, dilations: Strides and dilations of the four stages.
-        contract_dilation, multi_grid: MMSegmentation's, of stages and of the last stage's blocks.
         style: ``'pytorch'`` if bottlenecks stride in their 3x3 convolution, ``'caffe'`` if in
             the first 1x1.
     """
@@ -201,13 +173,9 @@ class ResNetArchitecture:
 
     @classmethod
     def of_state(cls, state: Mapping[str, Tensor]) -> 'ResNetArchitecture':
-        """The architecture that weights under MMPretrain's names are of, of the plain stride 32.
+        """The architecture of weights of ``mmpretrain``'s ResNets, at stride 32.
 
-        Args:
-            state: State dict of an ``mmpretrain.ResNet``, ``ResNetV1c`` or ``ResNetV1d``.
-
-        Raises:
-            ValueError: Its blocks are those of no such ResNet.
+        A ValueError says so if the blocks are those of none.
         """
         blocks = tuple(count_layers(state, rf'layer{stage}\.(\d+)\.') for stage in range(1, 5))
         is_bottleneck = 'layer1.0.conv3.weight' in state
@@ -269,41 +237,27 @@ class ResNetArchitecture:
 
     def config(self) -> dict:
         """Config of its library's module, of which the last map comes out."""
-        cfg: dict = dict(
-            type=f'{self.scope}.{self.variant}',
-            depth=self.depth,
-            stem_channels=self.stem_channels,
-            base_channels=self.base_channels,
-            strides=self.strides,
-            dilations=self.dilations,
-            out_indices=(3,),
-            style=self.style,
-            norm_cfg=dict(type='BN', requires_grad=True),
-        )
-        if self.contract_dilation:
-            cfg['contract_dilation'] = True
-        if self.multi_grid:
-            cfg['multi_grid'] = self.multi_grid
-        return cfg
+        settings = asdict(self)
+        kind = f'{settings.pop("scope")}.{settings.pop("variant")}'
+        for name in ('contract_dilation', 'multi_grid'):  # MMSegmentation's alone
+            if not settings[name]:
+                del settings[name]
+        norm_cfg = dict(type='BN', requires_grad=True)
+        return dict(type=kind, **settings, out_indices=(3,), norm_cfg=norm_cfg)
 
 
 Architecture = ViTArchitecture | ResNetArchitecture
 
 
 def count_layers(state: Mapping[str, Tensor], pattern: str) -> int:
-    """Layers of a network: how many indices a regular expression captures in its weights' names."""
+    """How many indices a regular expression captures in the names of a network's weights."""
     return len({found[1] for key in state if (found := re.match(pattern, key))})
 
 
 def num_heads(dims: int, known: tuple[int, ...] = ()) -> int:
-    """Attention heads of a ViT of so many channels.
+    """Attention heads of a ViT of so many channels; a ValueError if they cannot be known.
 
-    Args:
-        dims: Channels.
-        known: Widths besides the common ones at which heads of 64 dimensions are certain.
-
-    Raises:
-        ValueError: It cannot be known.
+    ``known`` are widths besides the common ones.
     """
     if dims % HEAD_DIM or (dims in OTHER_HEAD_DIMS and dims not in known):
         raise ValueError(
@@ -324,14 +278,9 @@ def resnet_config(state: Mapping[str, Tensor], heads: int | None = None) -> dict
 
 
 def dinov3_config(state: Mapping[str, Tensor], heads: int | None = None) -> dict:
-    """Config of a DINOv3 ViT in timm.
+    """Config of a DINOv3 ViT in timm, of weights under its names.
 
-    Args:
-        state: State dict under timm's names.
-        heads: Attention heads; None: of 64 dimensions, of the 7B model 128.
-
-    Raises:
-        ValueError: An unknown number of heads.
+    ``heads`` None: of 64 dimensions, of the 7B model 128. Errors as :func:`num_heads`.
     """
     projection = state['patch_embed.proj.weight']
     dims = len(projection)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmcroc.optional import require
-from mmcroc.weights.checkpoint_config import config_of_text, config_text
+from mmcroc.weights.checkpoint_content import config_of_text, config_text
 from mmcroc.weights.weight_layouts import HF_PATCHES, detect_layout
 
 SUFFIXES = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors')
@@ -21,7 +21,7 @@ PARTS = ('teacher', 'student', 'backbone')
 #: First bytes of things that are downloaded in the place of weights.
 IMPOSTORS = {
     b'version https://git-lfs': 'a Git LFS pointer, not the file itself: run `git lfs pull`',
-    b'<!DOCTYPE': 'a web page, not weights: the download went wrong',
+    b'<!doctype': 'a web page, not weights: the download went wrong',
     b'<html': 'a web page, not weights: the download went wrong',
 }
 #: In what torch says of damaged pickles.
@@ -29,22 +29,12 @@ CUT_OFF = 'EOF|end of file|Ran out of input|truncated'
 #: Weights in a folder as ``save_pretrained`` of Hugging Face's transformers writes it.
 HF_FILES = ('model.safetensors', 'pytorch_model.bin')
 NUMPY_DTYPES = ('float32', 'float64', 'int64', 'uint32')
-ALLOWED = (
-    'tensors, plain containers, numpy arrays, argparse.Namespace and log histories of MMEngine'
-)
 
 
 def split_checkpoint(model: str) -> tuple[str, str] | None:
-    """Path and part of a checkpoint's name, such as ``'dino.pth:student'``.
+    """Path and part (of ``PARTS``, or ``''``) of a name such as ``'dino.pth:student'``.
 
-    Args:
-        model: Name as :func:`mmcroc.features.load_model` takes it.
-
-    Returns:
-        The path and one of ``PARTS`` or ``''``; None if this is no checkpoint's name.
-
-    Raises:
-        ValueError: A part that there is not.
+    None if this is no checkpoint's name; a ValueError of other parts.
     """
     if '@' in model:
         return None
@@ -71,18 +61,14 @@ def download(url: str) -> str:
 
 
 def read_checkpoint(path: str) -> tuple[dict, dict]:
-    """Read a checkpoint without running any code it may bring.
+    """Content of a checkpoint, and the config in it (``{}`` if none); no code of it is run.
 
-    Pickles are read by ``torch.load(weights_only=True)``; what they may contain is listed in
-    :func:`checkpoint_contents`. Weights with Hugging Face's ``config.json`` beside them come as
-    those of an MMPretrain model with this backbone.
+    Pickles may hold what :func:`allowed_contents` lists. Weights with Hugging Face's
+    ``config.json`` beside them come as those of an MMPretrain model with this backbone.
 
     Args:
         path: A local file, ``.safetensors`` or a pickle of torch; or a folder as transformers
             writes it, which may have ``hf:`` before it.
-
-    Returns:
-        Content of the file; the config in it (:func:`config_of_text`), ``{}`` if there is none.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -100,28 +86,26 @@ def read_checkpoint(path: str) -> tuple[dict, dict]:
 
 
 def read_file(path: str) -> dict:
-    """Content of a local file as it stands; arguments and errors as :func:`read_checkpoint`.
-
-    Tensors are on the CPU.
-    """
-    path = str(_file_of(path))
-    read = _read_safetensors if path.endswith('.safetensors') else _read_pickle
-    checkpoint = read(path)
+    """Content of a file as it stands, on the CPU; errors as :func:`read_checkpoint`."""
+    file = _file_of(path)
+    read = _read_pickle
+    if file.suffix == '.safetensors':
+        read = require('safetensors.torch', path, 'safetensors').load_file
+    try:
+        checkpoint = read(str(file))
+    except Exception as error:  # unpickling, unzipping and safetensors raise many types
+        raise ValueError(f'{file} {_problem(file, error)}') from error
     if not isinstance(checkpoint, dict):
-        raise ValueError(f'{path} is no checkpoint: it holds a {type(checkpoint).__name__}')
+        raise ValueError(f'{file} is no checkpoint: it holds a {type(checkpoint).__name__}')
     return checkpoint
 
 
 def _file_of(path: str) -> Path:
-    """The file of weights: itself, or that of a folder.
-
-    Raises:
-        FileNotFoundError: There is none.
-    """
+    """The file of weights: itself, or that of a folder; FileNotFoundError if there is none."""
     file = Path(path.removeprefix('hf:'))
+    if file.is_file():
+        return file
     if not file.is_dir():
-        if file.is_file():
-            return file
         raise FileNotFoundError(f'no checkpoint at {file}')
     for name in HF_FILES:
         if (file / name).is_file():
@@ -143,14 +127,6 @@ def _of_huggingface(state: dict[str, Tensor], described: dict) -> tuple[dict, di
     return dict(state_dict=weights, meta=dict(layout=layout.name)), dict(model=model)
 
 
-def _read_safetensors(path: str) -> dict:
-    library = require('safetensors.torch', path, 'safetensors')
-    try:
-        return library.load_file(path)
-    except Exception as error:  # its own type, and OSError
-        raise ValueError(f'{path} {_damage(path, error)}') from error
-
-
 def _history_statistic(owner: type, name: str) -> Any:
     """What a pickle gets for ``getattr``: statistics of ``HistoryBuffer``, and nothing else."""
     from mmengine.logging import HistoryBuffer
@@ -160,21 +136,13 @@ def _history_statistic(owner: type, name: str) -> Any:
     return getattr(HistoryBuffer, name)
 
 
-def checkpoint_contents() -> torch.serialization.safe_globals:
+def allowed_contents() -> torch.serialization.safe_globals:
     """A context in which a pickle may contain more than tensors and plain containers.
 
-    ``torch.load(weights_only=True)`` refuses everything else, before anything of it runs:
-
-    ==============================================  ============================================
-    ``mmengine.logging.HistoryBuffer``              log histories that MMEngine saves, which drag
-                                                    in four functions of their class
-    ``getattr``                                     replaced by what finds these four, and nothing
-                                                    else
-    numpy arrays and scalars of ``NUMPY_DTYPES``    in those histories, and in messages
-    ``argparse.Namespace``                          settings that DINO, iBOT, MAE and CrOC save
-    ==============================================  ============================================
-
-    None of these runs code of a file's choosing. Outside of the context torch's list is as it was.
+    None of it runs code of a file's choosing: log histories that MMEngine saves
+    (``HistoryBuffer``, and ``getattr`` for four functions of that class alone), numpy arrays and
+    scalars of ``NUMPY_DTYPES`` in them and in messages, and the ``argparse.Namespace`` of settings
+    that DINO, iBOT, MAE and CrOC save. Outside of the context torch's list is as it was.
     """
     from mmengine.logging import HistoryBuffer
 
@@ -196,35 +164,31 @@ def checkpoint_contents() -> torch.serialization.safe_globals:
     return torch.serialization.safe_globals([c for c in contents if c not in allowed])
 
 
-def _read_pickle(path: str) -> dict:
-    try:
-        with checkpoint_contents():
-            return torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # unpickling and unzipping raise many types
-        refused = re.search(r'GLOBAL (\S+)', str(error))
-        reason = _damage(path, error)
-        if refused:
-            reason = (
-                f'is refused: it would load {refused[1]}, and a checkpoint may hold only {ALLOWED}.'
-                ' Nothing of it was run. If you trust its source, save its state dict anew with '
-                'the program that made it'
-            )
-        raise ValueError(f'{path} {reason}') from error
+def _read_pickle(path: str) -> Any:
+    with allowed_contents():
+        return torch.load(path, map_location='cpu', weights_only=True)
 
 
-def _damage(path: str, error: Exception) -> str:
+def _problem(file: Path, error: Exception) -> str:
     """What is wrong with a file that cannot be read, in words."""
-    size = Path(path).stat().st_size
-    with open(path, 'rb') as file:
-        start = file.read(64)
+    if refused := re.search(r'GLOBAL (\S+)', str(error)):
+        return (
+            f'is refused: it would load {refused[1]}, and a checkpoint may hold only tensors, '
+            'plain containers, numpy arrays, argparse.Namespace and log histories of MMEngine. '
+            'Nothing of it was run. If you trust its source, save its state dict anew with the '
+            'program that made it'
+        )
+    size = file.stat().st_size
+    with file.open('rb') as opened:
+        start = opened.read(64).lstrip().lower()
     if not size:
         return 'is no checkpoint: the file is empty'
     for mark, found in IMPOSTORS.items():
-        if start.lstrip().lower().startswith(mark.lower()):
+        if start.startswith(mark):
             return f'is no checkpoint: it is {found}'
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    is_zip = start.startswith(b'PK') and not isinstance(error, UnpicklingError)
-    if path.endswith('.safetensors') or is_zip or re.search(CUT_OFF, str(error)):
+    is_zip = start.startswith(b'pk') and not isinstance(error, UnpicklingError)
+    if file.suffix == '.safetensors' or is_zip or re.search(CUT_OFF, str(error)):
         return (
             f'cannot be read: truncated or damaged ({size} bytes); copy or download it again '
             f'({text})'

@@ -16,14 +16,12 @@ SHOWN = 5
 
 
 class UnknownKeysError(ValueError):
-    """Parameter names that a layout does not have."""
+    """Parameter names (``keys``) that a layout does not have."""
 
-    def __init__(self, keys: Iterable[str], layout: str):
-        self.keys = list(keys)
-        self.layout = layout
-        shown = ', '.join(self.keys[:SHOWN])
-        more = f' and {len(self.keys) - SHOWN} more' if len(self.keys) > SHOWN else ''
-        super().__init__(f'not keys of {layout}: {shown}{more}')
+    def __init__(self, keys: list[str], layout: str):
+        self.keys = keys
+        more = f' and {len(keys) - SHOWN} more' if len(keys) > SHOWN else ''
+        super().__init__(f'not keys of {layout}: {", ".join(keys[:SHOWN])}{more}')
 
 
 class KeyMap:
@@ -34,8 +32,7 @@ class KeyMap:
         ViT.inverse().rename({'layers.3.ln1.bias': bias})  # {'blocks.3.norm1.bias': bias}
 
     Args:
-        source: Name of the first layout, for errors.
-        target: Name of the second.
+        source, target: Names of the layouts, for errors.
         table: Pairs of templates with the same placeholders, the first that fits is taken:
             ``{i}``, ``{j}`` numbers, ``{wb}`` weight or bias, ``{bn}`` those and a batch norm's
             statistics, ``{rest}`` anything.
@@ -43,7 +40,9 @@ class KeyMap:
 
     def __init__(self, source: str, target: str, table: Iterable[tuple[str, str]]):
         self.source, self.target, self.table = source, target, list(table)
-        self._rules = [(_pattern(old), _replacement(new)) for old, new in self.table]
+        self._rules = [
+            (_pattern(old), re.sub(r'\{(\w+)\}', r'\\g<\1>', new)) for old, new in self.table
+        ]
 
     def inverse(self) -> 'KeyMap':
         """From the second layout to the first."""
@@ -52,34 +51,21 @@ class KeyMap:
     def name(self, key: str) -> str | None:
         """A key's name in the second layout, None if the first does not have it."""
         for pattern, replacement in self._rules:
-            found = pattern.fullmatch(key)
-            if found:
+            if found := pattern.fullmatch(key):
                 return found.expand(replacement)
         return None
 
     def rename(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Rename every entry.
-
-        Raises:
-            UnknownKeysError: The first layout has no such keys; it names them.
-        """
+        """Rename every entry; an UnknownKeysError names keys that the first layout has not."""
         names = {key: self.name(key) for key in state}
-        unknown = [key for key, name in names.items() if name is None]
-        if unknown:
+        if unknown := [key for key, name in names.items() if name is None]:
             raise UnknownKeysError(unknown, self.source)
         return {str(names[key]): value for key, value in state.items()}
 
 
 def _pattern(template: str) -> re.Pattern[str]:
     """What matches a template's keys."""
-    parts = re.split(r'\{(\w+)\}', template)
+    text = re.escape(template).replace(r'\{', '{').replace(r'\}', '}')
     return re.compile(
-        ''.join(
-            f'(?P<{part}>{PLACEHOLDERS[part]})' if odd else re.escape(part)
-            for part, odd in zip(parts, [False, True] * len(parts), strict=False)
-        )
+        re.sub(r'\{(\w+)\}', lambda found: f'(?P<{found[1]}>{PLACEHOLDERS[found[1]]})', text)
     )
-
-
-def _replacement(template: str) -> str:
-    return re.sub(r'\{(\w+)\}', r'\\g<\1>', template)

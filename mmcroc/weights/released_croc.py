@@ -5,25 +5,25 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from mmcroc.weights.architectures import vit_config
-from mmcroc.weights.checkpoint_networks import below
+from mmcroc.weights.checkpoint_content import below
 from mmcroc.weights.key_map import KeyMap
 from mmcroc.weights.vit_names import WITH_MLP
 
 CROC = 'released CrOC checkpoint'
 #: What DINO's heads do not have.
 CLUSTER_PROTOTYPES = 'head.last_layer_c.weight_v'
-HEAD = [
-    ('head.mlp.{i}.{wb}', 'neck.mlp.{i}.{wb}'),
-    ('head.last_layer.weight_v', 'neck.prototypes.weight'),
-    (CLUSTER_PROTOTYPES, 'neck.cluster_prototypes.weight'),
-]
-#: The fixed gain of the last layers, which our unit-norm prototypes do without.
-GAINS = ('head.last_layer.weight_g', 'head.last_layer_c.weight_g')
 NETWORK = KeyMap(
     CROC,
     'mmcroc.CrOC',
-    [(f'backbone.{old}', f'backbone.{new}') for old, new in WITH_MLP.table] + HEAD,
+    [
+        *((f'backbone.{old}', f'backbone.{new}') for old, new in WITH_MLP.table),
+        ('head.mlp.{i}.{wb}', 'neck.mlp.{i}.{wb}'),
+        ('head.last_layer.weight_v', 'neck.prototypes.weight'),
+        (CLUSTER_PROTOTYPES, 'neck.cluster_prototypes.weight'),
+    ],
 )
+#: The fixed gain of the last layers, which our unit-norm prototypes do without.
+GAINS = ('head.last_layer.weight_g', 'head.last_layer_c.weight_g')
 #: (centre in ``croc_loss``, in ``mmcroc.CrOC``, the prototypes it centres)
 CENTRES = [
     ('center', 'head.center', 'neck.prototypes.weight'),
@@ -34,14 +34,8 @@ CENTRES = [
 def convert_released_network(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename one released network (student or teacher) to ``backbone.*`` and ``neck.*``.
 
-    Args:
-        state: State dict, with or without ``module.`` before every key.
-
-    Returns:
-        State dict under our names.
-
     Raises:
-        UnknownKeysError: Keys are not those of a released CrOC network.
+        UnknownKeysError: Keys, without ``module.``, are not those of a released CrOC network.
         ValueError: A last layer's gain is not 1.
     """
     state = {key.removeprefix('module.'): value for key, value in state.items()}
@@ -63,11 +57,7 @@ def is_released_croc(checkpoint: Mapping) -> bool:
 def convert_released_croc(checkpoint: Mapping) -> dict[str, Tensor]:
     """Both networks and the centres as the state dict of an ``mmcroc.CrOC``.
 
-    Args:
-        checkpoint: Content of the file; without ``croc_loss`` the centres start at zero.
-
-    Raises:
-        UnknownKeysError, ValueError: It is none.
+    Without ``croc_loss`` the centres start at zero. Errors as :func:`convert_released_network`.
     """
     state = convert_released_network(checkpoint['student'])
     for name, value in convert_released_network(checkpoint['teacher']).items():
@@ -80,39 +70,28 @@ def convert_released_croc(checkpoint: Mapping) -> dict[str, Tensor]:
 
 
 def released_croc_config(state: Mapping[str, Tensor], heads: int | None = None) -> dict:
-    """``model`` of a config that fits the weights.
+    """``model`` of a config that fits the weights that :func:`convert_released_croc` gives.
 
-    What leaves no trace in them has the settings of ``croc_vit-s_coco.py``.
-
-    Args:
-        state: Weights that :func:`convert_released_croc` gives.
-        heads: Attention heads; None: of 64 dimensions.
-
-    Raises:
-        ValueError: Parts of it are missing, or the number of heads is unknown.
+    What leaves no trace in them has the settings of ``croc_vit-s_coco.py``. A KeyError tells of
+    missing parts, a ValueError of an unknown number of heads.
     """
-    try:
-        layers = sum(key.startswith('neck.mlp.') and key.endswith('.weight') for key in state)
-        widths = [len(state[f'neck.mlp.{2 * layer}.weight']) for layer in range(layers)]
-        prototypes = dict(
-            num_prototypes=len(state['neck.prototypes.weight']),
-            num_cluster_prototypes=len(state['neck.cluster_prototypes.weight']),
-        )
-        return dict(
-            type='mmcroc.CrOC',
-            backbone=dict(vit_config(below('backbone.', state), heads), drop_path_rate=0.1),
-            neck=dict(
-                type='mmcroc.CrOCNeck',
-                in_channels=state['neck.mlp.0.weight'].shape[1],
-                hidden_channels=widths[0],
-                bottleneck_channels=widths[-1],
-                num_layers=layers,
-                **prototypes,
-            ),
-            head=dict(type='mmcroc.CrOCHead', **prototypes),
-            target_generator=dict(
-                type='mmcroc.OnlineClustering', num_start_clusters=12, max_clusters=12
-            ),
-        )
-    except KeyError as error:
-        raise ValueError(f'a {CROC} without {error}: the file is incomplete') from error
+    layers = sum(key.startswith('neck.mlp.') and key.endswith('.weight') for key in state)
+    widths = [len(state[f'neck.mlp.{2 * layer}.weight']) for layer in range(layers)]
+    prototypes = dict(
+        num_prototypes=len(state['neck.prototypes.weight']),
+        num_cluster_prototypes=len(state['neck.cluster_prototypes.weight']),
+    )
+    neck = dict(
+        in_channels=state['neck.mlp.0.weight'].shape[1],
+        hidden_channels=widths[0],
+        bottleneck_channels=widths[-1],
+        num_layers=layers,
+    )
+    clustering = dict(num_start_clusters=12, max_clusters=12)
+    return dict(
+        type='mmcroc.CrOC',
+        backbone=dict(vit_config(below('backbone.', state), heads), drop_path_rate=0.1),
+        neck=dict(type='mmcroc.CrOCNeck', **neck, **prototypes),
+        head=dict(type='mmcroc.CrOCHead', **prototypes),
+        target_generator=dict(type='mmcroc.OnlineClustering', **clustering),
+    )

@@ -1,7 +1,6 @@
-"""The checkpoints that HSG's authors released: ``embedding_model`` and ``prediction_model``.
+"""The checkpoints that HSG's authors released: an ``embedding_model``, and losses without weights.
 
-The first holds ResNet, embedding, positions, queries and transformers, in stage 1 only the first
-two; the second, the losses, has no weights.
+It holds ResNet, embedding, positions, queries and transformers, in stage 1 only the first two.
 """
 
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmcroc.weights.architectures import ResNetArchitecture, count_layers
-from mmcroc.weights.checkpoint_networks import below
+from mmcroc.weights.checkpoint_content import below
 from mmcroc.weights.key_map import KeyMap
 
 HSG = "HSG's released embedding_model"
@@ -83,13 +82,8 @@ def convert_released_hsg(checkpoint: Mapping) -> dict[str, Tensor]:
 
     The features of the coarsest level are left out: nothing follows that would take them. Stage 1
     has no positions; they are drawn, as ours start with and stage 1 leaves them. How many position
-    entries were trained is not in the file: 28, as in all released trainings with transformers.
-
-    Args:
-        checkpoint: Content of the file.
-
-    Raises:
-        UnknownKeysError: It holds keys that HSG does not have, named.
+    entries were trained is not in the file: 28, as in all released trainings with transformers. An
+    UnknownKeysError names keys that HSG does not have.
     """
     released = {
         key.removeprefix('module.'): value for key, value in checkpoint['embedding_model'].items()
@@ -109,61 +103,38 @@ def convert_released_hsg(checkpoint: Mapping) -> dict[str, Tensor]:
 
 
 def released_hsg_config(state: Mapping[str, Tensor], heads: int | None = None) -> dict:
-    """``model`` of a config that fits the weights.
+    """``model`` of a config that fits the weights that :func:`convert_released_hsg` gives.
 
-    Settings that leave no trace are those of the authors' COCO recipe: 4 attention heads, the
-    strides and dilations of training, the losses.
-
-    Args:
-        state: Weights that :func:`convert_released_hsg` gives.
-        heads: Unused: its transformers have 4.
-
-    Raises:
-        ValueError: Parts of it are missing.
+    Settings that leave no trace are those of the authors' COCO recipe: 4 attention heads (whatever
+    ``heads`` says), the strides and dilations of training, the losses. A KeyError tells of missing
+    parts, a ValueError of an unknown ResNet.
     """
-    try:
-        return dict(
-            type='mmcroc.HSG', backbone=_backbone(state), neck=_neck(state), head=_head(state)
-        )
-    except KeyError as error:
-        raise ValueError(f'{HSG} without {error}: the file is incomplete') from error
-
-
-def _backbone(state: Mapping[str, Tensor]) -> dict:
-    """Config of the ResNet, at the strides of training."""
-    return replace(
+    backbone = replace(
         ResNetArchitecture.of_state(below('backbone.', state)),
         scope='mmseg',
         strides=(1, 2, 2, 1),
         multi_grid=(1, 4, 8),
-    ).config()
-
-
-def _neck(state: Mapping[str, Tensor]) -> dict:
+    )
     hidden, channels = state['neck.projection.0.conv.weight'].shape[:2]
-    return dict(
+    neck = dict(
         type='mmcroc.HSGNeck',
         in_channels=channels,
         hidden_channels=hidden,
         out_channels=len(state['neck.projection.1.weight']),
         num_positions=len(state['neck.position.row.weight']),
     )
-
-
-def _head(state: Mapping[str, Tensor]) -> dict:
-    if 'head.levels.0.query.weight' not in state:  # stage 1: segments are the regions
-        return dict(type='mmcroc.HSGHead', num_groups=[], grid=(1, 1), kmeans_iterations=1)
-    layers = {
-        f'num_{part}_layers': count_layers(state, rf'head\.levels\.0\.{part}\.(\d+)\.')
-        for part in ('encoder', 'decoder')
-    }
-    transformer = dict(
-        type='mmcroc.ClusteringTransformer',
-        channels=state['head.levels.0.query.weight'].shape[1],
-        num_heads=NUM_HEADS,
-        feedforward_channels=len(state['head.levels.0.encoder.0.feed_forward.linear1.weight']),
-        dropout=0.1,
-        **layers,
-    )
-    groups = [len(state[f'head.levels.{level}.query.weight']) for level in LEVELS.values()]
-    return dict(type='mmcroc.HSGHead', num_groups=groups, transformer=transformer)
+    head = dict(type='mmcroc.HSGHead', num_groups=[], grid=(1, 1), kmeans_iterations=1)
+    first = 'head.levels.0.'
+    if f'{first}query.weight' in state:  # else stage 1: segments are the regions
+        transformer = dict(
+            type='mmcroc.ClusteringTransformer',
+            channels=state[f'{first}query.weight'].shape[1],
+            num_heads=NUM_HEADS,
+            feedforward_channels=len(state[f'{first}encoder.0.feed_forward.linear1.weight']),
+            dropout=0.1,
+            num_encoder_layers=count_layers(state, rf'{first}encoder\.(\d+)\.'),
+            num_decoder_layers=count_layers(state, rf'{first}decoder\.(\d+)\.'),
+        )
+        groups = [len(state[f'head.levels.{level}.query.weight']) for level in LEVELS.values()]
+        head = dict(type='mmcroc.HSGHead', num_groups=groups, transformer=transformer)
+    return dict(type='mmcroc.HSG', backbone=backbone.config(), neck=neck, head=head)

@@ -3,7 +3,7 @@
 The plain ResNet has the same names in timm, torchvision and MMPretrain. Those with three
 convolutions in their stem (V1c, V1d; timm's ``resnet50c``, ``resnet50d``) differ there, and V1d in
 stage 1 besides, whose shortcut has no stride: timm keeps an empty place for the average pooling,
-MMPretrain does not.
+MMPretrain does not. All functions raise UnknownKeysError for keys of other networks.
 """
 
 from collections.abc import Mapping
@@ -28,13 +28,9 @@ SHORTCUT_AFTER_POOLING = [
     ('layer1.{i}.downsample.2.{bn}', 'layer1.{i}.downsample.1.{bn}'),
 ]
 STAGES = [
-    (name, name)
+    (f'layer{stage}.{{i}}.{name}', f'layer{stage}.{{i}}.{name}')
     for stage in range(1, 5)
-    for name in (
-        f'layer{stage}.{{i}}.conv{{j}}.weight',
-        f'layer{stage}.{{i}}.bn{{j}}.{{bn}}',
-        f'layer{stage}.{{i}}.downsample.{{j}}.{{bn}}',
-    )
+    for name in ('conv{j}.weight', 'bn{j}.{bn}', 'downsample.{j}.{bn}')
 ]
 HUGGING_FACE = KeyMap(
     "Hugging Face's ResNetModel",
@@ -64,26 +60,17 @@ def _key_map(deep_stem: bool, pooled_shortcut: bool) -> KeyMap:
 
 
 def resnet_from_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of timm's or torchvision's ResNet, without classifier, as MMPretrain's.
-
-    Raises:
-        UnknownKeysError: They are no weights of it.
-    """
-    deep_stem = 'conv1.0.weight' in state
-    return _key_map(deep_stem, 'layer1.0.downsample.2.weight' in state).rename(state)
+    """Rename the weights of timm's or torchvision's ResNet, without classifier, as MMPretrain's."""
+    pooled = 'layer1.0.downsample.2.weight' in state
+    return _key_map('conv1.0.weight' in state, pooled).rename(state)
 
 
 def resnet_to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of ``mmpretrain.ResNet``, ``ResNetV1c`` or ``ResNetV1d`` as timm's.
-
-    Raises:
-        UnknownKeysError: They are no weights of it.
-    """
-    deep_stem = 'stem.0.conv.weight' in state
-    return _key_map(deep_stem, 'layer2.0.downsample.2.weight' in state).inverse().rename(state)
+    """Rename the weights of ``mmpretrain.ResNet``, ``V1c`` or ``V1d`` as timm's."""
+    pooled = 'layer2.0.downsample.2.weight' in state
+    return _key_map('stem.0.conv.weight' in state, pooled).inverse().rename(state)
 
 
-#: Rename the weights of Hugging Face's ``ResNetModel`` as MMPretrain's, and back. Keys that are
-#: none of theirs (in MMPretrain a stem of three convolutions) raise UnknownKeysError.
+#: Rename the weights of Hugging Face's ``ResNetModel``, whose stem is plain, as MMPretrain's.
 resnet_from_hf = HUGGING_FACE.rename
 resnet_to_hf = HUGGING_FACE.inverse().rename

@@ -1,9 +1,11 @@
 """Vision Transformers: MMPretrain's names, and those of timm, Meta and Hugging Face.
 
 DINO, iBOT and MAE name their weights as timm does, DINOv2 nearly (SwiGLU, registers, chunks of
-blocks). Hugging Face's names are those in published files, which every version of transformers
-reads; in memory version 5 has shorter ones. Queries, keys and values are three layers there, one in
-all others. Register tokens are those of :class:`mmcroc.features.VisionTransformer`.
+blocks), DINOv3 as timm's ``Eva`` does, nearly too. Hugging Face's names are those in published
+files, which every version of transformers reads. Queries, keys and values are three layers there,
+one in all others. Register tokens are those of :class:`mmcroc.features.VisionTransformer`.
+
+All functions raise UnknownKeysError for weights that the other layout does not have.
 """
 
 import re
@@ -21,11 +23,10 @@ TRUNK = [
     ('pos_embed', 'pos_embed'),
     ('patch_embed.proj.{wb}', 'patch_embed.projection.{wb}'),
     ('norm_pre.{wb}', 'pre_norm.{wb}'),
-    ('blocks.{i}.norm1.{wb}', 'layers.{i}.ln1.{wb}'),
+    ('blocks.{i}.norm{j}.{wb}', 'layers.{i}.ln{j}.{wb}'),
     ('blocks.{i}.attn.qkv.{wb}', 'layers.{i}.attn.qkv.{wb}'),
     ('blocks.{i}.attn.proj.{wb}', 'layers.{i}.attn.proj.{wb}'),
     ('blocks.{i}.ls1.gamma', 'layers.{i}.attn.gamma1.weight'),
-    ('blocks.{i}.norm2.{wb}', 'layers.{i}.ln2.{wb}'),
     ('blocks.{i}.ls2.gamma', 'layers.{i}.ffn.gamma2.weight'),
     ('norm.{wb}', 'ln1.{wb}'),
 ]
@@ -45,31 +46,19 @@ META = [
     (re.compile(r'\.mlp\.w12\.'), '.mlp.fc1.'),
     (re.compile(r'\.mlp\.w3\.'), '.mlp.fc2.'),
 ]
-
 QKV = ('query', 'key', 'value')
-BLOCK = 'encoder.layer.{i}.'
 FUSED = 'attn.qkv.'
-
-
-def _hugging_face(theirs: str, ours: str, block: str, table: list[tuple[str, str]]) -> KeyMap:
-    """Names of a model of Hugging Face's: what all have, and a table of a block's."""
-    attention = [(f'attention.attention.{name}.{{wb}}', f'attn.{name}.{{wb}}') for name in QKV] + [
-        ('attention.output.dense.{wb}', 'attn.proj.{wb}')
-    ]
-    whole = [
-        ('embeddings.cls_token', 'cls_token'),
-        ('embeddings.position_embeddings', 'pos_embed'),
-        *((BLOCK + old, block + new) for old, new in attention),
-    ]
-    return KeyMap(theirs, ours, whole + table)
-
-
-HF_VIT = _hugging_face(
+#: A block of Hugging Face's.
+BLOCK = 'encoder.layer.{i}.'
+HF_VIT = KeyMap(
     "Hugging Face's ViTModel",
     MMPRETRAIN,
-    'layers.{i}.',
     [
+        ('embeddings.cls_token', 'cls_token'),
+        ('embeddings.position_embeddings', 'pos_embed'),
         ('embeddings.patch_embeddings.projection.{wb}', 'patch_embed.projection.{wb}'),
+        *((f'{BLOCK}attention.attention.{n}.{{wb}}', f'layers.{{i}}.attn.{n}.{{wb}}') for n in QKV),
+        (BLOCK + 'attention.output.dense.{wb}', 'layers.{i}.attn.proj.{wb}'),
         (BLOCK + 'layernorm_before.{wb}', 'layers.{i}.ln1.{wb}'),
         (BLOCK + 'layernorm_after.{wb}', 'layers.{i}.ln2.{wb}'),
         (BLOCK + 'intermediate.dense.{wb}', 'layers.{i}.ffn.layers.0.0.{wb}'),
@@ -78,13 +67,16 @@ HF_VIT = _hugging_face(
     ],
 )
 #: ``Dinov2Model`` and ``Dinov2WithRegistersModel``.
-HF_DINOV2 = _hugging_face(
+HF_DINOV2 = KeyMap(
     "Hugging Face's Dinov2Model",
     "Meta's DINOv2 ViT",
-    'blocks.{i}.',
     [
+        ('embeddings.cls_token', 'cls_token'),
+        ('embeddings.position_embeddings', 'pos_embed'),
         ('embeddings.register_tokens', 'register_tokens'),
         ('embeddings.patch_embeddings.projection.{wb}', 'patch_embed.proj.{wb}'),
+        *((f'{BLOCK}attention.attention.{n}.{{wb}}', f'blocks.{{i}}.attn.{n}.{{wb}}') for n in QKV),
+        (BLOCK + 'attention.output.dense.{wb}', 'blocks.{i}.attn.proj.{wb}'),
         (BLOCK + 'norm{j}.{wb}', 'blocks.{i}.norm{j}.{wb}'),
         (BLOCK + 'layer_scale{j}.lambda1', 'blocks.{i}.ls{j}.gamma'),
         (BLOCK + 'mlp.fc{j}.{wb}', 'blocks.{i}.mlp.fc{j}.{wb}'),
@@ -93,19 +85,32 @@ HF_DINOV2 = _hugging_face(
         ('layernorm.{wb}', 'norm.{wb}'),
     ],
 )
+DINOV3 = "Meta's DINOv3 ViT"
+#: Rotary positions: periods are THETA^(4i/d) over the d dimensions of a head.
+THETA = 100.0
+DINOV3_NAMES = KeyMap(
+    DINOV3,
+    "timm's Eva",
+    [
+        ('storage_tokens', 'reg_token'),
+        ('blocks.{i}.ls{j}.gamma', 'blocks.{i}.gamma_{j}'),
+        ('blocks.{i}.mlp.w1.{wb}', 'blocks.{i}.mlp.fc1_g.{wb}'),
+        ('blocks.{i}.mlp.w2.{wb}', 'blocks.{i}.mlp.fc1_x.{wb}'),
+        ('blocks.{i}.mlp.w3.{wb}', 'blocks.{i}.mlp.fc2.{wb}'),
+        *((name, name) for name in (
+            'cls_token', 'patch_embed.proj.{wb}', 'norm.{wb}', 'blocks.{i}.norm{j}.{wb}',
+            'blocks.{i}.attn.qkv.weight', 'blocks.{i}.attn.proj.{wb}', 'blocks.{i}.mlp.fc{j}.{wb}',
+        )),
+    ],
+)  # fmt: skip
 
 
 def vit_from_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the weights of timm's ``VisionTransformer`` or Meta's DINOv2 as MMPretrain's.
 
-    timm keeps SwiGLU under the names of an MLP; the first layer, twice as wide as the second one's
-    input, tells it. timm's models with registers have positions of patches alone: [CLS] gets 0.
-
-    Args:
-        state: State dict, blocks chunked or not, without a classifier (``num_classes=0``).
-
-    Raises:
-        UnknownKeysError: MMPretrain has no such weights: a classifier, a distillation token.
+    Blocks may be chunked; a classifier is unknown. timm keeps SwiGLU under the names of an MLP; the
+    first layer, twice as wide as the second one's input, tells it. timm's models with registers
+    have positions of patches alone: [CLS] gets 0.
     """
     weights = {}
     for key, value in state.items():
@@ -123,14 +128,7 @@ def vit_from_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def vit_to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of ``mmpretrain.VisionTransformer`` or ours as timm's.
-
-    Args:
-        state: State dict; of ``out_type='avg_featmap'`` without the norm of the average.
-
-    Raises:
-        UnknownKeysError: They are no weights of it.
-    """
+    """Rename the weights of ``mmpretrain.VisionTransformer`` or ours as timm's."""
     is_swiglu = any('.ffn.w12.' in key for key in state)
     weights = (WITH_SWIGLU if is_swiglu else WITH_MLP).inverse().rename(state)
     if 'reg_token' in weights:  # positions of patches alone
@@ -141,36 +139,18 @@ def vit_to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def vit_from_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of Hugging Face's ``ViTModel`` as MMPretrain's and join q, k and v.
-
-    Args:
-        state: Content of its file (``model.safetensors``). A pooler is left out: it is no part of
-            the backbone.
-
-    Raises:
-        UnknownKeysError: They are no weights of it.
-        KeyError: A block lacks its query, key or value.
-    """
+    """Rename the weights of Hugging Face's ``ViTModel``, without its pooler, as MMPretrain's."""
     return _joined(HF_VIT.rename({k: v for k, v in state.items() if not k.startswith('pooler.')}))
 
 
 def dinov2_from_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of Hugging Face's ``Dinov2Model`` as MMPretrain's and join q, k and v.
-
-    Args:
-        state: Content of its file (``model.safetensors``), with registers or without. The mask
-            token is left out: features do not depend on it.
-
-    Raises:
-        UnknownKeysError: They are no weights of it.
-        KeyError: A block lacks its query, key or value.
-    """
+    """Rename the weights of Hugging Face's ``Dinov2Model``, without mask token, as MMPretrain's."""
     weights = {key: value for key, value in state.items() if key != 'embeddings.mask_token'}
     return vit_from_timm(_joined(HF_DINOV2.rename(weights)))
 
 
 def _joined(renamed: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights with queries, keys and values as one layer."""
+    """Weights with queries, keys and values as one layer; a KeyError if one lacks."""
     joined = {}
     for key, value in renamed.items():
         head, is_query, kind = key.rpartition('attn.query.')
@@ -183,11 +163,7 @@ def _joined(renamed: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def vit_to_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of ``mmpretrain.VisionTransformer`` as Hugging Face's ``ViTModel``'s.
-
-    Raises:
-        UnknownKeysError: ``ViTModel`` has no such weights: layer scale, a norm before the blocks.
-    """
+    """Rename the weights of ``mmpretrain.VisionTransformer`` as Hugging Face's ``ViTModel``'s."""
     split = {}
     for key, value in state.items():
         head, is_fused, kind = key.rpartition(FUSED)
@@ -197,3 +173,33 @@ def vit_to_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         else:
             split[key] = value
     return HF_VIT.inverse().rename(split)
+
+
+def dinov3_to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the weights of Meta's DINOv3 ViT as those of timm's ``Eva``.
+
+    Biases of queries, keys and values become those of queries and values: the keys' are masked
+    out. The norm of local crops' [CLS], of the 7B model's training, is left out.
+
+    Raises:
+        ValueError: Its keys have biases, or its rotary positions are others than DINOv3's.
+    """
+    weights: dict[str, Tensor] = {}
+    biases: dict[str, Tensor] = {}
+    for key, value in state.items():
+        if key.endswith('.attn.qkv.bias'):
+            prefix = key.removesuffix('qkv.bias')
+            queries, keys, values = (value * state.get(f'{key}_mask', 1)).chunk(3)
+            if keys.any():
+                raise ValueError(f'{DINOV3} with a bias of keys ({key}): timm has none')
+            biases |= {f'{prefix}q_bias': queries, f'{prefix}v_bias': values}
+        elif key == 'rope_embed.periods':
+            usual = THETA ** (torch.arange(len(value)) / len(value))
+            if not torch.allclose(value.float(), usual, rtol=2**-7):  # saved in bfloat16 (8 bits)
+                raise ValueError(
+                    f"{DINOV3} with other rotary periods than timm's (base {THETA:g}): "
+                    f'{value[:3]}, ...'
+                )
+        elif not key.endswith('.qkv.bias_mask') and not key.startswith('local_cls_norm.'):
+            weights[key] = value
+    return DINOV3_NAMES.rename(weights) | biases

@@ -14,7 +14,7 @@ from mmpretrain.models import VisionTransformer
 from torch import Tensor, nn
 
 from mmcroc.weights.architectures import VIT_DEFAULTS
-from mmcroc.weights.checkpoint_networks import NOT_FEATURES, backbone_weights, below, without_heads
+from mmcroc.weights.checkpoint_content import NOT_FEATURES, backbone_weights, below, without_heads
 from mmcroc.weights.weight_layouts import EMBEDDING_KEY, detect_layout, model_layout
 
 SHOWN = 3
@@ -28,12 +28,7 @@ DEFAULTS = dict(VIT_DEFAULTS, layer_scale_init_value=0.0, layer_cfgs={}, positio
 
 
 class UnfitWeightsError(ValueError):
-    """Weights that do not fit a module.
-
-    Args:
-        problem: Sentence that names what does not fit.
-        cure: Sentence that says what to set or to run; '' if unknown.
-    """
+    """Weights that do not fit a module: what does not, and what to set or to run, if known."""
 
     def __init__(self, problem: str, cure: str):
         super().__init__(f'{problem} {cure}'.rstrip())
@@ -41,15 +36,9 @@ class UnfitWeightsError(ValueError):
 
 
 def misfit(module: nn.Module, state: Weights) -> tuple[list[str], list[str], list[str]]:
-    """Names in which weights and a module differ; counters of batch norms may be missing.
+    """Names of a module's tensors that are missing, of weights without a place, of other shapes.
 
-    Args:
-        module: Module that is to take the weights.
-        state: Weights by their names within the module.
-
-    Returns:
-        Tensors of the module that are missing, weights that it has no place for, tensors of both in
-        two shapes.
+    Counters of batch norms may be missing.
     """
     own = module.state_dict()
     return (
@@ -60,15 +49,12 @@ def misfit(module: nn.Module, state: Weights) -> tuple[list[str], list[str], lis
 
 
 def require_fit(model: nn.Module, *parts: str) -> None:
-    """Let a model refuse weights that do not fit some of its parts whole.
+    """Let a model refuse weights that do not fit parts of it (names of submodules) whole.
 
-    Position embeddings of another grid, which MMPretrain interpolates, fit. So do weights of a
-    part that its features do not depend on (``NOT_FEATURES``). What differs in other parts (heads)
-    is named in the log. A part also refuses when weights are given to it alone (``init_cfg``).
-
-    Args:
-        model: Whatever loads it raises :class:`UnfitWeightsError` from now on.
-        *parts: Names of submodules, such as ``'backbone'``.
+    Whatever loads it raises :class:`UnfitWeightsError` from now on; a part also when weights are
+    given to it alone (``init_cfg``). Position embeddings of another grid, which MMPretrain
+    interpolates, fit. So do weights of a part that its features do not depend on
+    (``NOT_FEATURES``). What differs in other parts (heads) is named in the log.
     """
     for part in parts:
         # Registered last: the part's own hooks have interpolated positions before.
@@ -83,17 +69,20 @@ def _check_part(module: nn.Module, state: Weights, prefix: str, *_: object) -> N
     unexpected = [name for name in unexpected if not name.startswith(NOT_FEATURES)]
     if not (missing or unexpected or mismatched):
         return
-    own, kind = module.state_dict(), type(module).__name__
-    found: list[str] = []
-    if missing:
-        found.append(f'{len(missing)} of its {len(own)} tensors missing{_some(missing)}')
-    if mismatched:
-        name = mismatched[0]
-        shapes = f'{name} is {tuple(given[name].shape)}, not {tuple(own[name].shape)}'
-        found.append(f'{len(mismatched)} of another shape ({shapes})')
-    if unexpected:
-        found.append(f'{len(unexpected)} without a place in it{_some(unexpected)}')
-    place = f'{kind} ({prefix[:-1]})' if prefix else kind
+    own = module.state_dict()
+    shapes = [
+        f'{name} is {tuple(given[name].shape)}, not {tuple(own[name].shape)}' for name in mismatched
+    ]
+    found = [
+        f'{len(names)} {what} ({", ".join(names[:shown])}{", ..." if len(names) > shown else ""})'
+        for names, what, shown in (
+            (missing, f'of its {len(own)} tensors missing', SHOWN),
+            (shapes, 'of another shape', 1),
+            (unexpected, 'without a place in it', SHOWN),
+        )
+        if names
+    ]
+    place = type(module).__name__ + (f' ({prefix[:-1]})' if prefix else '')
     raise UnfitWeightsError(
         f'these weights do not fit the {place}: {"; ".join(found)}.', _cure(module, given, '')
     )
@@ -103,11 +92,11 @@ def _check_model(
     parts: tuple[str, ...], model: nn.Module, state: Weights, prefix: str, *_: object
 ) -> None:
     """A hook: raise unless something is given for every part; name what differs elsewhere."""
-    given = below(prefix, state)
+    given, kind = below(prefix, state), type(model).__name__
     for part in parts:
         if not below(f'{part}.', given):
             raise UnfitWeightsError(
-                f'these weights hold nothing of {type(model).__name__}.{part}{_some(list(given))}.',
+                f'these weights hold nothing of {kind}.{part}, but {", ".join([*given][:SHOWN])}.',
                 _cure(model.get_submodule(part), given, part),
             )
     inside = tuple(f'{part}.' for part in parts)
@@ -115,21 +104,19 @@ def _check_model(
         _summary(name for name in names if not name.startswith(inside))
         for names in misfit(model, given)
     )
-    kind = type(model).__name__
-    if missing or mismatched:
-        new = '; '.join(filter(None, (missing, mismatched and f'{mismatched} (another shape)')))
-        print_log(f'{kind}: not among these weights, left as initialised: {new}', logger='current')
-    if unexpected:
-        print_log(f'{kind}: left out of these weights: {unexpected}', logger='current')
+    for what, names in {
+        'not among these weights, left as initialised': missing,
+        'of another shape in these weights, left as initialised': mismatched,
+        'left out of these weights': unexpected,
+    }.items():
+        if names:
+            print_log(f'{kind}: {what}: {names}', logger='current')
 
 
 def _cure(module: nn.Module, state: Weights, part: str) -> str:
-    """What would make weights fit a part, as a sentence; '' if that is not known.
+    """What would make weights fit a module, as a sentence; '' if that is not known.
 
-    Args:
-        module: The part.
-        state: Weights given to it, or to the model that it is a part of.
-        part: Name in the model if the weights were given to that (``load_from``), else ''.
+    ``part`` is the module's name if the weights were given to its whole model (``load_from``).
     """
     registers = [name for name in state if name.rpartition('.')[2] in REGISTERS]
     if registers and not hasattr(module, 'register_tokens'):
@@ -164,10 +151,9 @@ def _prefixes_of(module: nn.Module, state: Weights) -> list[str]:
     for name in state:
         words = name.split('.')
         # The longest: VisionTransformer has both ln1.weight and layers.0.ln1.weight.
-        starts = (i for i in range(len(words)) if '.'.join(words[i:]) in own)
-        start = next(starts, None)
-        if start is not None:
-            found[''.join(f'{word}.' for word in words[:start])] += 1
+        ends = ('.'.join(words[i:]) for i in range(len(words)))
+        if end := next((end for end in ends if end in own), ''):
+            found[name.removesuffix(end)] += 1
     prefixes = [prefix for prefix, count in found.items() if count == max(found.values())]
     inside = below(prefixes[0], state) if prefixes else {}
     if not prefixes or (_architecture(inside) is None and misfit(module, inside)[0]):
@@ -190,28 +176,19 @@ def _settings_for(module: nn.Module, state: Weights) -> str:
     here, there = _architecture(module.state_dict()), _architecture(state)
     if here is None or there is None:
         return ''
-    differ = [
-        name
-        for name in {**here, **there}
-        if here.get(name, DEFAULTS.get(name)) != there.get(name, DEFAULTS.get(name))
-    ]
-    settings = {name: there.get(name, DEFAULTS.get(name)) for name in differ if name != 'img_size'}
-    if 'arch' in settings:
-        settings['arch'] = _name_of(settings['arch'])
+    settings = {}
+    for name in dict.fromkeys([*here, *there]):
+        value = there.get(name, DEFAULTS.get(name))
+        if name != 'img_size' and here.get(name, DEFAULTS.get(name)) != value:
+            settings[name] = value
+    if arch := settings.get('arch'):
+        del arch['num_heads']  # unknown
+        zoo = VisionTransformer.arch_zoo.items()
+        names = [name for name, known in zoo if arch.items() <= known.items()]
+        settings['arch'] = max(names, key=len, default=arch)
     if 'type' in settings:
         settings['type'] = settings['type'].rpartition('.')[2]
     return ', '.join(f'{name}={value!r}' for name, value in settings.items())
-
-
-def _name_of(arch: dict) -> str | dict:
-    """MMPretrain's name of an architecture, else what is known of it: all but ``num_heads``."""
-    known = {name: value for name, value in arch.items() if name != 'num_heads'}
-    names = [
-        name
-        for name, settings in VisionTransformer.arch_zoo.items()
-        if all(settings.get(key) == value for key, value in known.items())
-    ]
-    return max(names, key=len, default=known)
 
 
 def _layout_of(state: Weights) -> str:
@@ -224,12 +201,6 @@ def _layout_of(state: Weights) -> str:
         return '' if layout.convert(weights).keys() == weights.keys() else f'a {layout.name}'
     except (ValueError, KeyError):
         return ''
-
-
-def _some(names: list[str]) -> str:
-    """The first of some names, in brackets."""
-    shown = ', '.join(names[:SHOWN])
-    return f' ({shown}{", ..." if len(names) > SHOWN else ""})'
 
 
 def _summary(names: Iterable[str]) -> str:

@@ -2,27 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
+from mmcroc.weights import released_croc, released_hsg
 from mmcroc.weights.architectures import dinov3_config, resnet_config, vit_config
-from mmcroc.weights.checkpoint_networks import backbone_weights, without_heads
-from mmcroc.weights.dinov3 import dinov3_to_timm
-from mmcroc.weights.released_croc import (
-    CROC,
-    convert_released_croc,
-    is_released_croc,
-    released_croc_config,
-)
-from mmcroc.weights.released_hsg import (
-    HSG,
-    convert_released_hsg,
-    is_released_hsg,
-    released_hsg_config,
-)
+from mmcroc.weights.checkpoint_content import backbone_weights, without_heads
 from mmcroc.weights.resnet_names import resnet_from_timm
-from mmcroc.weights.vit_names import dinov2_from_hf, vit_from_hf, vit_from_timm
+from mmcroc.weights.vit_names import dinov2_from_hf, dinov3_to_timm, vit_from_hf, vit_from_timm
 
 SHOWN = 5
 HF_PATCHES = 'embeddings.patch_embeddings.projection.weight'
@@ -32,115 +19,87 @@ EMBEDDING_KEY = 'neck.projection.0.conv.weight'
 
 @dataclass(frozen=True)
 class WeightLayout:
-    """One way to name the weights of one kind of backbone.
+    """One way to name the weights of one kind of backbone, or of a whole model.
 
     Attributes:
         name: Name for people.
-        keys: Keys that are all there.
+        fits: Whether weights, or the content of a whole model's file, are in it.
         convert: Gives names and values as the module has them.
         config: Gives the module's config, of the converted weights and, of ViTs, the number of
             attention heads where it is known.
-        absent: Keys of which none is there.
         prefix: Prefix that the module has before every key.
-    """
-
-    name: str
-    keys: tuple[str, ...]
-    convert: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
-    config: Callable[[Mapping[str, Tensor], int | None], dict]
-    absent: tuple[str, ...] = ()
-    prefix: str = ''
-
-    def fits(self, state: Mapping[str, Tensor]) -> bool:
-        """Whether the keys are this layout's."""
-        return all(key in state for key in self.keys) and not any(k in state for k in self.absent)
-
-    def build(
-        self, state: Mapping[str, Tensor], heads: int | None = None
-    ) -> tuple[dict, dict[str, Tensor]]:
-        """Config and weights of the module.
-
-        Args:
-            state: Weights in this layout.
-            heads: Attention heads, where they are known from elsewhere.
-
-        Raises:
-            ValueError: They are not whole, or something cannot be told from them.
-        """
-        try:
-            converted = self.convert(state)
-            cfg = self.config(converted, heads)
-        except KeyError as error:
-            raise ValueError(f'{self.name} without {error}') from error
-        return cfg, {f'{self.prefix}{key}': value for key, value in converted.items()}
-
-
-PATCHES = 'patch_embed.proj.weight'
-BLOCK = 'encoder.layer.0.'
-#: What timm's module has before every key.
-TIMM: dict[str, Any] = dict(absent=('pos_embed',), prefix='model.')
-#: Backbones; the first that fits is taken.
-LAYOUTS = (
-    WeightLayout('MMPretrain ViT',
-                 ('patch_embed.projection.weight', 'cls_token', 'layers.0.ln1.weight'),
-                 dict, vit_config),
-    WeightLayout("DINOv3 ViT in Meta's layout",
-                 (PATCHES, 'storage_tokens', 'blocks.0.norm1.weight'),
-                 dinov3_to_timm, dinov3_config, **TIMM),
-    WeightLayout("DINOv3 ViT in timm's layout", (PATCHES, 'reg_token', 'blocks.0.gamma_1'),
-                 dict, dinov3_config, **TIMM),
-    WeightLayout("ViT in timm's layout (DINO, iBOT, DINOv2, MAE)",
-                 (PATCHES, 'cls_token', 'pos_embed'), vit_from_timm, vit_config),
-    WeightLayout("Hugging Face's DINOv2 ViT", (HF_PATCHES, BLOCK + 'norm1.weight'),
-                 dinov2_from_hf, vit_config),
-    WeightLayout("Hugging Face's ViT", (HF_PATCHES, BLOCK + 'layernorm_before.weight'),
-                 vit_from_hf, vit_config),
-    WeightLayout("ResNet in torchvision's layout (timm, MMPretrain)",
-                 ('conv1.weight', 'bn1.weight', 'layer1.0.conv1.weight'),
-                 resnet_from_timm, resnet_config),
-    WeightLayout("ResNet with a deep stem in timm's layout",
-                 ('conv1.0.weight', 'layer1.0.conv1.weight'), resnet_from_timm, resnet_config),
-    WeightLayout('MMPretrain ResNet with a deep stem',
-                 ('stem.0.conv.weight', 'layer1.0.conv1.weight'), dict, resnet_config),
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ModelLayout:
-    """One way in which a whole model is saved without a config of ours.
-
-    Attributes:
-        name: Name for people.
-        fits: Whether the content of a file is such a model.
-        convert: Gives the state dict as the model has it.
-        config: Gives ``model`` of a config, of the converted weights and the number of attention
-            heads where it is known.
     """
 
     name: str
     fits: Callable[[Mapping], bool]
     convert: Callable[[Mapping], dict[str, Tensor]]
     config: Callable[[Mapping[str, Tensor], int | None], dict]
+    prefix: str = ''
+
+    def build(self, content: Mapping, heads: int | None = None) -> tuple[dict, dict[str, Tensor]]:
+        """Config and weights of the module; attention heads may be known from elsewhere.
+
+        A ValueError says so if the content is not whole, or something cannot be told from it.
+        """
+        try:
+            converted = self.convert(content)
+            cfg = self.config(converted, heads)
+        except KeyError as error:
+            raise ValueError(f'{self.name} without {error}: the file is incomplete') from error
+        return cfg, {f'{self.prefix}{key}': value for key, value in converted.items()}
+
+
+def _with(*keys: str, without: str = '') -> Callable[[Mapping], bool]:
+    """Whether all of some keys are there, and one is not."""
+    return lambda state: all(key in state for key in keys) and without not in state
+
+
+PATCHES = 'patch_embed.proj.weight'
+BLOCK = 'encoder.layer.0.'
+#: Backbones; the first that fits is taken. timm's module has ``model.`` before every key.
+LAYOUTS = (
+    WeightLayout('MMPretrain ViT',
+                 _with('patch_embed.projection.weight', 'cls_token', 'layers.0.ln1.weight'),
+                 dict, vit_config),
+    WeightLayout("DINOv3 ViT in Meta's layout",
+                 _with(PATCHES, 'storage_tokens', 'blocks.0.norm1.weight', without='pos_embed'),
+                 dinov3_to_timm, dinov3_config, 'model.'),
+    WeightLayout("DINOv3 ViT in timm's layout",
+                 _with(PATCHES, 'reg_token', 'blocks.0.gamma_1', without='pos_embed'),
+                 dict, dinov3_config, 'model.'),
+    WeightLayout("ViT in timm's layout (DINO, iBOT, DINOv2, MAE)",
+                 _with(PATCHES, 'cls_token', 'pos_embed'), vit_from_timm, vit_config),
+    WeightLayout("Hugging Face's DINOv2 ViT", _with(HF_PATCHES, BLOCK + 'norm1.weight'),
+                 dinov2_from_hf, vit_config),
+    WeightLayout("Hugging Face's ViT", _with(HF_PATCHES, BLOCK + 'layernorm_before.weight'),
+                 vit_from_hf, vit_config),
+    WeightLayout("ResNet in torchvision's layout (timm, MMPretrain)",
+                 _with('conv1.weight', 'bn1.weight', 'layer1.0.conv1.weight'),
+                 resnet_from_timm, resnet_config),
+    WeightLayout("ResNet with a deep stem in timm's layout",
+                 _with('conv1.0.weight', 'layer1.0.conv1.weight'), resnet_from_timm, resnet_config),
+    WeightLayout('MMPretrain ResNet with a deep stem',
+                 _with('stem.0.conv.weight', 'layer1.0.conv1.weight'), dict, resnet_config),
+)  # fmt: skip
 
 
 def _unknown_strides(checkpoint: Mapping) -> dict[str, Tensor]:
     raise ValueError('holds no config, but weights of HSG: the strides of its ResNet are unknown')
 
 
-#: Whole models; the first that fits is taken.
+#: Whole models saved without a config of ours; the first that fits is taken.
 MODEL_LAYOUTS = (
-    ModelLayout(CROC, is_released_croc, convert_released_croc, released_croc_config),
-    ModelLayout(HSG, is_released_hsg, convert_released_hsg, released_hsg_config),
-    ModelLayout(
-        'mmcroc.HSG without its config',
-        lambda checkpoint: EMBEDDING_KEY in checkpoint.get('state_dict', checkpoint),
-        _unknown_strides,
-        released_hsg_config,
-    ),
-)
+    WeightLayout(released_croc.CROC, released_croc.is_released_croc,
+                 released_croc.convert_released_croc, released_croc.released_croc_config),
+    WeightLayout(released_hsg.HSG, released_hsg.is_released_hsg,
+                 released_hsg.convert_released_hsg, released_hsg.released_hsg_config),
+    WeightLayout('mmcroc.HSG without its config',
+                 lambda checkpoint: EMBEDDING_KEY in checkpoint.get('state_dict', checkpoint),
+                 _unknown_strides, released_hsg.released_hsg_config),
+)  # fmt: skip
 
 
-def model_layout(checkpoint: Mapping) -> ModelLayout | None:
+def model_layout(checkpoint: Mapping) -> WeightLayout | None:
     """The layout of a whole model in a checkpoint without a config; None if it is none."""
     return next((layout for layout in MODEL_LAYOUTS if layout.fits(checkpoint)), None)
 
@@ -148,11 +107,7 @@ def model_layout(checkpoint: Mapping) -> ModelLayout | None:
 def under_our_names(checkpoint: Mapping) -> Mapping:
     """A released checkpoint as one of ours: a whole model's, or a backbone's under ``backbone.``.
 
-    Args:
-        checkpoint: Content of a file without a config.
-
-    Returns:
-        ``state_dict`` under our names; the checkpoint itself if its names are ours or unknown.
+    Its ``state_dict`` is under our names; a file whose names are ours or unknown stays as it is.
     """
     try:
         if layout := model_layout(checkpoint):
@@ -168,11 +123,7 @@ def under_our_names(checkpoint: Mapping) -> Mapping:
 
 
 def detect_layout(state: Mapping[str, Tensor]) -> WeightLayout:
-    """The layout of a backbone's weights.
-
-    Raises:
-        ValueError: It is none of ``LAYOUTS``.
-    """
+    """The layout of a backbone's weights; a ValueError if it is none of ``LAYOUTS``."""
     for layout in LAYOUTS:
         if layout.fits(state):
             return layout

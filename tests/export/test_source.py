@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from mmcroc.export.describe import describe
 from mmcroc.export.export import export_backbone
+from mmcroc.export.source import describe
 from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.registry import MODELS
 from mmcroc.weights import architectures

@@ -5,7 +5,7 @@ import torch
 import transformers
 
 from mmcroc.features.pretrained_backbone import load_backbone
-from mmcroc.weights.dinov3 import dinov3_to_timm
+from mmcroc.weights.vit_names import dinov3_to_timm
 
 DIMS, HEADS, LAYERS = 128, 2, 2
 IMAGES = torch.randn(2, 3, 48, 32, generator=torch.Generator().manual_seed(0))

@@ -87,11 +87,16 @@ def take_apart(text, page):
 
 
 def options_of(tool):
-    """The options that a tool's parser knows, read from its source and its neighbours'."""
+    """The options that a tool's parser knows, read from its source and what it takes them from.
+
+    These are neighbours, and functions of mmcroc.command_line.
+    """
     path = ROOT / tool
-    tree = ast.parse(path.read_text(encoding='utf-8'))
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding='utf-8'))))
     names = {'--help'}
-    for node in ast.walk(tree):
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module == 'mmcroc.command_line':
+            nodes += shared_by({alias.name for alias in node.names})
         if isinstance(node, ast.Import):
             for alias in node.names:
                 neighbour = path.parent / f'{alias.name}.py'
@@ -104,6 +109,15 @@ def options_of(tool):
                 if isinstance(argument, ast.Constant) and str(argument.value).startswith('--')
             }
     return names
+
+
+def shared_by(names):
+    """What stands in functions of mmcroc.command_line, and in those that they call."""
+    tree = ast.parse((ROOT / 'mmcroc' / 'command_line.py').read_text(encoding='utf-8'))
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    nodes = [node for name in names & set(functions) for node in ast.walk(functions[name])]
+    called = {node.id for node in nodes if isinstance(node, ast.Name)} & set(functions) - names
+    return nodes + shared_by(called) if called else nodes
 
 
 ALL = [command for page in PAGES for command in commands_of(page)]

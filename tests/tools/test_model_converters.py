@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmcroc.features.dense_tokens import dense_tokens
 from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.registry import MODELS
-from mmcroc.weights.checkpoint_config import config_of_text
+from mmcroc.weights.checkpoint_content import config_of_text
 from mmcroc.weights.released_croc import convert_released_croc
 from tests.support.paths import TOOLS
 from tests.support.released_checkpoints import released_hsg

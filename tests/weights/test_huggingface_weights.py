@@ -7,7 +7,7 @@ import torch
 import transformers
 from mmengine.runner.checkpoint import load_checkpoint
 
-from mmcroc.export.conversion import convert_checkpoint
+from mmcroc.export.mm_checkpoint import convert_checkpoint
 from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.registry import MODELS
 from mmcroc.training.checkpoints import safe_checkpoint_reading

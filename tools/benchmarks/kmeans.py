@@ -7,9 +7,9 @@ dimensions, 21 clusters, 100 iterations, best of 5 restarts.
     python tools/benchmarks/kmeans.py --features tokens.npy --libraries mmcroc faiss
 """
 
-import argparse
 import time
 
+import measure
 import numpy as np
 import torch
 
@@ -19,7 +19,8 @@ VOC_VAL_TOKENS = 1449 * 28 * 28
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = measure.parser_of(__doc__)
+    parser.set_defaults(device='cpu')  # of mmcroc's run
     parser.add_argument('--features', help='.npy of (tokens, dims); default: made at random')
     parser.add_argument('--num-points', type=int, default=VOC_VAL_TOKENS)
     parser.add_argument('--dim', type=int, default=50)
@@ -29,10 +30,7 @@ def parse_args():
     parser.add_argument('--max-init-points', type=int, help='of mmcroc; default: all')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())
-    parser.add_argument('--device', default='cpu', help="of mmcroc's run")
-    parser.add_argument(
-        '--libraries', nargs='+', default=list(RUNS), choices=list(RUNS), help='which to run'
-    )
+    parser.add_argument('--libraries', nargs='+', default=list(RUNS), choices=list(RUNS))
     return parser.parse_args()
 
 
@@ -47,47 +45,28 @@ def random_tokens(num_points, dim, seed):
 
 
 def run_mmcroc(points, args):
-    points = torch.from_numpy(points).to(args.device)
-    result = kmeans(
-        points,
-        args.num_clusters,
-        num_iterations=args.num_iterations,
-        num_restarts=args.num_restarts,
-        max_init_points=args.max_init_points,
-        seed=args.seed,
-    )
+    names = ('num_iterations', 'num_restarts', 'max_init_points', 'seed')
+    settings = {name: getattr(args, name) for name in names}
+    result = kmeans(torch.from_numpy(points).to(args.device), args.num_clusters, **settings)
     return result.inertia.item(), result.num_iterations
 
 
 def run_sklearn(points, args):
-    try:
-        from sklearn.cluster import KMeans
-    except ImportError:
-        return 'not installed: pip install scikit-learn'
-    result = KMeans(
-        args.num_clusters,
-        n_init=args.num_restarts,
-        max_iter=args.num_iterations,
-        tol=0,
-        random_state=args.seed,
-    ).fit(points)
+    from sklearn.cluster import KMeans
+
+    settings = dict(n_init=args.num_restarts, max_iter=args.num_iterations, random_state=args.seed)
+    result = KMeans(args.num_clusters, tol=0, **settings).fit(points)
     return result.inertia_, result.n_iter_
 
 
 def run_faiss(points, args):
-    try:
-        import faiss
-    except ImportError:
-        return 'not installed: pip install faiss-cpu'
+    import faiss
+
     faiss.omp_set_num_threads(args.threads)
-    run = faiss.Kmeans(
-        points.shape[1],
-        args.num_clusters,
-        niter=args.num_iterations,
-        nredo=args.num_restarts,
-        seed=args.seed,
-        max_points_per_centroid=len(points),  # faiss clusters a sample of 256 K otherwise
-    )
+    settings = dict(niter=args.num_iterations, nredo=args.num_restarts, seed=args.seed)
+    # faiss clusters a sample of 256 K otherwise.
+    settings['max_points_per_centroid'] = len(points)
+    run = faiss.Kmeans(points.shape[1], args.num_clusters, **settings)
     run.train(points)
     distances, _ = run.index.search(points, 1)
     return float(distances.sum(dtype=np.float64)), args.num_iterations
@@ -111,12 +90,12 @@ def main():
     print(f'{"library":<14} {"seconds":>8} {"inertia":>14} {"iterations":>11}')
     for name in args.libraries:
         start = time.perf_counter()
-        outcome = RUNS[name](points, args)
-        seconds = time.perf_counter() - start
-        if isinstance(outcome, str):
-            print(f'{name:<14} {outcome}')
-        else:
-            print(f'{name:<14} {seconds:8.1f} {outcome[0]:14.6g} {outcome[1]:11d}')
+        try:
+            inertia, iterations = RUNS[name](points, args)
+        except ImportError as error:
+            print(f'{name:<14} not installed: {error}')
+            continue
+        print(f'{name:<14} {time.perf_counter() - start:8.1f} {inertia:14.6g} {iterations:11d}')
 
 
 if __name__ == '__main__':

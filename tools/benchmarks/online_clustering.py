@@ -7,10 +7,9 @@ it, and the clustering, all in this run. On a GPU it also counts how often the c
 host wait.
 """
 
-import argparse
-import time
 import warnings
 
+import measure
 import torch
 from mmengine.registry import init_default_scope
 
@@ -19,32 +18,12 @@ from mmcroc.registry import MODELS
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser = measure.parser_of(__doc__)
     parser.add_argument('--batch', type=int, default=8, help='images (two views each)')
     parser.add_argument('--arch', default='deit-small')
     parser.add_argument('--size', type=int, default=224, help='side of the views, pixels')
     parser.add_argument('--clusters', type=int, default=12, help='K_0 and K_max')
-    parser.add_argument('--repeats', type=int, default=5)
     return parser.parse_args()
-
-
-def seconds(function, repeats, device):
-    """Best time of a function over some calls, after one to warm up."""
-    function()
-    best = float('inf')
-    for _ in range(repeats):
-        synchronise(device)
-        start = time.perf_counter()
-        function()
-        synchronise(device)
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
-def synchronise(device):
-    if device.type == 'cuda':
-        torch.cuda.synchronize()
 
 
 def count_waits(function):
@@ -74,36 +53,34 @@ def main():
 
     @torch.no_grad()
     def forward(feature='k'):
-        enabled = device.type == 'cuda'
-        with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == 'cuda'):
             return backbone.forward_tapped(images, feature)
 
     keys = forward().attention.unflatten(0, (2, -1))
     cls_keys, keys = keys[..., 0, :], keys[..., 1:, :]
+    heads, tokens = keys.shape[2], 2 * keys.shape[-2]
     positions = torch.rand(2, args.batch, keys.shape[-2], 2, device=device) * 400
-    seeds = torch.rand(args.batch, keys.shape[2], 2 * keys.shape[-2], device=device)
+    seeds = torch.rand(args.batch, heads, tokens, device=device)
     seeds = seeds.topk(args.clusters, dim=-1).indices
 
     def cluster(drawn=seeds):
         return online_clustering(keys, cls_keys, positions, seeds=drawn, **settings)
 
     times = {
-        f'{args.arch} forward, {2 * args.batch} views': seconds(forward, args.repeats, device),
-        'the same without float32 keys': seconds(lambda: forward(None), args.repeats, device),
-        'clustering': seconds(cluster, args.repeats, device),
+        f'{args.arch} forward, {2 * args.batch} views': measure.seconds(forward),
+        'the same without float32 keys': measure.seconds(lambda: forward(None)),
+        'clustering': measure.seconds(cluster),
     }
-    first = next(iter(times.values()))
     print(
-        f'\n{device}, {args.batch} images x {keys.shape[2]} heads, {2 * keys.shape[-2]} tokens, '
-        f'{args.clusters} clusters\n'
+        f'\n{device}, {args.batch} images x {heads} heads, {tokens} tokens, {args.clusters} '
+        f'clusters\n\n{"":42s}{"ms":>10s}{"x forward":>12s}'
     )
-    print(f'{"":42s}{"ms":>10s}{"x forward":>12s}')
+    first = next(iter(times.values()))
     for name, value in times.items():
         print(f'{name:42s}{1e3 * value:10.1f}{value / first:12.2f}')
-    if device.type == 'cuda':
-        print(f'\nhost waits in the clustering: {count_waits(lambda: cluster(None))}')
-    else:
-        print('\nhost waits: only counted on a GPU')
+    on_gpu = device.type == 'cuda'
+    waits = count_waits(lambda: cluster(None)) if on_gpu else 'only counted on a GPU'
+    print(f'\nhost waits in the clustering: {waits}')
 
 
 if __name__ == '__main__':

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
+from scipy.sparse import coo_array
 
 from mmcroc.data.oversegmented import read_oversegmentation
 from mmcroc.pictures.label_maps import boundaries
@@ -37,21 +38,20 @@ def near(found, of):
 def score(regions, references):
     """The numbers of :data:`NAMES` for one image."""
     _, flat = np.unique(regions, return_inverse=True)
-    number = flat.max() + 1
     lines, any_line = boundaries(regions), np.zeros(regions.shape, bool)
-    covering, purity, recall = [], [], []
+    rows = []
     for reference in references:
         if reference.shape != regions.shape:
             raise ValueError(f'regions are {regions.shape}, a reference {reference.shape}')
-        common = np.bincount(reference.ravel() * number + flat.ravel())
-        common = np.pad(common, (0, -len(common) % number)).reshape(-1, number)
+        pairs = reference.ravel(), flat.ravel()
+        common = coo_array((np.ones(regions.size), pairs)).toarray()  # (references, regions)
         areas = common.sum(1, keepdims=True)
         iou = common / np.maximum(areas + common.sum(0) - common, 1)
-        covering.append((iou.max(1) * areas[:, 0]).sum() / regions.size)
-        purity.append(common.max(0).sum() / regions.size)
-        recall.append(near(lines, boundaries(reference)))
-        any_line |= boundaries(reference)
-    return number, np.mean(covering), np.mean(purity), np.mean(recall), near(any_line, lines)
+        covering = (iou.max(1) * areas[:, 0]).sum() / regions.size
+        drawn = boundaries(reference)
+        rows.append((covering, common.max(0).sum() / regions.size, near(lines, drawn)))
+        any_line |= drawn
+    return flat.max() + 1, *np.mean(rows, axis=0), near(any_line, lines)
 
 
 def main(argv=None):
@@ -65,16 +65,12 @@ def main(argv=None):
     for path in sorted(args.regions.glob('*.png')):
         references = sorted(args.references.glob(f'{path.stem}_*.png'))
         if references:
-            rows.append(
-                score(
-                    read_oversegmentation(path), [read_oversegmentation(one) for one in references]
-                )
-            )
+            regions, *references = map(read_oversegmentation, (path, *references))
+            rows.append(score(regions, references))
     if not rows:
         sys.exit(f'no NAME.png of {args.regions} has a NAME_*.png in {args.references}')
-    means = np.mean(rows, axis=0)
-    print(f'{len(rows)} images: ', end='')
-    print(', '.join(f'{name} {mean:.3f}' for name, mean in zip(NAMES, means, strict=True)))
+    means = zip(NAMES, np.mean(rows, axis=0), strict=True)
+    print(f'{len(rows)} images:', ', '.join(f'{name} {mean:.3f}' for name, mean in means))
 
 
 if __name__ == '__main__':

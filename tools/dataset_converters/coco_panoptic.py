@@ -18,15 +18,14 @@ import conversion
 import numpy as np
 from PIL import Image
 
+from mmcroc.command_line import parser_of
 from mmcroc.data.labelled_sets import IGNORE, STUFF, THINGS
 
 CLASSES = {'things12': THINGS, 'stuff15': STUFF, 'stuff27': THINGS + STUFF}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument('json', type=Path, help='panoptic_{train,val}2017.json')
     parser.add_argument('--masks', type=Path, help='its PNGs; default: the folder of its name')
     parser.add_argument('--classes', default='things12', choices=list(CLASSES))
@@ -36,11 +35,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def class_of_category(categories: list[dict], classes: tuple[str, ...]) -> dict[int, int]:
-    """Tabulate the class by COCO category id, from the categories' super-categories.
-
-    Raises:
-        ValueError: A super-category that is not among COCO's 27.
-    """
+    """The class by COCO category id; a ValueError names super-categories that are not COCO's."""
     unknown = {entry['supercategory'] for entry in categories} - {*THINGS, *STUFF}
     if unknown:
         raise ValueError(f'unknown super-categories {sorted(unknown)}: is this COCO panoptic?')
@@ -48,14 +43,14 @@ def class_of_category(categories: list[dict], classes: tuple[str, ...]) -> dict[
     return {entry['id']: index.get(entry['supercategory'], IGNORE) for entry in categories}
 
 
-def convert(target: Path, source: Path, segment_ids: list[int], segment_classes: list[int]) -> None:
-    """Write the class of every pixel. Pixels of no segment (id 0) are ignored."""
+def convert(target: Path, source: Path, classes: tuple[tuple[int, int], ...]) -> None:
+    """Write the class of every pixel, by segment ids. Pixels of no segment (id 0) are ignored."""
     with Image.open(source) as mask:
         if mask.mode != 'RGB':
             raise ValueError(f'{source} is of mode {mask.mode}, a panoptic mask is RGB')
         pixels = np.asarray(mask).astype(np.int32)
     ids, where = np.unique(pixels @ np.array([1, 256, 256**2], np.int32), return_inverse=True)
-    table = dict(zip(segment_ids, segment_classes, strict=True)) | {0: IGNORE}
+    table = dict(classes) | {0: IGNORE}
     unknown = [number for number in ids.tolist() if number not in table]
     if unknown:
         raise ValueError(f'{source} has segments {unknown[:5]} that the JSON file does not name')
@@ -76,8 +71,7 @@ def main(argv: list[str] | None = None) -> None:
         (
             out_dir / entry['file_name'],
             masks / entry['file_name'],
-            [segment['id'] for segment in entry['segments_info']],
-            [classes[segment['category_id']] for segment in entry['segments_info']],
+            tuple((one['id'], classes[one['category_id']]) for one in entry['segments_info']),
         )
         for entry in content['annotations']
     ]

@@ -1,17 +1,14 @@
 """What the converters share: many files, in parallel, safely, as often as you like."""
 
 import argparse
-import sys
-from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-from mmengine.utils import track_parallel_progress, track_progress
 from PIL import Image
 
 from mmcroc.atomic_file import atomic_file
+from mmcroc.data.each_image import for_each_image
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,45 +19,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(function: Callable[..., None], jobs: list[tuple], nproc: int, overwrite: bool) -> int:
-    """Call ``function(*job)`` for all jobs, with a progress bar; report and count what fails.
+def run(convert: Callable[..., None], jobs: list[tuple], nproc: int, overwrite: bool) -> int:
+    """Call ``convert(*job)`` for all jobs whose first entry, the path it writes, is not there yet.
 
-    Args:
-        function: Module-level function that converts one file; its first argument is the path it
-            writes. It raises where it cannot.
-        jobs: Arguments of each call.
-        nproc: Number of processes.
-        overwrite: Whether to do jobs whose file is there already.
-
-    Returns:
-        Exit status: 1 if any job failed, else 0. The summary is printed.
+    Prints a summary; gives the exit status, 1 if any job failed.
     """
-    task = partial(_run_one, function, overwrite)
-    bar = {'file': sys.stderr}
-    if nproc > 1 and len(jobs) > 1:
-        outcomes = track_parallel_progress(task, jobs, nproc, chunksize=8, **bar)
-    else:
-        outcomes = track_progress(task, jobs, **bar)
-    for outcome, text in outcomes:
-        if outcome == 'failed':
-            print(f'failed: {text}', file=sys.stderr)
-    count = Counter(outcome for outcome, _ in outcomes)
-    print(
-        f'{count["converted"]} converted, {count["there"]} already there, {count["failed"]} failed'
-    )
-    return 1 if count['failed'] else 0
-
-
-def _run_one(function: Callable[..., None], overwrite: bool, job: tuple) -> tuple[str, str]:
-    """Do one job: what came of it, and what went wrong."""
-    path = Path(job[0])
-    if path.exists() and not overwrite:
-        return 'there', ''
-    try:
-        function(*job)
-    except Exception as error:  # one bad file must not end the work on the others
-        return 'failed', f'{path}: {type(error).__name__}: {error}'
-    return 'converted', ''
+    todo = [job for job in jobs if overwrite or not job[0].exists()]
+    done, failed = for_each_image(todo, convert, nproc)
+    there = len(jobs) - len(todo)
+    print(f'{len(done)} converted, {there} already there, {len(failed)} failed')
+    return 1 if failed else 0
 
 
 def write_labels(path: Path, labels: np.ndarray) -> None:

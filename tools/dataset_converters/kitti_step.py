@@ -28,15 +28,14 @@ import numpy as np
 from PIL import Image
 
 from mmcroc.atomic_file import atomic_file
+from mmcroc.command_line import parser_of
 from mmcroc.data.labelled_sets import NUM_FRAMES, SEQUENCES
 
 NUM_CLASSES, VOID = 19, 255
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument('root', type=Path, help='folder of the download')
     parser.add_argument('-o', '--out-dir', type=Path, help='default: the root')
     parser.add_argument(
@@ -48,10 +47,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def find_image(root: Path, split: str, sequence: str, name: str) -> Path:
     """Find the image of a label file; FileNotFoundError names all places looked at."""
-    places = [
-        root / 'training' / 'image_02' / sequence / name,
-        root / 'images' / split / sequence / name,
-    ]
+    places = [root / path / sequence / name for path in ('training/image_02', f'images/{split}')]
     for place in places:
         if place.exists():
             return place

@@ -15,14 +15,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmcroc.command_line import parser_of, refusals
+
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument(
-        'source',
-        help=".pth, .pt, .bin, .ckpt or .safetensors; a folder of Hugging Face's",
+        'source', help=".pth, .pt, .bin, .ckpt or .safetensors; a folder of Hugging Face's"
     )
     parser.add_argument('out', type=Path, help='the checkpoint to write, .pth')
     parser.add_argument(
@@ -41,17 +40,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
-    from mmcroc.export.conversion import convert_checkpoint
+    from mmcroc.export.mm_checkpoint import convert_checkpoint
 
     if args.out.suffix != '.pth':
         sys.exit(f'{args.out}: the checkpoint to write must end in .pth')
     if args.out.exists() and not args.overwrite:
         print(f'{args.out} is there already (--overwrite writes it anew)')
         return
-    try:
+    with refusals():
         found = convert_checkpoint(args.source, args.out, args.network, args.num_heads)
-    except (FileNotFoundError, ImportError, ValueError) as error:
-        sys.exit(str(error))
     print(f'{args.source} ({found}): converted to {args.out}')
 
 

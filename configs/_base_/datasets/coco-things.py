@@ -1,15 +1,7 @@
-# COCO by 12 super-categories of things, all else ignored. Labels are MMSegmentation's pixel maps
-# (stuffthingmaps, *_labelTrainIds.png), where papers take the panoptic masks. Training: a random
-# tenth of train2017 (11,829 images); val2017 has 5,000.
+# COCO by 12 super-categories of things, all else ignored. Labels and images as in coco-stuff.py,
+# where papers take the panoptic masks.
+_base_ = 'coco-stuff.py'
+
 num_classes = 12
-train_set = dict(
-    type='mmcroc.COCOThings12Dataset',
-    data_root='data/coco',
-    data_prefix=dict(img_path='train2017', seg_map_path='stuffthingmaps/train2017'),
-    fraction=0.1,
-)
-val_set = dict(
-    type='mmcroc.COCOThings12Dataset',
-    data_root='data/coco',
-    data_prefix=dict(img_path='val2017', seg_map_path='stuffthingmaps/val2017'),
-)
+train_set = dict(type='mmcroc.COCOThings12Dataset')
+val_set = dict(type='mmcroc.COCOThings12Dataset')

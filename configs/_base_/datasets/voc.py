@@ -8,8 +8,7 @@ train_set = dict(
     ann_file='ImageSets/Segmentation/trainaug.txt',
 )
 val_set = dict(
-    type='mmseg.PascalVOCDataset',
-    data_root='data/VOCdevkit/VOC2012',
+    train_set,
     data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
     ann_file='ImageSets/Segmentation/val.txt',
 )

@@ -1,0 +1,77 @@
+"""Arguments and refusals that tools share. Nothing heavy is imported before it is needed."""
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mmcroc.config_files import ConfigOptions
+
+
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """A parser that shows a module's docstring as it is laid out."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def parse_run(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None = None
+) -> argparse.Namespace:
+    """Arguments of a run of MMEngine's: a parser's, and those of configs and launchers."""
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, default={},
+                        help='override settings, in the form key.subkey=value')  # fmt: skip
+    launchers = ['none', 'pytorch', 'slurm', 'mpi']
+    parser.add_argument('--launcher', choices=launchers, default='none', help='job launcher')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add how a model is loaded and what it sees of an image."""
+    parser.add_argument('--config', help='default: the one in the checkpoint')
+    parser.add_argument('--longer-side', type=int, default=512,
+                        help='images are resized to this for the model (default: 512)')  # fmt: skip
+    parser.add_argument('--device', help='default: cuda if there is one, else cpu')
+
+
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """Add what is worked on, by which model, and where the results go."""
+    parser.add_argument('images', metavar='IMAGE_OR_FOLDER', type=existing)
+    parser.add_argument('checkpoint', metavar='CHECKPOINT')
+    parser.add_argument('--out', type=Path, required=True, help='folder of the results')
+    add_model(parser)
+
+
+def existing(path: str) -> Path:
+    """An argument that is a file or a folder."""
+    if not Path(path).exists():
+        raise argparse.ArgumentTypeError(f'{path}: no such image or folder')
+    return Path(path)
+
+
+def folder(path: str) -> Path:
+    """An argument that is a folder."""
+    if not Path(path).is_dir():
+        raise argparse.ArgumentTypeError(f'{path} is not a folder')
+    return Path(path)
+
+
+def positive(text: str) -> int:
+    """An argument that is a number, at least 1."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text} must be >= 1')
+    return int(text)
+
+
+@contextlib.contextmanager
+def refusals(before: str = '', errors: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Let what cannot be, and further errors, end a program with one sentence after some words."""
+    try:
+        yield
+    except (ImportError, OSError, ValueError, KeyError, *errors) as error:
+        sys.exit(f'{before}{error}')
