@@ -1,10 +1,5 @@
 """Files and folders that an export writes: whole or not at all, and never over others unasked."""
 
-import contextlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from torch import Tensor
@@ -40,34 +35,6 @@ def check_target(path: Path, suffixes: tuple[str, ...], force: bool) -> None:
         raise ValueError(f'--out {path} is a {"folder" if path.is_dir() else "file"}')
     if not force:
         raise FileExistsError(f'{path} is there already; --force replaces it')
-
-
-@contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """A folder to write to that appears under its name only once it is complete.
-
-    Args:
-        path: Name of the folder. One that is there is replaced.
-
-    Yields:
-        A temporary neighbour; renamed at the end, deleted after an error.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
-    try:
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o777 & ~umask)  # mkdtemp's 0700 would lock colleagues out
-        if path.exists():  # a folder cannot be renamed over another that holds something
-            old = Path(tempfile.mkdtemp(prefix=f'.{path.name}.old.', dir=path.parent))
-            os.replace(path, old)
-            os.replace(temporary, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def save_tensors(path: Path, state: dict[str, Tensor], metadata: dict) -> None:

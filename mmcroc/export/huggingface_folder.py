@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
+from mmcroc.atomic_file import atomic_folder
 from mmcroc.export.describe import require_settings
-from mmcroc.export.files import atomic_folder, save_tensors
+from mmcroc.export.files import save_tensors
 from mmcroc.export.provenance import as_strings
 from mmcroc.export.source import Source
 from mmcroc.weights.architectures import RESNET_DEPTHS, ResNetArchitecture, ViTArchitecture

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
+from mmcroc.atomic_file import atomic_folder
 from mmcroc.export import export as module
 from mmcroc.export.export import export_backbone
-from mmcroc.export.files import atomic_folder
 
 
 @pytest.mark.parametrize(
