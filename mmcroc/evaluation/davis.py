@@ -81,7 +81,7 @@ def evaluate_davis(
     """
     began = time.perf_counter()
     videos = read_split(data_root, split)
-    dense = model if isinstance(model, DenseModel) else load_model(model)
+    dense = model if isinstance(model, DenseModel) else load_model(model, _device_of(model))
     if isinstance(dense, nn.Module):
         dense.eval()
     folder = None if out_dir is None else Path(out_dir, 'masks')
@@ -192,8 +192,7 @@ def _features(
     model: DenseModel, video: Video, settings: DavisSettings, size: tuple[int, int]
 ) -> Iterator[Tensor]:
     """Map (C, h, w) of every frame, in turn."""
-    weights = model.parameters() if isinstance(model, nn.Module) else iter(())
-    device = next((weight.device for weight in weights), torch.device('cpu'))
+    device = _device_of(model)
     for path in video.frames:
         frame = read_frame(path, size, settings.frame_resize, settings.std)
         with torch.no_grad():
@@ -204,6 +203,12 @@ def _features(
                 'precision they were computed in'
             )
         yield features
+
+
+def _device_of(model: DenseModel | nn.Module) -> torch.device:
+    """Device of a model's weights; the CPU where it has none."""
+    weights = model.parameters() if isinstance(model, nn.Module) else iter(())
+    return next((weight.device for weight in weights), torch.device('cpu'))
 
 
 def score_video(video: Video, masks: Sequence[np.ndarray]) -> np.ndarray:

@@ -237,7 +237,7 @@ def read_masks(video: Video, folder: str | Path) -> list[np.ndarray]:
 
     Raises:
         FileNotFoundError: A frame has none.
-        ValueError: One is of another size, or has more objects than the sequence.
+        ValueError: One is of another size, or has more objects than a sequence that is scored.
         UnreadableImageError: One is broken.
     """
     masks = []
@@ -247,7 +247,8 @@ def read_masks(video: Video, folder: str | Path) -> list[np.ndarray]:
         mask = read_mask(path)
         if mask.shape != video.size:
             raise ValueError(f'{path} is {_words(mask.shape)}, its frame {_words(video.size)}')
-        if mask.max() > video.num_objects:
+        # The first is the given one, void and all.
+        if video.scored and masks and mask.max() > video.num_objects:
             raise ValueError(
                 f'{path} has id {mask.max()}, but the first mask of {video.name} has '
                 f'{video.num_objects} objects'

@@ -17,7 +17,7 @@ from mmcroc.features.pretrained_backbone import load_model
 from tests.support.drawn_videos import draw_davis, squares, write_mask, write_split, write_video
 from tests.support.paths import DATA, FIXTURES
 
-SMALL = replace(DAVIS, short_side=96, multiple=16)
+SMALL = replace(DAVIS, short_side=192, multiple=16)
 
 
 class Colours(nn.Module):
@@ -64,7 +64,7 @@ def without_time(report):
 
 def test_squares_are_followed_by_their_colours(report):
     assert report['metrics']['J'] > 80
-    assert report['protocol'] == 'davis (short_side=96, multiple=16)'
+    assert report['protocol'] == 'davis (short_side=192, multiple=16)'
     assert (report['num_frames'], report['num_objects']) == (15, 6)
 
 
@@ -156,17 +156,18 @@ def test_void_in_the_first_mask_is_background_or_refused(tmp_path):
     masks[:, -8:] = 255
     write_video(tmp_path, 'void', masks)
     write_split(tmp_path, 'val', ['void'])
-    found = evaluate_davis(model(), tmp_path, settings=SMALL)
-    assert found['num_objects'] == 2 and found['metrics']['J'] > 80
+    for dense in (model(), model(fail_at=1)):  # computed, then read
+        found = evaluate_davis(dense, tmp_path, settings=SMALL, out_dir=tmp_path / 'out')
+        assert found['num_objects'] == 2 and found['metrics']['J'] > 80
     with pytest.raises(ValueError, match=r'00000.png has void pixels \(255\), .* cannot be scored'):
         evaluate_davis(model(), tmp_path, settings=replace(SMALL, void_to_background=False))
 
 
 def test_dinov3s_variant_runs_to_the_end(root):
-    settings = replace(DAVIS_DINOV3, short_side=96)
+    settings = replace(DAVIS_DINOV3, short_side=192)
     found = evaluate_davis(model(), root, settings=settings)
     assert found['metrics']['J'] > 80
-    assert found['protocol'] == 'davis-dinov3 (short_side=96)'
+    assert found['protocol'] == 'davis-dinov3 (short_side=192)'
 
 
 def test_any_module_is_scored_and_stays_as_it_is(root, report):

@@ -165,7 +165,7 @@ def test_truth_scores_a_hundred(root, tmp_path):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (lambda masks: masks + (masks == 2), r'00000.png has id 3, but .* two has 2 objects'),
+        (lambda masks: masks + (masks == 2), r'00001.png has id 3, but .* two has 2 objects'),
         (lambda masks: masks[:, :-1], r'00000.png is 95x160, its frame 96x160'),
         (lambda masks: masks[:-1], r'two/00005.png is missing: every frame needs its mask'),
     ],

@@ -12,6 +12,7 @@ from PIL import Image
 from mmcroc.evaluation.davis_folder import read_frame, read_mask
 from mmcroc.evaluation.davis_propagation import first_labels, label_map, propagate, transfer
 from mmcroc.evaluation.davis_settings import DAVIS
+from tests.support.devices import ON_DEVICES
 from tests.support.paths import DATA, FIXTURES
 
 CASES = (
@@ -48,16 +49,19 @@ def path_of(reference, key, folder, real):
 
 
 @pytest.mark.parity
+@ON_DEVICES
 @pytest.mark.parametrize('case', CASES)
-def test_propagation_is_that_of_dinos_script(reference, case):
+def test_propagation_is_that_of_dinos_script(reference, case, device):
     cfg = ast.literal_eval(str(reference['cfg']))[case]
     grid, size = cfg['grid'], tuple(cfg['original_size'])
     features = torch.from_numpy(reference[f'{case}_features']).mT.unflatten(-1, grid)
     first = first_labels(reference[f'{case}_first_mask'], grid)
     np.testing.assert_array_equal(first, reference[f'{case}_first_onehot'])
     settings = cfg['n_last_frames'], cfg['radius'], 'square', cfg['topk'], cfg['temperature']
-    soft = list(propagate(features, first, *settings))
-    np.testing.assert_allclose(torch.stack(soft), reference[f'{case}_soft'], rtol=0, atol=1e-5)
+    soft = list(propagate(features.to(device), first, *settings))
+    np.testing.assert_allclose(
+        torch.stack(soft).cpu(), reference[f'{case}_soft'], rtol=0, atol=1e-5
+    )
     frame = tuple(side * cfg['patch_size'] for side in grid)
     masks = np.stack([label_map(each, frame, size) for each in soft])
     assert (masks != reference[f'{case}_masks']).mean() <= 1e-4
