@@ -1,4 +1,10 @@
 from .clustering_iou import ClusteringIoU as ClusteringIoU
+from .davis import davis_table as davis_table
+from .davis import evaluate_davis as evaluate_davis
+from .davis import score_davis as score_davis
+from .davis_settings import DAVIS as DAVIS
+from .davis_settings import DAVIS_DINOV3 as DAVIS_DINOV3
+from .davis_settings import DavisSettings as DavisSettings
 from .fitted_iou import FitProbesHook as FitProbesHook
 from .fitted_iou import FittedIoU as FittedIoU
 from .fitted_iou import fit_together as fit_together

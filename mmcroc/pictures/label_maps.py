@@ -46,6 +46,14 @@ def class_colours(number: int, palette: Sequence[Sequence[int]] | None = None) -
     return colours
 
 
+def object_colours() -> np.ndarray:
+    """The colours of objects in DAVIS and VOC, RGB, uint8 (256, 3); 0, the background, is black."""
+    ids = np.arange(256)[:, None]
+    # Three bits of the number, one a channel, then the next three at half the brightness, ...
+    bits = [(ids >> (3 * i + np.arange(3)) & 1) << (7 - i) for i in range(3)]
+    return np.stack(bits).sum(0).astype(np.uint8)
+
+
 def boundaries(regions: np.ndarray) -> np.ndarray:
     """Find the pixels whose right or lower neighbour is of another region: bool (H, W)."""
     found = np.zeros(regions.shape, bool)
@@ -90,6 +98,23 @@ def overlay(photo: Image.Image, labels: np.ndarray) -> Image.Image:
     painted = np.array(Image.blend(photo.convert('L').convert('RGB'), colours, 0.5))
     painted[labels < 0] = IGNORED
     painted[boundaries(labels)] = BOUNDARY
+    return Image.fromarray(painted)
+
+
+def painted_objects(photo: Image.Image, ids: np.ndarray) -> Image.Image:
+    """Paint objects over a photograph, outlined; the background stays as it is.
+
+    Args:
+        photo: RGB picture, W x H.
+        ids: Ids, uint8 (h, w) of any size, 0 the background.
+
+    Returns:
+        RGB picture, W x H.
+    """
+    shown = at_size(ids, photo.size)
+    blended = Image.blend(photo, Image.fromarray(object_colours()[shown]), 0.6)
+    painted = np.where(shown[..., None] > 0, np.asarray(blended), np.asarray(photo))
+    painted[boundaries(shown)] = BOUNDARY
     return Image.fromarray(painted)
 
 
