@@ -183,8 +183,8 @@ class HummingbirdIoU(FittedIoU):
             self.memory = self._room(len(tokens))
         if tokens.shape[1:] != self.grid:
             raise ValueError(
-                f'{self.protocol}: {name} gives {tuple(tokens.shape[1:])} tokens, the images before '
-                f'it {tuple(self.grid)}: the training pipeline has to give one size'
+                f'{self.protocol}: {name} gives {tuple(tokens.shape[1:])} tokens, the images '
+                f'before it {tuple(self.grid)}: the training pipeline has to give one size'
             )
         if number >= self.num_images:  # repeated, to make the ranks' shares equal
             return
@@ -379,9 +379,10 @@ class HummingbirdIoU(FittedIoU):
         if device.type == 'cpu' and needed > self.max_gib:
             if self.memory_dir is None:
                 raise ValueError(
-                    f'{self.protocol}: a memory of {layout.num_rows} patches takes {needed:.1f} GiB '
-                    f'of main memory, more than max_gib={self.max_gib}: name a memory_dir with room '
-                    "for a file, set memory_dtype='float16', lower memory_size or raise max_gib"
+                    f'{self.protocol}: a memory of {layout.num_rows} patches takes {needed:.1f} '
+                    f'GiB of main memory, more than max_gib={self.max_gib}: name a memory_dir with '
+                    "room for a file, set memory_dtype='float16', lower memory_size or raise "
+                    'max_gib'
                 )
             folder = self.memory_dir
         return PatchMemory(layout, dim, len(self.classes), dtype, device, folder)

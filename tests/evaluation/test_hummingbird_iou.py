@@ -197,7 +197,7 @@ def test_void_patches_are_dropped_from_the_memory_where_void_is_left_out():
 def test_a_memory_without_a_label_is_refused():
     case = drawn_case()
     case['memory_masks'][:] = 255
-    with pytest.raises(ValueError, match='no patch of the training images .* has a label'):
+    with pytest.raises(ValueError, match=r'no patch of the training images .* has a label'):
         filled(case, void_class=None)
 
 
@@ -311,7 +311,7 @@ def test_missing_images_are_refused():
     metric.begin_fit()
     sample = next(samples_of(case['memory_image_features'][0], case['memory_masks'][0]))
     metric.learn(0, 0, 'a.png', sample)
-    with pytest.raises(ValueError, match='1 of 2 training images were seen.*drop_last=False'):
+    with pytest.raises(ValueError, match=r'1 of 2 training images were seen.*drop_last=False'):
         metric.end_fit()
 
 
