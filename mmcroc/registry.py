@@ -86,6 +86,7 @@ METRICS = _child(
     'metric',
     'METRICS',
     'evaluation.clustering_iou',
+    'evaluation.hummingbird',
     'evaluation.linear_iou',
     'evaluation.linear_segmentor',
     'evaluation.nf_covering',

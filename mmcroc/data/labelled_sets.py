@@ -1,4 +1,4 @@
-"""Labelled sets: Cityscapes with 27 classes, COCO by super-categories, KITTI-STEP, VOC's animals.
+"""Labelled sets: ADE20K, Cityscapes with 27 classes, COCO by super-categories, KITTI-STEP, VOC.
 
 The super-categories are those of COCO's and COCO-Stuff's hierarchy (Caesar, Uijlings, Ferrari,
 *COCO-Stuff: thing and stuff classes in context*, CVPR 2018, figure 2; the ``supercategory`` fields
@@ -15,7 +15,12 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
-from mmseg.datasets import BaseSegDataset, CityscapesDataset, PascalVOCDataset
+from mmseg.datasets import (
+    ADE20KDataset,
+    BaseSegDataset,
+    CityscapesDataset,
+    PascalVOCDataset,
+)
 
 from mmcroc.registry import DATASETS
 
@@ -265,6 +270,25 @@ class KITTISTEPDataset(BaseSegDataset):
 
     def __init__(
         self, img_suffix: str = '.png', seg_map_suffix: str = '.png', **kwargs: Any
+    ) -> None:
+        super().__init__(img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs)
+
+
+@DATASETS.register_module()
+class ADE20K151Dataset(BaseSegDataset):
+    """ADE20K with its label 0, everything else, as a class of its own: the way of hummingbird.
+
+    ``mmseg.ADE20KDataset`` ignores that label, and its 150 classes begin with 1. Here nothing is
+    ignored; a metric's ``ignore_index=0`` leaves the pixels of label 0 out of the scores.
+    """
+
+    METAINFO = {
+        'classes': ('other', *ADE20KDataset.METAINFO['classes']),
+        'palette': [[0, 0, 0], *ADE20KDataset.METAINFO['palette']],
+    }
+
+    def __init__(
+        self, img_suffix: str = '.jpg', seg_map_suffix: str = '.png', **kwargs: Any
     ) -> None:
         super().__init__(img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs)
 

@@ -5,6 +5,8 @@ from typing import Any
 import cv2
 import mmcv
 import numpy as np
+import torch
+import torch.nn.functional as F
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations
 
@@ -87,6 +89,77 @@ class RandomResizedCropWithLabels(BaseTransform):
             crop = results[key][y : y + h, x : x + w]
             results[key] = mmcv.imresize(crop, size, False, interpolation, backend='pillow')
         results['img_shape'] = (self.size, self.size)
+        return results
+
+
+def _nearest_by_torch(labels: np.ndarray, size: int) -> np.ndarray:
+    """A label map (H, W) resized to a square by torch's ``nearest``, rounding and all."""
+    resized = F.interpolate(torch.from_numpy(labels.copy())[None, None], (size, size))
+    return resized[0, 0].numpy()
+
+
+@TRANSFORMS.register_module()
+class SquashWithLabels(BaseTransform):
+    """Resize to a square, whatever the ratio: the validation images of open-hummingbird-eval.
+
+    The image by Pillow (bilinear, antialiased, 8 bits), label maps by torch's ``nearest``, which
+    takes pixel floor(i · source / target).
+
+    Required and modified keys: ``img``, those of ``seg_fields``, ``img_shape``.
+
+    Args:
+        size: Side of the result, pixels.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Resize the image and its label maps."""
+        size = (self.size, self.size)
+        results['img'] = mmcv.imresize(results['img'], size, False, 'bilinear', backend='pillow')
+        for key in results.get('seg_fields', ()):
+            results[key] = _nearest_by_torch(results[key], self.size)
+        results['img_shape'] = size
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomFloatCropWithLabels(BaseTransform):
+    """Crop a random part and resize it in float32: the memory's images of open-hummingbird-eval.
+
+    The image by torch (bilinear, antialiased, without rounding to 8 bits), label maps by torch's
+    ``nearest``, which takes pixel floor(i · source / target) of the part. A box that does not fit
+    into the image is sampled again, ten times, then the whole image is taken, or the most of it
+    that ``ratio`` allows, as torchvision does: with the released ``scale`` this is often so.
+
+    Required and modified keys: ``img``, those of ``seg_fields``, ``img_shape``.
+
+    Args:
+        size: Side of the result, pixels.
+        scale: Range of the crop's share of the area.
+        ratio: Range of the crop's width / height.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        scale: tuple[float, float] = (0.5, 2.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    ) -> None:
+        self.size, self.scale, self.ratio = size, scale, ratio
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Crop and resize the image and its label maps."""
+        height, width = results['img'].shape[:2]
+        x, y, w, h = sample_crop_box(height, width, self.scale, self.ratio)
+        size = (self.size, self.size)
+        crop = torch.from_numpy(results['img'][y : y + h, x : x + w].astype(np.float32))
+        crop = F.interpolate(crop.permute(2, 0, 1)[None], size, mode='bilinear', antialias=True)
+        results['img'] = crop[0].permute(1, 2, 0).numpy()
+        for key in results.get('seg_fields', ()):
+            results[key] = _nearest_by_torch(results[key][y : y + h, x : x + w], self.size)
+        results['img_shape'] = size
         return results
 
 

@@ -8,6 +8,7 @@ from .davis_settings import DavisSettings as DavisSettings
 from .fitted_iou import FitProbesHook as FitProbesHook
 from .fitted_iou import FittedIoU as FittedIoU
 from .fitted_iou import fit_together as fit_together
+from .hummingbird import HummingbirdIoU as HummingbirdIoU
 from .linear_iou import LinearHeadIoU as LinearHeadIoU
 from .linear_iou import LinearRidgeIoU as LinearRidgeIoU
 from .linear_segmentor import LinearSegmentor as LinearSegmentor

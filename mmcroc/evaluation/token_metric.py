@@ -144,9 +144,9 @@ class TokenMetric(BaseMetric):
             )
         return tokens
 
-    def _mask(self, sample: dict, name: str) -> Tensor:
-        """Labels of a sample (H, W), of the image's size."""
-        mask = self._labels(sample, name)
+    def _mask(self, sample: dict, name: str, ignored: int | None = None) -> Tensor:
+        """Labels of a sample (H, W), of the image's size; classes but for ``ignored``."""
+        mask = self._labels(sample, name, ignored)
         sizes = [tuple(sample[k]) for k in ('img_shape', 'ori_shape', 'pad_shape') if k in sample]
         sizes = [size[:2] for size in sizes]
         if sizes and tuple(mask.shape) not in sizes:
@@ -156,17 +156,24 @@ class TokenMetric(BaseMetric):
             )
         return mask
 
-    def _labels(self, sample: dict, name: str) -> Tensor:
-        """Labels of a sample (H, W), of any size."""
+    def _labels(self, sample: dict, name: str, ignored: int | None = None) -> Tensor:
+        """Labels of a sample (H, W), of any size; classes but for ``ignored``.
+
+        Args:
+            sample: Data sample with ``gt_sem_seg``.
+            name: Name of the image in messages.
+            ignored: Label that need not be a class. Default: ``ignore_index``.
+        """
+        ignored = self.ignore_index if ignored is None else ignored
         if 'gt_sem_seg' not in sample:
             raise KeyError(f'{self.protocol}: {name} has no labels; load them in the pipeline')
         mask = sample['gt_sem_seg']['data'].squeeze(0)
-        labels = mask[mask != self.ignore_index]
+        labels = mask[mask != ignored]
         number = len(self.classes)
         if labels.numel() and not 0 <= labels.min() <= labels.max() < number:
             raise ValueError(
                 f'{self.protocol}: the mask of {name} has labels from {int(labels.min())} to '
-                f'{int(labels.max())}, but there are {number} classes, and {self.ignore_index} '
+                f'{int(labels.max())}, but there are {number} classes, and {ignored} '
                 'is ignored: the data set and its classes do not fit each other'
             )
         return mask
@@ -205,7 +212,8 @@ class PixelIoU(TokenMetric):
             confusion_matrix(prediction, mask, classes, classes, self.ignore_index)
             for prediction in predictions
         ]
-        self.counts.append((number, torch.stack(counts).cpu()))
+        # Of many classes an image shows few.
+        self.counts.append((number, torch.stack(counts).cpu().to_sparse()))
         if number < self.NUM_EXAMPLES:
             example = example_of(self.paths[number], mask, predictions[0])
             self.kept_examples.append((number, example))
@@ -220,21 +228,46 @@ class PixelIoU(TokenMetric):
             num_classifiers: Number S of classifiers.
 
         Returns:
-            ``metrics`` (the mean over classifiers, and its spread if there are several),
-            ``mIoU_per_seed``, ``iou_per_seed``, and what was scored.
+            :meth:`report_of` the matrices, and what was scored.
+        """
+        report = self.report_of(self.total_counts(size, num_classifiers))
+        return dict(report, num_images=size, ranks=get_world_size())
+
+    def total_counts(self, size: int, num_classifiers: int = 1) -> Tensor:
+        """Confusion matrices of the first ``size`` images over all ranks.
+
+        Sets :attr:`examples`. Every rank must call.
+
+        Args:
+            size: Number of images in the data set, over all ranks.
+            num_classifiers: Number S of classifiers.
+
+        Returns:
+            Numbers of pixels, int64 (S, C, C), predicted class by true class.
         """
         classes = len(self.classes)
         counts = torch.zeros(num_classifiers, classes, classes, dtype=torch.long)
         for number, image in self.counts:
             if number < size:
                 counts += image
-        counts = all_reduce_sum(counts)
         self.examples = [example for number, example in self.kept_examples if number < size]
+        return all_reduce_sum(counts)
+
+    def report_of(self, counts: Tensor) -> dict[str, Any]:
+        """A report of confusion matrices.
+
+        Args:
+            counts: Numbers of pixels (S, C, C), predicted class by true class, of S classifiers.
+
+        Returns:
+            ``metrics`` (the mean over classifiers, and its spread if there are several),
+            ``mIoU_per_seed``, ``iou_per_seed``, protocol and classes.
+        """
         iou = torch.stack([100 * intersection_over_union(each, self.absent) for each in counts])
         miou = torch.stack([mean_iou(each) for each in iou])
         correct = counts.diagonal(dim1=1, dim2=2).sum(1) / counts.sum((1, 2))
         metrics = dict(mIoU=float(miou.mean()), aAcc=float(100 * correct.mean()))
-        if num_classifiers > 1:
+        if len(counts) > 1:
             metrics['mIoU_std'] = float(miou.std())
         return dict(
             protocol=self.protocol,
@@ -242,8 +275,6 @@ class PixelIoU(TokenMetric):
             metrics=metrics,
             mIoU_per_seed=miou.tolist(),
             iou_per_seed=iou.tolist(),
-            num_images=size,
-            ranks=get_world_size(),
         )
 
 

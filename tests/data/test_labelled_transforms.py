@@ -71,3 +71,56 @@ def test_images_larger_than_the_padding_are_refused():
     pad = TRANSFORMS.build(dict(type='mmcroc.PadImage', size=(110, 119), value=(0, 0, 0)))
     with pytest.raises(ValueError, match=r'\(100, 120\), larger than size=\(110, 119\)'):
         pad(results())
+
+
+@pytest.fixture(scope='module')
+def recorded(fixtures_dir):
+    """A picture of the released hummingbird evaluation, before and after its transforms."""
+    with np.load(fixtures_dir / 'hummingbird.npz') as file:
+        names = [name for name in file.files if name.startswith('pipeline_')]
+        return {name.removeprefix('pipeline_'): file[name] for name in names}
+
+
+def normalised(image):
+    """Pixels (3, H, W) as the release normalises them."""
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.255])
+    return ((image / 255 - mean) / std).transpose(2, 0, 1)
+
+
+def given(recorded):
+    return dict(
+        img=recorded['image'], gt_seg_map=recorded['mask'].copy(), seg_fields=['gt_seg_map']
+    )
+
+
+@pytest.mark.parity
+def test_pictures_are_squashed_as_the_released_hummingbird_does(recorded):
+    squash = TRANSFORMS.build(dict(type='mmcroc.SquashWithLabels', size=28))
+    found = squash(given(recorded))
+    np.testing.assert_allclose(normalised(found['img']), recorded['val_image'], rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(found['gt_seg_map'], recorded['val_mask'])
+    assert found['img_shape'] == (28, 28)
+
+
+@pytest.mark.parity
+def test_parts_are_resized_as_the_released_hummingbird_does(recorded, monkeypatch):
+    top, left, height, width = recorded['box'].tolist()
+    monkeypatch.setattr(
+        'mmcroc.data.labelled_transforms.sample_crop_box',
+        lambda *_: (left, top, width, height),
+    )
+    crop = TRANSFORMS.build(dict(type='mmcroc.RandomFloatCropWithLabels', size=28))
+    found = crop(given(recorded))
+    np.testing.assert_allclose(normalised(found['img']), recorded['train_image'], rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(found['gt_seg_map'], recorded['train_mask'])
+
+
+def test_boxes_larger_than_the_picture_give_way_to_the_whole():
+    """A square picture is wholly kept where no box of up to twice its area fits."""
+    crop = TRANSFORMS.build(
+        dict(type='mmcroc.RandomFloatCropWithLabels', size=40, scale=(1.5, 2.0))
+    )
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    found = crop(dict(img=image, gt_seg_map=image[..., 0], seg_fields=['gt_seg_map']))
+    np.testing.assert_allclose(found['img'], image, atol=1e-3)
+    np.testing.assert_array_equal(found['gt_seg_map'], image[..., 0])

@@ -17,7 +17,7 @@ COVERINGS = [stem for stem in EVERY if stem.startswith('nfcovering')]
 EVALUATIONS = [stem for stem in EVERY if stem not in COVERINGS]
 NUM_CLASSES = {
     'voc': 21, 'voc-animals': 7, 'coco-things': 12, 'coco-stuff': 15, 'cityscapes': 19,
-    'kitti-step': 19, 'coco-stuff27': 27, 'cityscapes27': 27,
+    'kitti-step': 19, 'coco-stuff27': 27, 'cityscapes27': 27, 'ade20k': 151,
 }  # fmt: skip
 
 

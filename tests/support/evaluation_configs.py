@@ -32,6 +32,8 @@ def mini_config(protocol, data, root, work_dir, image_size=64):
         cfg.train_cfg.update({length: 1}, val_interval=1)
     elif protocol == 'retrieval-hsg':
         cfg.test_evaluator.update(stride=32)
+    elif protocol == 'hummingbird':
+        cfg.test_evaluator.update(fractions=[1], low_shot=None)
     elif protocol == 'linear-cached':
         cfg.test_evaluator.update(batch_size=2, num_epochs=2, seeds=[0])
     elif protocol != 'nfcovering-hsg':

@@ -115,6 +115,27 @@ def make_kitti_step(root):
             _save(root / 'panoptic_maps' / split / sequence / f'{i:06d}.png', panoptic)
 
 
+def make_ade20k(root):
+    """ADE20K: labels 0-150 in single-channel PNGs."""
+    for seed, (split, short) in enumerate((('training', 'train'), ('validation', 'val'))):
+        for i, (image, mask) in enumerate(_pairs(seed, (0, 1, 2, 77, 150))):
+            name = f'ADE_{short}_{i:08d}'
+            _save(root / 'images' / split / f'{name}.jpg', image)
+            _save(root / 'annotations' / split / f'{name}.png', mask)
+
+
+def make_pascal_context(root):
+    """Pascal-Context as MMSegmentation's converter writes it: 0 is background, 1-59 the classes."""
+    for seed, split in enumerate(('train', 'val')):
+        names = [f'{split}_{i}' for i in range(NUMBER)]
+        for name, (image, mask) in zip(names, _pairs(seed, (0, 1, 30, 59)), strict=True):
+            _save(root / 'JPEGImages' / f'{name}.jpg', image)
+            _save(root / 'SegmentationClassContext' / f'{name}.png', mask)
+        path = root / 'ImageSets' / 'SegmentationContext' / f'{split}.txt'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('\n'.join(names))
+
+
 def make_bsds(root):
     """BSDS500's val: two people's regions of each image, and over-segmentations."""
     for i, (image, mask) in enumerate(_pairs(0, (1, 2, 3, 4, 5))):
@@ -130,6 +151,7 @@ def draw_downloads(root):
     make_coco(root / 'coco')
     make_cityscapes(root / 'cityscapes')
     make_kitti_step(root / 'kitti_step')
+    make_ade20k(root / 'ade20k' / 'ADEChallengeData2016')
     make_bsds(root / 'bsds500')
 
 
@@ -176,6 +198,7 @@ def prepare(downloads, root):
         'cityscapes': cityscapes,
         'cityscapes27': cityscapes,
         'kitti-step': root / 'kitti_step',
+        'ade20k': downloads / 'ade20k' / 'ADEChallengeData2016',
         # Real images of it lie beside the others.
         'bsds': next(filter(Path.is_dir, (downloads / 'bsds500', downloads.parent / 'bsds500'))),
     }

@@ -1,0 +1,198 @@
+"""Exact search for the greatest inner products, block by block of the memory.
+
+Every product is computed, by matrix products of a block of the memory with all queries. A block's
+best are found in two steps: the k groups of neighbouring rows with the greatest peaks hold its k
+greatest products, so that all but k groups of a query are looked at once and no more.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmcroc.numerics.precision import at_least_float32, full_float32
+
+#: Neighbouring rows of which only the peak is looked at first.
+GROUP = 32
+#: Products held at once: 64 MiB of float32 on a CPU, 1 GiB on a GPU.
+_PRODUCTS = {'cpu': 2**24}
+_PRODUCTS_GPU = 2**28
+#: Queries taken at once, and most rows of a block.
+_QUERIES = {'cpu': 2**10}
+_QUERIES_GPU = 2**13
+_MOST_ROWS = 2**17
+
+
+class MemoryPart(NamedTuple):
+    """Rows ``start`` to ``stop`` of a memory, and the searches that they belong to."""
+
+    start: int
+    stop: int
+    searches: Sequence[int] = (0,)
+
+
+@torch.no_grad()
+def greatest_products(
+    queries: Tensor,
+    memory: Tensor,
+    number: int,
+    parts: Sequence[MemoryPart] | None = None,
+    max_products: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Find each query's greatest inner products with the rows of a memory, the greatest first.
+
+    Several searches of overlapping subsets of the rows share the products. The memory may lie in
+    main memory or be mapped from a file where the queries are on a GPU: blocks are brought there.
+    Products are summed in float32 (float64 of float64 queries). Half-precision queries of a
+    half-precision memory take a GPU's tensor cores; the products of halves are exact all the same.
+    Among equal products the choice is unspecified.
+
+    Args:
+        queries: Vectors (Q, D).
+        memory: Vectors (M, D), of any float type, on the queries' device or in main memory.
+        number: Number k of rows to find.
+        parts: Parts of the memory and the searches, numbered from 0, that each belongs to. Default:
+            one search of all rows.
+        max_products: Number of products held at once. Default: as suits the device.
+
+    Returns:
+        Products (S, Q, k) of each of S searches, minus infinity beyond the number of its rows, and
+        places in the memory, int64 (S, Q, k), 0 there.
+
+    Raises:
+        ValueError: Shapes that do not fit each other, or fewer than one row to find.
+    """
+    if queries.dim() != 2 or memory.dim() != 2 or queries.shape[1] != memory.shape[1]:
+        raise ValueError(
+            f'queries {tuple(queries.shape)} and memory {tuple(memory.shape)} must be (Q, D) and '
+            '(M, D): are they embeddings of the same model?'
+        )
+    if number < 1:
+        raise ValueError(f'at least 1 row has to be asked for, not {number}')
+    parts = [MemoryPart(0, len(memory))] if parts is None else parts
+    searches = 1 + max((search for part in parts for search in part.searches), default=0)
+    device = queries.device
+    limit = max_products or _PRODUCTS.get(device.type, _PRODUCTS_GPU)
+    # A block of the memory should not become too narrow.
+    at_once = max(min(_QUERIES.get(device.type, _QUERIES_GPU), limit // (4 * GROUP)), 1)
+    exact = at_least_float32(queries[:0]).dtype
+    best = torch.full((searches, len(queries), number), -torch.inf, dtype=exact, device=device)
+    place = torch.zeros(best.shape, dtype=torch.long, device=device)
+    with full_float32(device):
+        for own in torch.arange(len(queries), device=device).split(at_once):
+            chunk = slice(int(own[0]), int(own[-1]) + 1)
+            rows = min(max(limit // len(own) // GROUP, 1) * GROUP, _MOST_ROWS)
+            _search(queries[chunk], memory, parts, rows, best[:, chunk], place[:, chunk])
+    return best, place.masked_fill_(best == -torch.inf, 0)
+
+
+def _search(
+    queries: Tensor,
+    memory: Tensor,
+    parts: Sequence[MemoryPart],
+    rows: int,
+    best: Tensor,
+    place: Tensor,
+) -> None:
+    """Write the greatest products of a few queries, and their places, into (S, Q, k) each.
+
+    Args:
+        queries: (Q, D).
+        memory: (M, D).
+        parts: Parts of the memory.
+        rows: Number of rows of a block.
+        best: Greatest products so far, changed in place.
+        place: Their places, changed in place.
+    """
+    products_of = _Products(queries, memory.dtype, rows)
+    for part in parts:
+        searches = torch.tensor(part.searches, device=queries.device)
+        for start in range(part.start, part.stop, rows):
+            products = products_of(memory[start : min(start + rows, part.stop)])
+            threshold = best[searches, :, -1].amin(0)
+            own, values, where = _best_of_block(products, threshold, best.shape[-1])
+            if not len(own):
+                continue
+            old = best[searches[:, None], own], place[searches[:, None], own]
+            values = torch.cat([old[0], values.expand(len(searches), -1, -1)], 2)
+            where = torch.cat([old[1], (where + start).expand(len(searches), -1, -1)], 2)
+            values, order = values.topk(best.shape[-1], dim=2)
+            best[searches[:, None], own] = values
+            place[searches[:, None], own] = where.gather(2, order)
+
+
+class _Products:
+    """Inner products of blocks of a memory with the same queries.
+
+    Args:
+        queries: (Q, D).
+        memory_dtype: Type of the memory.
+        rows: Most rows of a block.
+    """
+
+    def __init__(self, queries: Tensor, memory_dtype: torch.dtype, rows: int) -> None:
+        self.device = queries.device
+        # Tensor cores multiply halves exactly and add in float32; torch >= 2.8 hands that sum out.
+        self.halves = (
+            self.device.type == 'cuda'
+            and queries.dtype == memory_dtype
+            and memory_dtype in (torch.float16, torch.bfloat16)
+            and hasattr(torch.ops.aten.mm, 'dtype')
+        )
+        self.queries = (queries if self.halves else at_least_float32(queries)).T
+        self.room: tuple[Tensor, Tensor] | None = None
+        if self.device.type == 'cpu':  # new pages for every block would take a tenth of the time
+            dtype, (dim, number) = self.queries.dtype, self.queries.shape
+            self.room = (
+                torch.empty(0 if memory_dtype == dtype else rows, dim, dtype=dtype),
+                torch.empty(rows, number, dtype=dtype),
+            )
+
+    def __call__(self, block: Tensor) -> Tensor:
+        """Products (B, Q) with the rows of a block (B, D), B made a multiple of ``GROUP``.
+
+        The last rows are minus infinity where B was none.
+        """
+        missing = -len(block) % GROUP
+        if self.room is not None:
+            converted, products = self.room
+            if len(converted):
+                block = converted[: len(block)].copy_(block)
+            torch.mm(block, self.queries, out=products[: len(block)])
+            products[len(block) : len(block) + missing] = -torch.inf
+            return products[: len(block) + missing]
+        block = block.to(self.device, non_blocking=True)
+        if self.halves:
+            products = torch.mm(block, self.queries, out_dtype=torch.float32)
+        else:
+            products = block.to(self.queries.dtype) @ self.queries
+        return F.pad(products, (0, 0, 0, missing), value=-torch.inf) if missing else products
+
+
+def _best_of_block(
+    products: Tensor, threshold: Tensor, number: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The greatest products of each query with a block that may exceed its threshold.
+
+    Args:
+        products: (B, Q), B a multiple of ``GROUP``.
+        threshold: (Q,), products up to which are not wanted.
+        number: Number k of products to find.
+
+    Returns:
+        Places of the queries that are looked at (R,), of which others find nothing; their products
+        (R, k) and the places of these in the block (R, k), or B columns if B < k.
+    """
+    grouped = products.view(-1, GROUP, products.shape[1])
+    peaks = grouped.amax(1)
+    if products.device.type == 'cpu':
+        own = (peaks.amax(0) > threshold).nonzero()[:, 0]
+        peaks = peaks[:, own]
+    else:  # the host would have to wait for the number
+        own = torch.arange(products.shape[1], device=products.device)
+    group = peaks.T.topk(min(number, len(peaks)), dim=1).indices
+    candidates = grouped[group, :, own[:, None]].flatten(1)
+    values, which = candidates.topk(min(number, candidates.shape[1]), dim=1)
+    return own, values, group.gather(1, which // GROUP) * GROUP + which % GROUP
