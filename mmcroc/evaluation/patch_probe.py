@@ -52,8 +52,8 @@ class PatchProbeIoU(FittedIoU):
 
     #: Whether the chosen settings are fitted again, to the held-out images as well.
     refits = True
-    #: Whether the labels of all pixels of a patch are kept, or only the most frequent one.
-    keeps_pixels = False
+    #: Whether the patches stay, with the labels of all their pixels, to be compared with others.
+    remembers = False
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class PatchProbeIoU(FittedIoU):
         self.held: list[tuple[int, Tensor, Tensor]] = []
         self.moments: RunningMoments | None = None
         self.tokens = self.labels = torch.empty(0)
-        self.block = (0, 0)
+        self.block, self.is_held = (0, 0), torch.empty(0)
 
     @torch.no_grad()
     def learn(self, turn: int, number: int, name: str, sample: dict) -> None:
@@ -105,7 +105,8 @@ class PatchProbeIoU(FittedIoU):
                 whole pixels or differ in size, features do not fit into float16, or as
                 :meth:`process`.
         """
-        tokens, mask = self._tokens(sample, name), self._mask(sample, name).cpu()
+        tokens = self._tokens(sample, name)
+        mask = self._mask(sample, name).to(tokens.device)
         if number >= self.passes[turn].size:  # repeated by the sampler
             return
         block = self._block(tokens, mask, name)
@@ -127,15 +128,15 @@ class PatchProbeIoU(FittedIoU):
             )
         half = tokens.to('cpu', torch.float16)
         if number in self.held_numbers:
-            self.held.append((number, half, mask.to(self.label_dtype)))
+            self.held.append((number, half, mask.to('cpu', self.label_dtype)))
         pixels = patch_pixels(mask, block)
         most = pixels.mode(1).values
         places = torch.nonzero(most != self.ignore_index)[:, 0]
         if self.tokens_per_image is not None and len(places) > self.tokens_per_image:
             keys = counter_uniform(number * len(pixels) + places, self.seed)
             places = places[keys.argsort()[: self.tokens_per_image].sort().values]
-        kept = pixels if self.keeps_pixels else most[:, None]
-        self.kept[number] = half.flatten(1).T[places], kept[places].to(self.label_dtype)
+        labels = (pixels if self.remembers else most[:, None])[places]
+        self.kept[number] = half.flatten(1).T[places.cpu()], labels.to('cpu', self.label_dtype)
 
     @property
     def label_dtype(self) -> torch.dtype:
@@ -156,7 +157,7 @@ class PatchProbeIoU(FittedIoU):
         """Prepare for so many images as there are."""
         size, dim = self.passes[turn].size, len(tokens)
         patches = min(self.tokens_per_image or tokens[0].numel(), tokens[0].numel())
-        labels = block[0] * block[1] if self.keeps_pixels else 1
+        labels = block[0] * block[1] if self.remembers else 1
         gib = size * patches * (2 * dim + labels * self.label_dtype.itemsize) / 2**30
         if gib > self.max_gib:
             raise ValueError(
@@ -180,7 +181,7 @@ class PatchProbeIoU(FittedIoU):
         """Choose settings and fit them. Every rank must call.
 
         Raises:
-            ValueError: No patch has a label.
+            ValueError: No patch has a label, or none of the held-out images.
         """
         began = time.perf_counter()
         self._gather()
@@ -191,13 +192,15 @@ class PatchProbeIoU(FittedIoU):
         self.best = 0
         if len(self.candidates) > 1:
             self.held_out_miou = self._held_out_scores()
-            self.best = int(torch.tensor(self.held_out_miou).nan_to_num(-1).argmax())
+            self.best = int(torch.tensor(self.held_out_miou).argmax())
         self.chosen = [self.candidates[self.best]]
         if self.refits and len(self.candidates) > 1:
             self.train(self.chosen, torch.ones_like(fit_on))
         self.held = []
+        if not self.remembers:
+            self.tokens = self.labels = torch.empty(0)
         log(
-            f'{self.protocol}: {len(self.tokens)} patches of {self.num_train_images} images, '
+            f'{self.protocol}: {len(self.is_held)} patches of {self.num_train_images} images, '
             f'{self.chosen[0]} of {len(self.candidates)}, in {time.perf_counter() - began:.1f} s'
         )
 
@@ -211,7 +214,7 @@ class PatchProbeIoU(FittedIoU):
             counts[number] = len(rows)
         counts = all_reduce_sum(counts)
         ends = counts.cumsum(0)
-        width = self.block[0] * self.block[1] if self.keeps_pixels else 1
+        width = self.block[0] * self.block[1] if self.remembers else 1
         tokens = torch.zeros(int(ends[-1]), len(self.mean), dtype=torch.float16)
         labels = torch.zeros(len(tokens), width, dtype=self.label_dtype)
         for number in list(self.kept):
@@ -250,6 +253,11 @@ class PatchProbeIoU(FittedIoU):
                 ).cpu()
             progress.step()
         counts = all_reduce_sum(counts)
+        if not int(counts[0].sum()):
+            raise ValueError(
+                f'{self.protocol}: no pixel of the held-out images has a label: change seed, or '
+                'give more training images'
+            )
         return [100 * float(mean_iou(intersection_over_union(each, 'nan'))) for each in counts]
 
     def standardised(self, tokens: Tensor) -> Tensor:
@@ -291,7 +299,7 @@ class PatchProbeIoU(FittedIoU):
             chosen=self.chosen[0] if self.chosen else None,
             candidates=candidates or self.candidates,
             num_train_images=self.num_train_images,
-            num_patches=len(self.tokens),
+            num_patches=len(self.is_held),
         )
         self.report['seconds'] = time.perf_counter() - began
         log(

@@ -44,7 +44,7 @@ class KNNPatchIoU(PatchProbeIoU):
         **kwargs: Further arguments of :class:`TokenMetric`.
     """
 
-    keeps_pixels = True
+    remembers = True
 
     def __init__(
         self,

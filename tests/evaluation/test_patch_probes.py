@@ -134,8 +134,14 @@ def test_every_head_trained_together_is_reported_and_the_chosen_one_first():
 @pytest.mark.parametrize('probe', [KNNPatchIoU, LogregPatchIoU, LinearJointIoU])
 def test_so_many_patches_of_an_image_are_kept_and_the_same_again(probe):
     samples = noisy_samples(8)
-    first, again = (fitted(probe, samples, tokens_per_image=9, held_out=0.25) for _ in range(2))
-    assert len(first.tokens) == 8 * 9 and torch.equal(first.tokens, again.tokens)
+    reports = []
+    for _ in range(2):
+        metric = fitted(probe, samples, tokens_per_image=9, held_out=0.25)
+        metric.process(None, samples)
+        metric.evaluate(8)
+        reports.append(metric.report)
+    assert reports[0]['settings']['num_patches'] == 8 * 9
+    assert reports[0]['iou_per_seed'] == reports[1]['iou_per_seed']
 
 
 def tables(work_dir, batch_size, **kwargs):
@@ -228,6 +234,14 @@ def test_images_without_any_label_are_refused():
     for each in samples:
         each['gt_sem_seg']['data'].fill_(255)
     with pytest.raises(ValueError, match='no token with a label'):
+        fitted(LogregPatchIoU, samples, held_out=0.25)
+
+
+def test_held_out_images_without_any_label_are_refused():
+    samples = noisy_samples(4)
+    (number,) = torch.randperm(4, generator=torch.Generator().manual_seed(0))[:1].tolist()
+    samples[number]['gt_sem_seg']['data'].fill_(255)
+    with pytest.raises(ValueError, match='no pixel of the held-out images has a label'):
         fitted(LogregPatchIoU, samples, held_out=0.25)
 
 
