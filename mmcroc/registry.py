@@ -90,5 +90,6 @@ METRICS = _child(
     'evaluation.linear_iou',
     'evaluation.linear_segmentor',
     'evaluation.nf_covering',
+    'evaluation.patch_probes',
     'evaluation.segment_retrieval_iou',
 )

@@ -15,6 +15,10 @@ from .linear_segmentor import LinearSegmentor as LinearSegmentor
 from .linear_segmentor import SegmentationIoU as SegmentationIoU
 from .nf_covering import HierarchySegmentor as HierarchySegmentor
 from .nf_covering import NFCovering as NFCovering
+from .patch_probe import PatchProbeIoU as PatchProbeIoU
+from .patch_probes import KNNPatchIoU as KNNPatchIoU
+from .patch_probes import LinearJointIoU as LinearJointIoU
+from .patch_probes import LogregPatchIoU as LogregPatchIoU
 from .segment_retrieval_iou import PaddedFeatureSegmentor as PaddedFeatureSegmentor
 from .segment_retrieval_iou import SegmentRetrievalIoU as SegmentRetrievalIoU
 from .token_metric import TokenMetric as TokenMetric

@@ -128,6 +128,16 @@ def model_inputs(model: BaseModel, image: np.ndarray, stride: int, longer_side: 
     Returns:
         (1, 3, h, w), float32, on the model's device.
     """
+    pixels = whole_token_pixels(image, stride, longer_side)
+    return model.data_preprocessor(dict(inputs=pixels))['inputs']
+
+
+def whole_token_pixels(image: np.ndarray, stride: int, longer_side: int) -> Tensor:
+    """Resize an image to whole tokens; arguments and errors as :func:`model_inputs`.
+
+    Returns:
+        (1, 3, h, w), float32, values from 0 to 255.
+    """
     height, width = image.shape[:2]
     if longer_side < stride:
         raise ValueError(f"longer_side={longer_side} is less than the model's stride of {stride}")
@@ -135,7 +145,6 @@ def model_inputs(model: BaseModel, image: np.ndarray, stride: int, longer_side: 
     # Whole tokens only: labels then lie where their tokens do.
     size = [stride * max(round(side * scale), 1) for side in (height, width)]
     pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
-    pixels = torch.nn.functional.interpolate(
+    return torch.nn.functional.interpolate(
         pixels, size, mode='bilinear', align_corners=False, antialias=True
     )
-    return model.data_preprocessor(dict(inputs=pixels))['inputs']

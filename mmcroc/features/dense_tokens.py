@@ -1,5 +1,6 @@
 """From what a network gives to a map of tokens, and to the metrics."""
 
+from collections.abc import Callable, Sequence
 from math import isqrt, sqrt
 
 from mmengine.structures import PixelData
@@ -51,6 +52,81 @@ def as_map(output: object, images: Tensor, name: str) -> Tensor:
         "(B, N, C) tokens of a grid of square patches, without [CLS]; of MMPretrain's Vision "
         'Transformers set out_type="featmap"'
     )
+
+
+def layer_maps(network: nn.Module, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
+    """Maps of some of a network's layers: blocks of a Vision Transformer, stages of a ResNet.
+
+    Those of Vision Transformers pass the final norm, whichever the block, so that the last layer
+    is what :func:`dense_tokens` gives.
+
+    Args:
+        network: A network with a method ``layer_maps(images, layers)``, or one of MMPretrain's
+            Vision Transformers or ResNets.
+        images: (B, 3, H, W), normalised.
+        layers: Numbers of the layers from 0, or from the end if negative: -1 is the last.
+
+    Returns:
+        A map (B, C, h, w) for each of ``layers``.
+
+    Raises:
+        ValueError: The network gives its last map only, or has no such layer.
+    """
+    take = getattr(network, 'layer_maps', None)
+    if take is not None:
+        return take(images, layers)
+    name = type(network).__name__
+    number = getattr(network, 'num_stages', None)
+    if number is None and hasattr(network, 'ln1'):
+        number = len(network.layers)  # type: ignore[arg-type]
+    if number is None or not hasattr(network, 'out_indices'):
+        raise ValueError(
+            f'{name} hands out its last map only: layers are those of Vision Transformers and '
+            'ResNets, of checkpoints, timm:NAME and hf:NAME'
+        )
+    before = network.out_indices
+
+    def maps(wanted: list[int]) -> Sequence[Tensor]:
+        network.out_indices = wanted
+        try:
+            return network(images)
+        finally:
+            network.out_indices = before
+
+    found = chosen_layers(layers, number, name, maps)
+    if not hasattr(network, 'ln1') or not network.final_norm:
+        return found
+    last = [layer % number == number - 1 for layer in layers]  # normed by the network itself
+    return [
+        each if is_last else network.ln1(each.movedim(1, -1)).movedim(-1, 1)  # type: ignore[operator]
+        for each, is_last in zip(found, last, strict=True)
+    ]
+
+
+def chosen_layers(
+    layers: Sequence[int],
+    number: int,
+    name: str,
+    maps: Callable[[list[int]], Sequence[Tensor]],
+) -> list[Tensor]:
+    """Maps in the order asked for, from a function that gives them in that of the network.
+
+    Args:
+        layers: Numbers from 0, or from the end if negative.
+        number: Number of layers.
+        name: Name of the network, for errors.
+        maps: Function of rising numbers from 0 that gives a map of each.
+
+    Raises:
+        ValueError: There is no such layer.
+    """
+    if wrong := [layer for layer in layers if not -number <= layer < number]:
+        raise ValueError(
+            f'{name} has {number} layers, 0 to {number - 1} (or -{number} to -1), no {wrong[0]}'
+        )
+    wanted = sorted({layer % number for layer in layers})
+    found = dict(zip(wanted, maps(wanted), strict=True))
+    return [found[layer % number] for layer in layers]
 
 
 def _grid(number: int, images: Tensor) -> tuple[int, int] | None:

@@ -1,6 +1,7 @@
 """Backbones of timm and of Hugging Face's transformers, and colour and position."""
 
 import inspect
+from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseModule
@@ -8,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmcroc.features.checkpoint_backbone import load_all
-from mmcroc.features.dense_tokens import as_map
+from mmcroc.features.dense_tokens import as_map, chosen_layers
 from mmcroc.features.vision_transformer import (
     ATTENTION_FEATURES,
     PartwayTokens,
@@ -85,6 +86,20 @@ class TimmBackbone(BaseModule):
         """One (B, C, h, w) map of images (B, 3, H, W)."""
         last = self.model.forward_intermediates(images, 1, norm=True, intermediates_only=True)
         return (last[-1],)
+
+    def layer_maps(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Maps (B, C, h, w) of layers, numbered from 0 or from the end, final-normed in a ViT.
+
+        Raises:
+            ValueError: There is no such layer.
+        """
+
+        def maps(wanted: list[int]) -> list[Tensor]:
+            return self.model.forward_intermediates(
+                images, wanted, norm=True, intermediates_only=True
+            )
+
+        return chosen_layers(layers, len(self.model.feature_info), type(self.model).__name__, maps)
 
 
 @MODELS.register_module()
@@ -214,9 +229,35 @@ class HuggingFaceBackbone(BaseModule):
     def forward(self, images: Tensor) -> tuple[Tensor]:
         """One (B, C, h, w) map of images (B, 3, H, W), normalised."""
         hidden = self.model(pixel_values=images, **self.options).last_hidden_state
+        return (self._map(hidden, images),)
+
+    def layer_maps(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Maps (B, C, h, w) of layers, numbered from 0 or from the end, final-normed in a ViT.
+
+        Raises:
+            ValueError: There is no such layer, or hidden states without the final norm's name.
+        """
+        output = self.model(pixel_values=images, output_hidden_states=True, **self.options)
+        *hidden, _ = output.hidden_states[1:]  # the first is what enters the first layer
+        norm = getattr(self.model, 'layernorm', getattr(self.model, 'norm', None))
+        if output.last_hidden_state.dim() == 3 and norm is None:
+            raise ValueError(
+                f'hf:{self.name}: {type(self.model).__name__} has no final norm called layernorm '
+                'or norm, which its other layers have to pass: ask for its last map only'
+            )
+
+        def maps(wanted: list[int]) -> list[Tensor]:
+            normed = [norm(h) if norm is not None and h.dim() == 3 else h for h in hidden]
+            every = [*normed, output.last_hidden_state]
+            return [self._map(every[layer], images) for layer in wanted]
+
+        return chosen_layers(layers, 1 + len(hidden), f'hf:{self.name}', maps)
+
+    def _map(self, hidden: Tensor, images: Tensor) -> Tensor:
+        """The map (B, C, h, w) of hidden states, [CLS] and registers dropped."""
         if hidden.dim() == 3:
             hidden = hidden[:, 1 + getattr(self.model.config, 'num_register_tokens', 0) :]
-        return (as_map(hidden, images, f'hf:{self.name}'),)
+        return as_map(hidden, images, f'hf:{self.name}')
 
 
 @MODELS.register_module()

@@ -2,6 +2,7 @@
 
 import copy
 import os
+from collections.abc import Sequence
 
 import torch
 from mmengine.logging import print_log
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from mmcroc.features.checkpoint_backbone import find_backbone, load_all
 from mmcroc.features.dense_model import DenseModel
-from mmcroc.features.dense_tokens import dense_tokens
+from mmcroc.features.dense_tokens import dense_tokens, layer_maps
 from mmcroc.registry import MODELS
 from mmcroc.weights.checkpoint_content import backbone_weights
 from mmcroc.weights.checkpoint_file import SUFFIXES, download, read_checkpoint, split_checkpoint
@@ -54,6 +55,20 @@ class FrozenModel(DenseModel, BaseModule):
     def extract_feat(self, images: Tensor) -> tuple[Tensor]:
         """One (B, C, h, w) map of images (B, 3, H, W)."""
         return (dense_tokens(self.model, images),)
+
+    @torch.no_grad()
+    def layer_features(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Maps (B, C, h, w) of layers; see :func:`mmcroc.features.dense_tokens.layer_maps`.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            layers: Numbers of the layers from 0, or from the end if negative: -1 is the last, whose
+                map is that of :meth:`features`.
+
+        Raises:
+            ValueError: The model hands out its last map only, or has no such layer.
+        """
+        return layer_maps(self.model, images, layers)
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
         """One (B, C, h, w) map of images (B, 3, H, W), as backbones give it."""

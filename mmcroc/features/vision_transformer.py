@@ -10,6 +10,7 @@ from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmcroc.features.dense_tokens import chosen_layers
 from mmcroc.numerics.precision import at_least_float32, full_float32
 from mmcroc.registry import MODELS
 
@@ -230,6 +231,27 @@ class VisionTransformer(MMPretrainVisionTransformer):
         )
         heads = wanted.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         return TappedTokens(cls_token, tokens, heads)
+
+    def layer_maps(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Final-normed maps (B, C, h, w) of blocks, numbered from 0 or from the end.
+
+        Raises:
+            ValueError: There is no such block, or the image is no multiple of the patch size.
+        """
+        require_whole_patches(images, self.patch_size)
+        last = len(self.layers) - 1
+
+        def maps(wanted: list[int]) -> list[Tensor]:
+            blocks, grid = self._tokens_after(images, wanted)
+            normed = [
+                self.ln1(block) if self.final_norm and index != last else block
+                for index, block in zip(wanted, blocks, strict=True)
+            ]
+            return [
+                block[:, self.num_extra_tokens :].mT.unflatten(-1, tuple(grid)) for block in normed
+            ]
+
+        return chosen_layers(layers, last + 1, type(self).__name__, maps)
 
     def grid_size(self, images: Tensor) -> tuple[int, int]:
         """Rows and columns of patches of a batch of images."""

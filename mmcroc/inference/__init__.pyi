@@ -4,6 +4,8 @@ from .context_retrieval import memory_metadata as memory_metadata
 from .context_retrieval import nearest_regions as nearest_regions
 from .context_retrieval import read_context_memory as read_context_memory
 from .context_retrieval import save_context_memory as save_context_memory
+from .extraction import dense_features as dense_features
+from .extraction import write_features as write_features
 from .pictures import available_kinds as available_kinds
 from .pictures import build_painters as build_painters
 from .pictures import training_views as training_views

@@ -4,6 +4,8 @@ References: Cover and Hart, *Nearest neighbor pattern classification*, 1967; Hwa
 segmentation by discriminative sorting of segments*, ICCV 2019; Ke et al. (HSG), CVPR 2022.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -76,36 +78,88 @@ def nearest_entries(
             f'{num_neighbours} neighbours of a memory of {len(memory)} entries: ask for fewer '
             'neighbours, at least 1, or fill the memory from more images'
         )
+    ((similarities, places),) = _ranked(
+        queries, memory, [(None, None)], [num_neighbours], chunk_size
+    )
+    return similarities, places
+
+
+#: What makes nearness of inner products: a factor and a summand of each entry (M,), or None.
+Terms = tuple[Tensor | None, Tensor | None]
+
+
+@torch.no_grad()
+def ranked_entries(
+    queries: Tensor,
+    memory: Tensor,
+    terms: Sequence[Terms],
+    numbers: Sequence[int],
+    chunk_size: int | None = None,
+) -> list[Tensor]:
+    """Find each query's nearest memory entries under several kinds of nearness at once.
+
+    Nearness of query q and entry m is (q · m) · factor + summand, the entry's: 1 / |m| and 0 rank
+    by cosine, 1 and -|m|² / 2 by Euclidean distance; a summand of -∞ leaves an entry out. Exact;
+    among equally near entries the order is unspecified.
+
+    Args:
+        queries: Vectors (Q, D).
+        memory: Vectors (M, D).
+        terms: Factor and summand, (M,) or None each, of every kind.
+        numbers: Number k of entries, by kind, at most M.
+        chunk_size: Number of similarities held at once. Default: as suits the device.
+
+    Returns:
+        Places in the memory by kind, int64 (Q, k), the nearest first.
+    """
+    return [places for _, places in _ranked(queries, memory, terms, numbers, chunk_size)]
+
+
+def _ranked(
+    queries: Tensor,
+    memory: Tensor,
+    terms: Sequence[Terms],
+    numbers: Sequence[int],
+    chunk_size: int | None,
+) -> list[tuple[Tensor, Tensor]]:
+    """Nearness and places of the nearest entries by kind: twice (Q, k)."""
     if chunk_size is None:
         chunk_size = _AT_ONCE.get(queries.device.type, _AT_ONCE_GPU)
     # Many queries are taken in turns too: a chunk of the memory should not become too narrow.
     rows = max(chunk_size // 4096, 1)
-    near = [
-        _nearest(own, memory, num_neighbours, max(chunk_size // len(own), 1))
+    found = [
+        _nearest(own, memory, terms, numbers, max(chunk_size // max(len(own), 1), 1))
         for own in queries.split(rows)
-        if len(own)
     ]
-    if not near:
-        shape = 0, num_neighbours
-        return queries.new_zeros(shape), torch.zeros(shape, dtype=torch.long, device=queries.device)
-    similarities, places = zip(*near, strict=True)
-    return torch.cat(similarities), torch.cat(places)
+    by_kind = [list(zip(*parts, strict=True)) for parts in zip(*found, strict=True)]
+    return [(torch.cat(near), torch.cat(places)) for near, places in by_kind]
 
 
-def _nearest(queries: Tensor, memory: Tensor, number: int, chunk: int) -> tuple[Tensor, Tensor]:
-    """Cosines and places in the memory of the ``number`` nearest entries: twice (Q, number)."""
-    best = queries.new_empty(len(queries), 0, dtype=at_least_float32(queries).dtype)
-    place = torch.empty(best.shape, dtype=torch.long, device=queries.device)
+def _nearest(
+    queries: Tensor, memory: Tensor, terms: Sequence[Terms], numbers: Sequence[int], chunk: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Nearness and places of the nearest entries by kind, ``chunk`` entries at once."""
     with full_float32(queries.device):
         queries = at_least_float32(queries)
+        best = [
+            (queries.new_empty(len(queries), 0), queries.new_empty(len(queries), 0).long())
+            for _ in numbers
+        ]
         for start in range(0, len(memory), chunk):
             part = memory[start : start + chunk].to(queries)
-            similarity = queries @ part.T
-            values, where = similarity.topk(min(number, len(part)), dim=1)
-            both, places = torch.cat([best, values], 1), torch.cat([place, where + start], 1)
-            best, order = both.topk(min(number, both.shape[1]), dim=1)
-            place = places.gather(1, order)
-    return best, place
+            inner = queries @ part.T
+            for kind, ((factor, summand), number) in enumerate(zip(terms, numbers, strict=True)):
+                near = inner
+                if factor is not None:
+                    near = near * factor[start : start + chunk].to(queries)
+                if summand is not None:
+                    near = near + summand[start : start + chunk].to(queries)
+                values, where = near.topk(min(number, len(part)), dim=1)
+                both = torch.cat([best[kind][0], values], 1)
+                places = torch.cat([best[kind][1], where + start], 1)
+                values, order = both.topk(min(number, both.shape[1]), dim=1)
+                best[kind] = values, places.gather(1, order)
+    return best
 
 
 def majority_vote(labels: Tensor, num_classes: int) -> Tensor:
@@ -122,3 +176,39 @@ def majority_vote(labels: Tensor, num_classes: int) -> Tensor:
     votes = labels.new_zeros(len(labels), num_classes)
     votes.scatter_add_(1, labels, torch.ones_like(labels))
     return votes.argmax(1)  # the first of equals
+
+
+def pixel_votes(
+    labels: Tensor, numbers: Sequence[int], num_classes: int, ignore_index: int = 255
+) -> Tensor:
+    """Find the most frequent label of each pixel over neighbours; of several, the lowest.
+
+    Void pixels have no vote. Where no neighbour has one, the most frequent label of all their
+    pixels is taken.
+
+    Args:
+        labels: Labels (Q, k, p) of the p pixels of each neighbour, the nearest first, integers in
+            [0, num_classes) or ``ignore_index``.
+        numbers: Numbers S of neighbours that vote, rising, the last at most k.
+        num_classes: Number of classes.
+        ignore_index: Label of void pixels.
+
+    Returns:
+        Labels, int64 (S, Q, p).
+    """
+    queries, _, pixels = labels.shape
+    bins = torch.where(labels == ignore_index, num_classes, labels.long())
+    bins += torch.arange(pixels, device=labels.device) * (num_classes + 1)
+    votes = torch.zeros(
+        queries, pixels * (num_classes + 1), dtype=torch.int32, device=labels.device
+    )
+    chosen, counted = [], 0
+    for number in numbers:
+        new = bins[:, counted:number].flatten(1)
+        votes.scatter_add_(1, new, torch.ones_like(new, dtype=votes.dtype))
+        valid = votes.view(queries, pixels, -1)[..., :num_classes]
+        most = valid.max(2)
+        patch = valid.sum(1).argmax(1, keepdim=True)
+        chosen.append(torch.where(most.values > 0, valid.argmax(2), patch))
+        counted = number
+    return torch.stack(chosen)

@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from mmcroc.features.pretrained_backbone import PretrainedBackbone
-from mmcroc.registry import DATASETS, MODELS
+from mmcroc.registry import DATASETS, METRICS, MODELS
 from tests.support.evaluation_configs import mini_config, read_evaluation
 from tests.support.paths import CONFIGS
 
@@ -84,7 +84,8 @@ def test_width_and_padding_are_those_of_the_backbone(protocol, backbone):
 
 
 @pytest.mark.parametrize(
-    'protocol', ['clustering-leopart', 'linear-cached', 'linear-leopart', 'linear-mmseg']
+    'protocol',
+    ['clustering-leopart', 'knn-patch', 'linear-cached', 'linear-leopart', 'linear-mmseg'],
 )
 def test_the_image_size_is_one_setting(protocol):
     usual, other = (repr(read_evaluation(protocol, 'voc', size).to_dict()) for size in (None, 224))
@@ -191,6 +192,28 @@ def test_leoparts_resnets_give_28x28_tokens(protocol, drawn_roots):
     model = MODELS.build(cfg.model).eval()
     with torch.no_grad():
         assert model.extract_feat(torch.zeros(1, 3, 448, 448))[-1].shape[2:] == (28, 28)
+
+
+def test_patch_probes_share_training_images_that_are_prepared_as_the_scored_ones():
+    probes = [
+        read_evaluation(name, 'voc') for name in ('knn-patch', 'logreg-patch', 'linear-joint')
+    ]
+    loaders = [cfg.test_evaluator.train_dataloader.to_dict() for cfg in probes]
+    assert loaders[0] == loaders[1] == loaders[2]
+    scored = probes[0].test_dataloader.dataset.to_dict()
+    assert loaders[0]['dataset']['pipeline'] == scored['pipeline']
+    assert loaders[0]['dataset']['ann_file'] != scored['ann_file']
+
+
+def test_knn_and_logreg_choose_from_the_settings_of_the_release():
+    init_default_scope('mmseg')
+    knn = METRICS.build(read_evaluation('knn-patch', 'voc').test_evaluator)
+    assert [tuple(each.values()) for each in knn.candidates] == [
+        (distance, number) for distance in ('cosine', 'l2') for number in (1, 3, 10, 30)
+    ]
+    logreg = METRICS.build(read_evaluation('logreg-patch', 'voc').test_evaluator)
+    strengths = [each['strength'] for each in logreg.candidates]
+    np.testing.assert_allclose(strengths, 10 ** np.linspace(-6, 5, 8))
 
 
 def test_linear_cached_is_linear_leopart_but_for_its_draws():

@@ -2,25 +2,9 @@
 
 import pytest
 import torch
-from mmengine.structures import PixelData
-from mmseg.structures import SegDataSample
-from torch import nn
 
 from mmcroc.evaluation.linear_iou import LinearRidgeIoU
-from tests.support.samples import noisy_samples, ridge, scenes_runner
-
-
-class HandsOut(nn.Module):
-    """A model that hands out given samples."""
-
-    def val_step(self, batch):
-        samples = []
-        for given in batch:
-            sample = SegDataSample(metainfo=dict(img_path=given['img_path']))
-            sample.tokens = PixelData(data=given['tokens']['data'])
-            sample.gt_sem_seg = PixelData(data=given['gt_sem_seg']['data'])
-            samples.append(sample)
-        return samples
+from tests.support.samples import HandsOut, noisy_samples, ridge, scenes_runner
 
 
 def fitted(samples, **kwargs):

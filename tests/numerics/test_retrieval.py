@@ -6,7 +6,13 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch.nn import functional as F
 
-from mmcroc.numerics.neighbours import majority_vote, nearest_entries, nearest_labels
+from mmcroc.numerics.neighbours import (
+    majority_vote,
+    nearest_entries,
+    nearest_labels,
+    pixel_votes,
+    ranked_entries,
+)
 
 
 def drawn(queries=33, memory=500, dim=8, classes=5, seed=0):
@@ -88,3 +94,34 @@ def test_labels_of_another_number_are_refused():
     queries, memory, labels = drawn()
     with pytest.raises(ValueError, match='one label'):
         nearest_labels(queries, memory, labels[1:])
+
+
+@pytest.mark.parametrize('chunk_size', [7, 64, None])
+def test_several_kinds_of_nearness_are_those_of_brute_force(chunk_size):
+    generator = torch.Generator().manual_seed(3)
+    queries = torch.randn(9, 5, generator=generator)
+    memory = torch.randn(40, 5, generator=generator) + 1
+    left_out = torch.zeros(40)
+    left_out[::3] = -torch.inf
+    terms = [
+        (1 / memory.norm(dim=1), None),
+        (None, left_out - memory.square().sum(1) / 2),
+    ]
+    cosine, euclidean = ranked_entries(queries, memory, terms, [3, 6], chunk_size)
+    exact, rows = queries.double(), memory.double()
+    similarity = F.normalize(exact) @ F.normalize(rows).T
+    assert torch.equal(cosine, similarity.topk(3).indices)
+    distance = torch.cdist(exact, rows)
+    distance[:, ::3] = torch.inf
+    assert torch.equal(euclidean, distance.topk(6, largest=False).indices)
+
+
+def test_pixels_are_voted_on_one_by_one_as_torchs_mode():
+    labels = torch.randint(3, (4, 6, 10), generator=torch.Generator().manual_seed(0))
+    found = pixel_votes(labels.byte(), [2, 6], 3)
+    assert torch.equal(found, torch.stack([labels[:, :k].mode(1).values for k in (2, 6)]))
+
+
+def test_void_pixels_have_no_vote_and_where_all_are_void_the_patches_vote():
+    labels = torch.tensor([[[255, 255, 1], [255, 2, 1], [0, 255, 0]]])
+    assert pixel_votes(labels, [2, 3], 3).tolist() == [[[1, 2, 1]], [[0, 2, 1]]]

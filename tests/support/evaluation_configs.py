@@ -36,6 +36,9 @@ def mini_config(protocol, data, root, work_dir, image_size=64):
         cfg.test_evaluator.update(fractions=[1], low_shot=None)
     elif protocol == 'linear-cached':
         cfg.test_evaluator.update(batch_size=2, num_epochs=2, seeds=[0])
+    elif protocol in ('knn-patch', 'logreg-patch', 'linear-joint'):
+        few = {'knn-patch': dict(num_neighbours=[1, 3]), 'logreg-patch': dict(strengths=[0.1, 1])}
+        cfg.test_evaluator.update(held_out=0.5, **few.get(protocol, dict(num_epochs=1)))
     elif protocol != 'nfcovering-hsg':
         cfg.test_evaluator.update(num_restarts=1, seeds=[0])
     cfg.update(work_dir=str(work_dir), log_level='WARNING', experiment_name=f'{protocol}_{data}')

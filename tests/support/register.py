@@ -36,6 +36,10 @@ EVALUATE = f'{TOOL}evaluate.py::test_one_command_gives_a_table_of_models_and_pro
 RETRIEVAL = f'{TOOL}evaluate.py::test_retrieval_reads_training_images_from_the_same_root'
 DIST_TEST = f'{TOOL}evaluate.py::test_two_processes_test_on_a_cpu'
 SEGMENT = f'{TOOL}segment.py::test_a_folder_gives_maps_and_sheets_by_command_line'
+EXTRACT = f'{TOOL}extract.py::test_a_folder_gives_the_features_of_each_image_by_command_line'
+PROBES = (
+    'tests/evaluation/test_evaluation_configs.py::test_it_runs_to_the_end_and_names_its_protocol'
+)
 RETRIEVE = f'{TOOL}retrieve.py::test_a_folder_gives_a_picture_and_a_memory_by_command_line'
 REGIONS = (
     f'{TOOL}prepare_oversegmentation.py::test_the_tree_is_mirrored_by_command_line_with_two_workers'
@@ -141,6 +145,14 @@ COMMANDS = {
     'python tools/train.py configs/hsg_r50_folder.py --data-root my_data/images --auto-scale-lr '
     '--cfg-options "train_dataloader.dataset.oversegmentation_folders=[../regions]" '
     'train_dataloader.batch_size=8': Needs(GPU, HSG_CONFIGS),
+    'python tools/extract.py hf:facebook/dinov2-small /path/to/images --out features': Needs(
+        NETWORK, EXTRACT
+    ),
+    'python tools/extract.py timm:vit_small_patch16_224.dino my_data/images '
+    '--out work_dirs/features': Needs(NETWORK, EXTRACT),
+    'python tools/evaluate.py timm:vit_small_patch16_224.dino --data voc '
+    '--data-root data/VOCdevkit/VOC2012 --protocol knn-patch logreg-patch linear-joint '
+    '--work-dir work_dirs/dino_probes': Needs(DATA, PROBES),
     'python tools/segment.py /path/to/images work_dirs/hsg_r50_folder/iter_38000.pth '
     '--out segments': Needs(DATA, SEGMENT),
     'python tools/segment.py my_data/labelled/images work_dirs/hsg_r50_folder/iter_38000.pth '

@@ -2,6 +2,9 @@
 
 import torch
 from mmengine.runner import Runner
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from torch import nn
 
 SCENES = dict(type='mmcroc.SyntheticScenes', image_size=48)
 PIPELINE = [dict(type='mmseg.PackSegInputs')]
@@ -17,6 +20,27 @@ def sample(tokens, mask, name='image.png'):
         img_path=name,
         img_shape=tuple(mask.shape),
     )
+
+
+class HandsOut(nn.Module):
+    """A model that hands out given samples."""
+
+    def val_step(self, batch):
+        samples = []
+        for given in batch:
+            sample = SegDataSample(metainfo=dict(img_path=given['img_path']))
+            sample.tokens = PixelData(data=given['tokens']['data'])
+            sample.gt_sem_seg = PixelData(data=given['gt_sem_seg']['data'])
+            samples.append(sample)
+        return samples
+
+
+class Loader(list):
+    """A dataloader of given samples, one batch of all."""
+
+    def __init__(self, samples):
+        super().__init__([samples])
+        self.dataset = samples
 
 
 def loader(num_images, batch_size, split):
@@ -54,6 +78,18 @@ def retrieval(num_train_images=4, **kwargs):
     train = loader(num_train_images, 2, 'train')
     settings = {**settings, 'train_dataloader': train, **kwargs}
     return dict(type='mmcroc.SegmentRetrievalIoU', protocol='retrieval-test', **settings)
+
+
+def patch_probe(kind='KNNPatchIoU', num_train_images=6, **kwargs):
+    """A probe of patches; some with few images to choose settings by."""
+    settings = dict(
+        KNNPatchIoU=dict(num_neighbours=[1, 5], protocol='knn-test'),
+        LogregPatchIoU=dict(strengths=[1e-3, 1.0], protocol='logreg-test'),
+        LinearJointIoU=dict(learning_rates=[0.01, 0.1], batch_size=40, protocol='joint-test'),
+    )[kind]
+    train = loader(num_train_images, 2, 'train')
+    settings |= dict(train_dataloader=train, held_out=0.4, absent='zero')
+    return dict(type=f'mmcroc.{kind}', **{**settings, **kwargs})
 
 
 def scenes_runner(work_dir, metrics, batch_size=2, num_images=NUM_IMAGES, **kwargs):
