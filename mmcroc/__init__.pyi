@@ -33,4 +33,5 @@ from . import (
 )
 from .config_files import config_path as config_path
 from .config_files import read_config as read_config
+from .evaluation.matrix import evaluate as evaluate
 from .version import __version__ as __version__

@@ -1,4 +1,6 @@
 from .clustering_iou import ClusteringIoU as ClusteringIoU
+from .data_sets import OwnImages as OwnImages
+from .fitted_iou import EvaluationLoggerHook as EvaluationLoggerHook
 from .fitted_iou import FitProbesHook as FitProbesHook
 from .fitted_iou import FittedIoU as FittedIoU
 from .fitted_iou import fit_together as fit_together
@@ -8,6 +10,11 @@ from .linear_segmentor import LinearSegmentor as LinearSegmentor
 from .linear_segmentor import SegmentationIoU as SegmentationIoU
 from .nf_covering import HierarchySegmentor as HierarchySegmentor
 from .nf_covering import NFCovering as NFCovering
+from .protocols import Protocol as Protocol
+from .protocols import protocol as protocol
+from .protocols import protocol_names as protocol_names
+from .published import published_figures as published_figures
+from .report import Report as Report
 from .segment_retrieval_iou import PaddedFeatureSegmentor as PaddedFeatureSegmentor
 from .segment_retrieval_iou import SegmentRetrievalIoU as SegmentRetrievalIoU
 from .token_metric import TokenMetric as TokenMetric

@@ -102,10 +102,11 @@ class Progress:
     Args:
         purpose: First words of the lines.
         total: Number of steps.
+        unit: Name of a step.
     """
 
-    def __init__(self, purpose: str, total: int) -> None:
-        self.purpose, self.total, self.done = purpose, total, 0
+    def __init__(self, purpose: str, total: int, unit: str = 'batch') -> None:
+        self.purpose, self.total, self.unit, self.done = purpose, total, unit, 0
         self.began = self.logged = time.perf_counter()
 
     def step(self) -> None:
@@ -117,5 +118,5 @@ class Progress:
         self.logged = now
         left = (now - self.began) / self.done * (self.total - self.done)
         MMLogger.get_current_instance().info(
-            f'{self.purpose}: batch {self.done} of {self.total}, {left / 60:.1f} min left'
+            f'{self.purpose}: {self.unit} {self.done} of {self.total}, {left / 60:.1f} min left'
         )

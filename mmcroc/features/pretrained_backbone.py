@@ -1,7 +1,9 @@
 """Any frozen model, named by one string or given as a module."""
 
+import contextlib
 import copy
 import os
+from collections.abc import Iterator, Mapping
 
 import torch
 from mmengine.logging import print_log
@@ -16,6 +18,8 @@ from mmcroc.weights.checkpoint_file import SUFFIXES, download, read_checkpoint, 
 from mmcroc.weights.checkpoint_networks import backbone_weights
 
 RANDOM = 'deit-small/16'
+#: Modules that names mean while :func:`modules_by_name` is open.
+_MODULES: dict[str, nn.Module] = {}
 
 
 class UnnamedModelError(ValueError):
@@ -123,6 +127,21 @@ def load_model(
     return frozen.to(device)
 
 
+@contextlib.contextmanager
+def modules_by_name(modules: Mapping[str, nn.Module]) -> Iterator[None]:
+    """Let configs, which hold no modules, name these inside the block.
+
+    Args:
+        modules: Modules by the name that :func:`load_model` then gives a copy of each for.
+    """
+    _MODULES.update(modules)
+    try:
+        yield
+    finally:
+        for name in modules:
+            del _MODULES[name]
+
+
 def load_backbone(model: str, seed: int = 0, config: dict | None = None) -> nn.Module:
     """The bare network of a name; arguments and errors as :func:`load_model`.
 
@@ -136,6 +155,8 @@ def load_backbone(model: str, seed: int = 0, config: dict | None = None) -> nn.M
 
 def _load(model: str, seed: int, config: dict | None = None) -> tuple[nn.Module, str]:
     """A network and the origin of its weights, in words."""
+    if model in _MODULES:
+        return copy.deepcopy(_MODULES[model]), 'a module'
     checkpoint = None if model.startswith('hf:') else split_checkpoint(model)
     if checkpoint:
         found = backbone_of_checkpoint(*checkpoint, config)
