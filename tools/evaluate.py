@@ -9,8 +9,7 @@ MODEL is a checkpoint, a timm model (timm:vit_small_patch16_224.dino), a Hugging
 (hf:facebook/dinov2-small, hf:FOLDER), a name of MMPretrain's, 'random' or 'rgb'; see
 mmcroc.features.load_model. nfcovering-hsg also takes regions:FOLDER, the PNG region maps of a
 folder. Results go to WORK_DIR/results.json, a picture of the first images' predicted classes to
-WORK_DIR/predictions.png. What results.json holds already is not computed again. In Python:
-mmcroc.evaluate.
+WORK_DIR/predictions.png. In Python: mmcroc.evaluate.
 """
 
 import argparse
@@ -34,46 +33,48 @@ def parse_args():
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f'protocols:\n{listed(protocol_names())}\n\ndata sets:\n{listed(data_names())}',
     )
-    add = parser.add_argument
-    add('model', metavar='MODEL', help='the backbone')
-    add('--baseline', nargs='*', default=[], metavar='MODEL',
-        help='models beside it: random (weights), rgb (colour, position), any other')  # fmt: skip
-    add('--protocol', nargs='+', required=True, metavar='P',
+    parser.add_argument('model', metavar='MODEL', help='the backbone')
+    parser.add_argument(
+        '--baseline', nargs='*', default=[], metavar='MODEL',
+        help='models beside it: random (weights), rgb (colour and position), or any other',
+    )  # fmt: skip
+    parser.add_argument(
+        '--protocol', nargs='+', required=True, metavar='P',
         help='protocols; all: every one that the data have labels for, but linear-leopart and '
-        'linear-mmseg, which train a head for hours')  # fmt: skip
-    add('--work-dir', required=True, type=Path, help='where results go')
+        'linear-mmseg, which train a head for hours',
+    )  # fmt: skip
+    parser.add_argument('--work-dir', required=True, type=Path, help='where results go')
     data = parser.add_argument_group('data')
-    add = data.add_argument
-    add('--data', metavar='D', help='a data set below, or a config file like theirs')
-    add('--data-root', help="the data set's folder; default: its config's")
-    add('--images', metavar='DIR', help='a folder of your own images, in place of --data')
-    add('--masks', metavar='DIR', help="masks by the images' names: numbers of classes, 255: none")
-    add('--classes', metavar='FILE', help='their names, one a line; default: the values met')
-    add('--val-fraction', type=float, default=0.2, help='share of the images that is scored')
-    add('--train-images', type=int, metavar='N', help='train on the first N images only')
-    add('--val-images', type=int, metavar='N', help='score the first N images only')
-    add = parser.add_argument_group('settings').add_argument
-    add('--batch-size', type=int, help='images per process')
-    add('--image-size', type=int, metavar='PIXELS',
-        help="side of the images that the model sees; default: the protocol's")  # fmt: skip
-    add('--cfg-options', nargs='+', action=ConfigOptions, default={},
-        help='other settings of the protocols that have them: num_restarts=2, key.subkey=value; '
-        'whatever changes a protocol changes its name in the table')  # fmt: skip
-    add('--num-workers', type=int, help="processes that load data; default: by the machine's cores")
-    add('--overwrite', action='store_true', help='compute again what results.json holds')
-    add('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    add('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    data.add_argument('--data', metavar='D', help='a data set below, or a config file like theirs')
+    data.add_argument('--data-root', help="the data set's folder; default: its config's")
+    data.add_argument('--images', metavar='DIR', help='your own images, in place of --data')
+    data.add_argument('--masks', metavar='DIR', help='masks by their names: numbers of classes')
+    data.add_argument('--classes', metavar='FILE', help='names, one a line; default: values met')
+    data.add_argument('--val-fraction', type=float, default=0.2, help='share that is scored')
+    data.add_argument('--train-images', type=int, metavar='N', help='learn from the first N only')
+    data.add_argument('--val-images', type=int, metavar='N', help='score the first N only')
+    more = parser.add_argument_group('settings')
+    more.add_argument('--batch-size', type=int, help='images per process')
+    more.add_argument('--image-size', type=int, metavar='PIXELS', help='side of the images')
+    more.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, default={},
+        help='other settings, of the protocols that have them: num_restarts=2, key.subkey=value; '
+        'a changed protocol has a changed name in the table',
+    )  # fmt: skip
+    more.add_argument('--num-workers', type=int, help='processes that load data; default: by cores')
+    more.add_argument('--overwrite', action='store_true', help='compute known results again')
+    more.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    more.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if (args.data is None) == (args.images is None) or (args.images is None) != (
-        args.masks is None
-    ):
+    own = args.images is not None
+    if own == (args.data is not None) or own != (args.masks is not None):
         parser.error('give --data, or --images with --masks')
-    if args.images is not None and args.data_root is not None:
+    if own and args.data_root is not None:
         parser.error('--data-root goes with --data')
     try:  # what needs no heavy package
-        if args.protocol != ['all']:
-            args.protocol = [protocol(name) for name in args.protocol]
-        if args.images is not None:
+        all_of_them = args.protocol == ['all']
+        args.protocol = 'all' if all_of_them else [protocol(name) for name in args.protocol]
+        if own:
             args.data = OwnImages(args.images, args.masks, args.classes, args.val_fraction)
         else:
             args.data = DataSet.named(args.data, args.data_root)
@@ -90,13 +91,11 @@ def main():
 
     from mmcroc.evaluation.matrix import evaluate
 
-    settings = dict(args.cfg_options)
-    if args.image_size is not None:
-        settings['image_size'] = args.image_size
+    size = {} if args.image_size is None else dict(image_size=args.image_size)
     try:
         report = evaluate(
             [args.model, *args.baseline],
-            args.protocol if args.protocol != ['all'] else 'all',
+            args.protocol,
             args.data,
             work_dir=args.work_dir,
             batch_size=args.batch_size,
@@ -105,7 +104,7 @@ def main():
             num_workers=args.num_workers,
             overwrite=args.overwrite,
             launcher=args.launcher,
-            **settings,
+            **{**args.cfg_options, **size},
         )
     except (ValueError, OSError) as error:
         sys.exit(str(error))
