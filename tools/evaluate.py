@@ -106,7 +106,7 @@ def main():
             launcher=args.launcher,
             **{**args.cfg_options, **size},
         )
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(str(error))
     if is_main_process():
         print(f'\n{report.table()}\nResults: {args.work_dir}/results.json')

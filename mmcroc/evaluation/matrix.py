@@ -119,7 +119,8 @@ def evaluate(
         report = Report(data.name)
         for name in models:
             keys = {label: run.key(label, name, models[name]) for label in made}
-            known = {result.get('key'): result for result in earlier if not overwrite}
+            sound = [result for result in earlier if 'error' not in result and not overwrite]
+            known = {result.get('key'): result for result in sound}
             there = {label: known[key] for label, key in keys.items() if key in known}
             for label, result in there.items():
                 report.add(dict(result, model=name, protocol=label, reused=True))

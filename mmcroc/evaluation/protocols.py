@@ -211,6 +211,8 @@ def prepare(
             cfg = protocol.read(data, size)
     made = Evaluation(protocol.base, data.name, cfg, changes, unused)
     if 'function' in cfg:
+        if train_images is not None or val_images is not None:
+            raise ValueError(f'{protocol.base} scores whole videos, not a number of images')
         return _with_function_settings(made, protocol, wanted)
     if made.trains:
         cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None

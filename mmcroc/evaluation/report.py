@@ -116,7 +116,8 @@ class Report:
     def save(self, path: str | os.PathLike) -> None:
         """Write the results as JSON; the file is whole or absent."""
         with atomic_file(path) as file:
-            content = dict(versions=versions(), results=self.results)
+            results = [{k: v for k, v in one.items() if k != 'reused'} for one in self.results]
+            content = dict(versions=versions(), results=results)
             file.write(json.dumps(content, indent=1).encode())
 
     def pictures(self, path: str | os.PathLike) -> bool:

@@ -118,6 +118,8 @@ def test_what_fails_is_named_and_the_others_go_on(own, tmp_path):
     assert 'Failed: nowhere.pth clustering*, nowhere.pth overclustering-leopart*: ' in table
     saved = Report.load(tmp_path / 'results.json')
     assert len(saved.failures) == 3
+    again = mmcroc.evaluate(['nowhere.pth', 'rgb'], 'clustering', own, **few)
+    assert [result.get('reused') for result in again.results] == [None, True]  # failed: once more
     with pytest.raises(ValueError, match='500 clusters from'):  # there is nothing to report
         mmcroc.evaluate('rgb', 'overclustering-leopart', own, **FEW)
 
@@ -206,3 +208,24 @@ def test_a_broken_results_file_is_named_and_kept(own, tmp_path):
     with pytest.raises(ValueError, match=r'results\.json is no results\.json of an evaluation'):
         mmcroc.evaluate('rgb', 'clustering', own, work_dir=tmp_path, **FEW)
     assert (tmp_path / 'results.json').read_text() == '{"results": ['
+
+
+TOY = """# Protocol toy: a function of its own.
+function = 'tests.support.own_images.score_videos'
+settings = dict(radius=12)
+"""
+
+
+def test_a_protocol_may_be_a_function_and_a_file_of_ones_own(tmp_path):
+    (tmp_path / 'toy.py').write_text(TOY)
+    (tmp_path / 'clips.py').write_text("videos = dict(data_root='clips', split='val')\n")
+    toy, clips = str(tmp_path / 'toy.py'), str(tmp_path / 'clips.py')
+    report = mmcroc.evaluate(TinyNet(), [toy, protocol(toy).changed(radius=6)], clips)
+    plain, changed = report.results
+    assert plain['metrics'] == dict(score=12 + 8) and changed['metrics'] == dict(score=6 + 8)
+    assert changed['protocol'] == 'toy*' and changed['changes'] == dict(radius=6)
+    assert plain['root'] == 'clips' and 'on clips, %' in report.table()
+    with pytest.raises(ValueError, match="no setting 'radios'; toy has radius"):
+        mmcroc.evaluate('rgb', toy, clips, radios=3)
+    with pytest.raises(ValueError, match='toy on images: the data have no videos'):
+        mmcroc.evaluate('rgb', toy, OwnImages(*draw_own(tmp_path)))

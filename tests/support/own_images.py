@@ -17,3 +17,9 @@ def draw_own(root, number=8, values=(0, 1, 2), side=64):
         Image.fromarray(image.astype(np.uint8)).save(root / 'images' / f'{i:02}.jpg')
         Image.fromarray(mask).save(root / 'masks' / f'{i:02}.png')
     return root / 'images', root / 'masks'
+
+
+def score_videos(model, data_root, split, out_dir, radius):
+    """A protocol that is a function of its own."""
+    assert split == 'val'
+    return dict(metrics=dict(score=radius + model.channels), root=data_root, settings={})
