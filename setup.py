@@ -80,7 +80,7 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['mmcroc', 'mmcroc.*']),
-    package_data={'': ['*.pyi', 'py.typed', 'README.md', '*.zip']},
+    package_data={'': ['*.pyi', '*.json', 'py.typed', 'README.md', '*.zip']},
     python_requires='>=3.10',
     install_requires=[
         'torch>=2.4',

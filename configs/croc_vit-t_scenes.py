@@ -1,7 +1,7 @@
 # CrOC, a tiny ViT, on scenes that the data set draws itself: the demo, minutes on 2 CPU cores,
 # nothing to download. 1,600 images of 96 px, views of 64 px, patches of 8 px, one process x 32,
 # 12 epochs = 600 iterations, 4 minutes. Expect (one run of ours, scenes not trained on, percent):
-#   loss 9.4 (after an epoch) -> 9.1, linear-ridge mIoU 21.0 -> 24.7, clustering 17.3 -> 19.1
+#   loss 9.4 (after an epoch) -> 9.1, linear-ridge-probe mIoU 21.0 -> 24.7, clustering 17.3 -> 19.1
 _base_ = ['croc_vit-s_coco.py', '_base_/probes/scenes.py']
 
 model = dict(

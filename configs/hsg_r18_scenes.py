@@ -1,7 +1,7 @@
 # HSG, a thin ResNet-18, on scenes that the data set draws itself: the demo, minutes on 2 CPU cores,
 # nothing to download. 800 images of 96 px, regions by a watershed, one process x 8, 300 iterations,
 # 3 minutes. Expect (one run of ours, scenes not trained on, percent):
-#   loss 4.2 -> 3.6, linear-ridge mIoU 10.3 -> 17.1, clustering-probe mIoU 9.0 -> 11.6
+#   loss 4.2 -> 3.6, linear-ridge-probe mIoU 10.3 -> 17.1, clustering-probe mIoU 9.0 -> 11.6
 _base_ = ['hsg_r50_cityscapes.py', '_base_/probes/scenes.py']
 
 model = dict(

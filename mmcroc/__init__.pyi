@@ -33,5 +33,6 @@ from . import (
 )
 from .config_files import config_path as config_path
 from .config_files import read_config as read_config
+from .evaluation.matrix import evaluate as evaluate
 from .inference.extraction import dense_features as dense_features
 from .version import __version__ as __version__

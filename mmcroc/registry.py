@@ -48,6 +48,7 @@ DATASETS = _child(
     'DATASETS',
     'data.labelled_sets',
     'data.oversegmented',
+    'data.own_images',
     'data.synthetic_scenes',
     'data.true_regions',
     'data.unlabelled',

@@ -16,7 +16,7 @@ COLLECTIONS = [collection for content in CONTENTS for collection in content['Col
 MODELS = [model for content in CONTENTS for model in content['Models']]
 BY_NAME = pytest.mark.parametrize('model', MODELS, ids=[model['Name'] for model in MODELS])
 EVALUATION = {path.stem.split('_')[0] for path in (CONFIGS / 'eval').glob('*.py')}
-PROBES = {'linear-ridge', 'clustering-probe'}
+PROBES = {'linear-ridge-probe', 'clustering-probe'}
 
 
 def test_every_pretraining_config_is_listed_once():

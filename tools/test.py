@@ -46,8 +46,10 @@ def merge_args(cfg, args):
         cfg.load_from = args.checkpoint
     if args.data_root is not None:
         cfg.test_dataloader.dataset.data_root = args.data_root
-        if 'train_dataloader' in cfg.test_evaluator:
-            cfg.test_evaluator.train_dataloader.dataset.data_root = args.data_root
+        metrics = cfg.test_evaluator
+        for metric in [metrics] if isinstance(metrics, dict) else metrics:
+            if 'train_dataloader' in metric:
+                metric.train_dataloader.dataset.data_root = args.data_root
     if args.show or args.show_dir:
         cfg.default_hooks.visualization = dict(
             type='SegVisualizationHook', draw=True, show=args.show, wait_time=args.wait_time

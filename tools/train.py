@@ -18,7 +18,10 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='train config file')
     parser.add_argument('--work-dir', help='where logs and checkpoints go')
-    parser.add_argument('--data-root', help='data_root of the training data set')
+    parser.add_argument(
+        '--data-root',
+        help='folder of the training images, and of what is scored of the same data set',
+    )
     parser.add_argument(
         '--backbone',
         metavar='MODEL',
@@ -42,6 +45,18 @@ def parse_args() -> argparse.Namespace:
     return parse_run(parser)
 
 
+def set_data_root(cfg, root):
+    """Give the training data another folder, and with them whatever is read from the same one."""
+    old = cfg.train_dataloader.dataset.get('data_root')
+    metrics = cfg.get('val_evaluator') or []
+    metrics = [metrics] if isinstance(metrics, dict) else metrics
+    loaders = [cfg.get('val_dataloader'), *(metric.get('train_dataloader') for metric in metrics)]
+    for loader in filter(None, loaders):
+        if old is not None and loader.dataset.get('data_root') == old:
+            loader.dataset.data_root = root
+    cfg.train_dataloader.dataset.data_root = root
+
+
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Merge the command line into the config."""
     if args.no_validate:
@@ -50,7 +65,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     default = str(Path('work_dirs') / Path(args.config).stem)
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default
     if args.data_root is not None:
-        cfg.train_dataloader.dataset.data_root = args.data_root
+        set_data_root(cfg, args.data_root)
     if args.amp:
         if 'amp_dtype' in cfg.optim_wrapper:
             cfg.optim_wrapper.amp_dtype = 'auto'

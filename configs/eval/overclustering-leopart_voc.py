@@ -2,11 +2,7 @@
 # clustering-leopart, with 500 clusters (trained on 128,000 tokens), each mapped to the class of
 # most of its pixels.
 # Expect: no figure verified yet; docs/zoo.md holds those that are.
-_base_ = 'clustering-leopart_voc.py'
+_base_ = ['../_base_/datasets/voc.py', '../_base_/protocols/overclustering-leopart.py']
 
-val_evaluator = dict(
-    protocol='overclustering-leopart',
-    num_clusters=500,
-    matching='precision',
-)
-test_evaluator = val_evaluator
+val_dataloader = dict(dataset={{_base_.val_set}})
+test_dataloader = val_dataloader

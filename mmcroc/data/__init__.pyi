@@ -27,6 +27,7 @@ from .oversegmented import OversegmentedImages as OversegmentedImages
 from .oversegmented import read_edges as read_edges
 from .oversegmented import read_oversegmentation as read_oversegmentation
 from .oversegmented import write_oversegmentation as write_oversegmentation
+from .own_images import OwnImagesDataset as OwnImagesDataset
 from .sample_seed import EndlessEpochSampler as EndlessEpochSampler
 from .sample_seed import EpochSampler as EpochSampler
 from .sample_seed import FixedDraw as FixedDraw

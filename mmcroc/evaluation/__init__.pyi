@@ -1,10 +1,12 @@
 from .clustering_iou import ClusteringIoU as ClusteringIoU
+from .data_sets import OwnImages as OwnImages
 from .davis import davis_table as davis_table
 from .davis import evaluate_davis as evaluate_davis
 from .davis import score_davis as score_davis
 from .davis_settings import DAVIS as DAVIS
 from .davis_settings import DAVIS_DINOV3 as DAVIS_DINOV3
 from .davis_settings import DavisSettings as DavisSettings
+from .fitted_iou import EvaluationLoggerHook as EvaluationLoggerHook
 from .fitted_iou import FitProbesHook as FitProbesHook
 from .fitted_iou import FittedIoU as FittedIoU
 from .fitted_iou import fit_together as fit_together
@@ -19,6 +21,11 @@ from .patch_probe import PatchProbeIoU as PatchProbeIoU
 from .patch_probes import KNNPatchIoU as KNNPatchIoU
 from .patch_probes import LinearJointIoU as LinearJointIoU
 from .patch_probes import LogregPatchIoU as LogregPatchIoU
+from .protocols import Protocol as Protocol
+from .protocols import protocol as protocol
+from .protocols import protocol_names as protocol_names
+from .published import published_figures as published_figures
+from .report import Report as Report
 from .segment_retrieval_iou import PaddedFeatureSegmentor as PaddedFeatureSegmentor
 from .segment_retrieval_iou import SegmentRetrievalIoU as SegmentRetrievalIoU
 from .token_metric import TokenMetric as TokenMetric

@@ -1,13 +1,14 @@
 """Clustering evaluation: k-means over the tokens of a whole data set, matched to its classes."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmcroc.evaluation.token_metric import TokenMetric, example_of, iou_table, log
+from mmcroc.evaluation.training_images import Progress
 from mmcroc.numerics.distributed import all_reduce_sum, get_world_size
 from mmcroc.numerics.faiss_kmeans import faiss_kmeans
 from mmcroc.numerics.kmeans import kmeans
@@ -158,8 +159,10 @@ class ClusteringIoU(TokenMetric):
         points = self._project(num_tokens)
         places = places.to(points.device)
         outcomes: list[tuple[Tensor, Tensor, Tensor]] = []
+        starts = len(self.settings['seeds']) * self.settings['num_restarts']
+        progress = Progress(f'{self.protocol}, k-means', starts, 'start')
         for seed in self.settings['seeds']:
-            labels = self._cluster(points, places, num_clusters, seed)
+            labels = self._cluster(points, places, num_clusters, seed, progress.step)
             counts = all_reduce_sum(self._compare(labels, num_clusters))
             mapping = MATCHINGS[self.settings['matching']](counts)
             if not outcomes:
@@ -183,13 +186,21 @@ class ClusteringIoU(TokenMetric):
         ]
         return torch.cat([torch.empty(0, dtype=torch.long), *places]), int(ends[-1])
 
-    def _cluster(self, points: Tensor, places: Tensor, num_clusters: int, seed: int) -> Tensor:
+    def _cluster(
+        self,
+        points: Tensor,
+        places: Tensor,
+        num_clusters: int,
+        seed: int,
+        on_start: Callable[[], object],
+    ) -> Tensor:
         """The cluster of each of this rank's tokens, (N,)."""
         settings: dict[str, Any] = dict(
             num_iterations=self.settings['num_iterations'],
             num_restarts=self.settings['num_restarts'],
             distributed=True,
             seed=seed,
+            on_start=on_start,
         )
         if self.settings['algorithm'] == 'faiss':
             return faiss_kmeans(points, num_clusters, places=places, **settings).labels

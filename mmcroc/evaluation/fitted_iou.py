@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, LoggerHook
+from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 from torch import nn
 
 from mmcroc.evaluation.token_metric import PixelIoU
-from mmcroc.evaluation.training_images import TrainingImages
+from mmcroc.evaluation.training_images import Progress, TrainingImages
 from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size
 from mmcroc.registry import HOOKS
 
@@ -116,3 +117,38 @@ class FitProbesHook(Hook):
     def before_test_epoch(self, runner: Runner) -> None:
         """Fit the metrics of the test."""
         fit_together(runner.test_loop.evaluator.metrics, runner.model)
+
+
+@HOOKS.register_module()
+class EvaluationLoggerHook(LoggerHook):
+    """Logger of MMEngine that tells of scored images by time, with the time left.
+
+    MMEngine's counts batches, of which an evaluation may have fewer than its interval.
+    """
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: Sequence | None = None,
+    ) -> None:
+        """Count one batch of the validation as done."""
+        self._step(runner.val_loop, batch_idx)
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: Sequence | None = None,
+    ) -> None:
+        """Count one batch of the test as done."""
+        self._step(runner.test_loop, batch_idx)
+
+    def _step(self, loop: Any, batch_idx: int) -> None:
+        if batch_idx == 0:
+            names = [getattr(m, 'protocol', type(m).__name__) for m in loop.evaluator.metrics]
+            purpose = f'{", ".join(dict.fromkeys(names))}, scored images'
+            self.progress = Progress(purpose, len(loop.dataloader))
+        self.progress.step()

@@ -1,8 +1,9 @@
 """Any frozen model, named by one string or given as a module."""
 
+import contextlib
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from mmengine.logging import print_log
@@ -17,6 +18,8 @@ from mmcroc.weights.checkpoint_content import backbone_weights
 from mmcroc.weights.checkpoint_file import SUFFIXES, download, read_checkpoint, split_checkpoint
 
 RANDOM = 'deit-small/16'
+#: Modules that names mean while :func:`modules_by_name` is open.
+_MODULES: dict[str, nn.Module] = {}
 
 
 class UnnamedModelError(ValueError):
@@ -112,6 +115,21 @@ def load_model(
     return frozen.to(device)
 
 
+@contextlib.contextmanager
+def modules_by_name(modules: Mapping[str, nn.Module]) -> Iterator[None]:
+    """Let configs, which hold no modules, name these inside the block.
+
+    Args:
+        modules: Modules by the name that :func:`load_model` then gives a copy of each for.
+    """
+    _MODULES.update(modules)
+    try:
+        yield
+    finally:
+        for name in modules:
+            del _MODULES[name]
+
+
 def load_backbone(model: str, seed: int = 0, config: dict | None = None) -> nn.Module:
     """The bare network of a name; arguments and errors as :func:`load_model`.
 
@@ -122,6 +140,8 @@ def load_backbone(model: str, seed: int = 0, config: dict | None = None) -> nn.M
 
 def _load(model: str, seed: int, config: dict | None = None) -> tuple[nn.Module, str]:
     """A network and the origin of its weights, in words."""
+    if model in _MODULES:
+        return copy.deepcopy(_MODULES[model]), 'a module'
     checkpoint = None if model.startswith('hf:') else split_checkpoint(model)
     if checkpoint:
         path, part = checkpoint

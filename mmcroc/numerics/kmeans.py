@@ -12,6 +12,7 @@ References: Lloyd, *Least squares quantization in PCM*, 1982; Dhillon and Modha,
 decompositions for large sparse text data using clustering*, 2001 (spherical).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -69,6 +70,7 @@ def kmeans(
     distributed: bool = False,
     seed: int = 0,
     chunk_size: int | None = None,
+    on_start: Callable[[], object] = lambda: None,
 ) -> KMeansResult:
     """Cluster points with Lloyd's k-means.
 
@@ -104,6 +106,7 @@ def kmeans(
         seed: Seed; equal seeds give equal results.
         chunk_size: Number of points of each problem taken at once. Default: scores that take a few
             MiB on a CPU, a few hundred on a GPU.
+        on_start: Function that is called after every start.
 
     Returns:
         Centroids, labels, inertia, iterations.
@@ -148,6 +151,7 @@ def kmeans(
             result = _lloyd(points, mask, num_clusters, centroids, labels, metric, num_iterations,
                             threshold, empty_clusters, distributed, chunk_size)  # fmt: skip
             best = result if best is None else _better(best, result)
+            on_start()
     assert best is not None  # num_restarts is at least 1
     if mean is not None:
         best.centroids = best.centroids + mean

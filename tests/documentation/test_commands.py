@@ -8,8 +8,9 @@ import pytest
 from mmengine.registry import MODELS, init_default_scope
 
 from mmcroc.config_files import read_config
+from mmcroc.evaluation.protocols import data_set, prepare, protocol
 from tests.support.commands import ALL, PAGES, options_of, take_apart
-from tests.support.paths import CONFIGS, ROOT
+from tests.support.paths import ROOT
 from tests.support.register import CI, COMMANDS, RUN, Needs
 from tests.support.shell import Shell
 
@@ -73,6 +74,14 @@ def test_its_settings_are_the_configs(command):
     """A dotted name leads through the config, or to an argument of the class it ends in."""
     if not command.cfg_options:
         return
+    if command.tool.endswith('evaluate.py'):
+        data = data_set(*command.value('--data'))
+        made = [
+            prepare(protocol(name), data, command.cfg_options)
+            for name in command.value('--protocol')
+        ]
+        assert not set.intersection(*(one.unused for one in made))
+        return
     cfg = read_config(ROOT / command.arguments[0])
     init_default_scope('mmpretrain')
     for name in command.cfg_options:
@@ -85,12 +94,13 @@ def test_its_settings_are_the_configs(command):
 
 
 @EACH
-def test_its_protocols_have_configs(command):
+def test_its_protocols_and_data_sets_are_there(command):
     if not command.tool.endswith('evaluate.py'):
         return
-    (data,) = command.value('--data')
-    for protocol in command.value('--protocol'):
-        assert list((CONFIGS / 'eval').glob(f'{protocol}_{data}.py')), (protocol, data)
+    data = None if '--images' in command.options else data_set(*command.value('--data'))
+    for name in filter('all'.__ne__, command.value('--protocol')):
+        made = protocol(name)
+        assert data is None or made.read(data)
 
 
 @pytest.mark.parametrize('text', [text for text, entry in COMMANDS.items() if entry == RUN])

@@ -34,4 +34,4 @@ def test_an_example_can_be_read(path):
 
 
 def test_there_are_some():
-    assert len(SHOWN) >= 4 and len(EXAMPLES) == 5
+    assert len(SHOWN) >= 4 and len(EXAMPLES) == 6

@@ -1,13 +1,19 @@
 """The pages that one follows step by step, followed step by step on drawn data, cut short."""
 
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from mmcroc.data.synthetic_scenes import SyntheticScenes
+from tests.support.commands import ALL
 from tests.support.mini_data import make_voc
+from tests.support.paths import ROOT
+from tests.support.random_models import save, vit_config
 from tests.support.shell import Shell
 
 FEW_SCENES = ('--num-images', 6, '--num-labelled', 2, '--size', 64)
@@ -92,6 +98,31 @@ def test_own_images_to_a_clustering_number(shell):
         numbers.append(float(re.search(r'clustering/mIoU: ([\d.]+)', out)[1]))
     assert all(0 < number < 100 for number in numbers)
     assert len(set(numbers)) == 3
+
+
+def test_own_images_and_masks_to_a_table(shell):
+    """README's one command and its five lines of Python, on 20 images and few clusters."""
+    shell('python docs/examples/draw_scenes.py my_data', '--num-labelled', 20, *FEW_SCENES[:2],
+          '--size', 64)  # fmt: skip
+    checkpoint = shell.folder / DEMO
+    checkpoint.parent.mkdir(parents=True)
+    save(checkpoint.parent, vit_config('deit-tiny')).path.rename(checkpoint)
+    text = next(c.text for c in ALL if '--images' in c.options and c.page == 'README.md')
+    out = shell(text, '--cfg-options', 'num_restarts=1', 'seeds=[0]')
+    assert 'Failed' not in out
+    table = out[out.index('mIoU on images') :]
+    for name in ('clustering-leopart*', 'linear-ridge', 'overclustering-leopart*', DEMO, 'rgb'):
+        assert name in table
+    assert (shell.folder / 'work_dirs' / 'mine' / 'predictions.png').is_file()
+    blocks = re.findall(r'```python\n(.*?)```', (ROOT / 'README.md').read_text(), re.DOTALL)
+    (lines,) = (block for block in blocks if 'OwnImages' in block)
+    assert len([line for line in lines.splitlines() if line]) == 5
+    network = 'from torch import nn\nmy_network = nn.Conv2d(3, 8, 16, 16)\n'
+    done = subprocess.run(
+        [sys.executable, '-c', network + lines], cwd=shell.folder, capture_output=True, text=True,
+        env={**os.environ, 'PYTHONPATH': str(shell.site)}, check=True,
+    )  # fmt: skip
+    assert 'Conv2d' in done.stdout and 'linear-ridge' in done.stdout
 
 
 def test_own_backbone(shell):

@@ -7,12 +7,33 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 
+from mmcroc.config_files import read_config
+from mmcroc.evaluation.data_sets import data_names
+from mmcroc.evaluation.protocols import data_set, protocol_names
 from mmcroc.features.pretrained_backbone import PretrainedBackbone
 from mmcroc.registry import DATASETS, METRICS, MODELS
 from tests.support.evaluation_configs import mini_config, read_evaluation
 from tests.support.paths import CONFIGS
 
-EVERY = sorted(path.stem for path in (CONFIGS / 'eval').glob('*.py'))
+FILES = sorted(path.stem for path in (CONFIGS / 'eval').glob('*.py'))
+#: Pairs of a protocol and a data set that run here; all others there are combine alike.
+DATA_OF = {
+    'clustering-leopart': (
+        'cityscapes', 'cityscapes27', 'coco-stuff', 'coco-stuff27', 'coco-things', 'kitti-step',
+        'voc-animals', 'voc',
+    ),
+    'clustering': ('voc-animals', 'voc'),
+    'overclustering-leopart': ('voc',),
+    'linear-cached': ('voc-animals', 'voc'),
+    'linear-ridge': ('voc',),
+    'linear-leopart': (
+        'cityscapes', 'coco-stuff', 'coco-things', 'kitti-step', 'voc-animals', 'voc',
+    ),
+    'linear-mmseg': ('cityscapes', 'coco-stuff', 'coco-things', 'kitti-step', 'voc-animals', 'voc'),
+    'nfcovering-hsg': ('bsds', 'cityscapes', 'coco'),
+    'retrieval-hsg': ('cityscapes', 'kitti-step', 'voc-animals', 'voc'),
+}  # fmt: skip
+EVERY = [f'{protocol}_{data}' for protocol, names in DATA_OF.items() for data in names]
 COVERINGS = [stem for stem in EVERY if stem.startswith('nfcovering')]
 EVALUATIONS = [stem for stem in EVERY if stem not in COVERINGS]
 NUM_CLASSES = {
@@ -53,7 +74,26 @@ def test_a_covering_scores_every_image_that_has_foreground(stem, data, tmp_path)
     assert 0 < score <= 100
 
 
-@pytest.mark.parametrize('stem', EVERY)
+@pytest.mark.parametrize('stem', FILES)
+def test_a_file_is_what_its_protocol_and_its_data_set_give(stem):
+    written = read_config(CONFIGS / 'eval' / f'{stem}.py').to_dict()
+    combined = read_evaluation(*stem.split('_')).to_dict()
+    assert {name: written[name] for name in combined} == combined
+
+
+@pytest.mark.parametrize('protocol', protocol_names())
+def test_a_protocol_goes_with_every_data_set_that_has_what_it_scores(protocol):
+    regions = protocol.startswith('nfcovering')
+    for name, sets in ((name, data_set(name).sets()) for name in data_names()):
+        if sets.get('region_set' if regions else 'val_set'):
+            assert read_evaluation(protocol, name).test_dataloader.dataset.data_root
+        else:
+            wanted = 'region_set, as bsds' if regions else 'val_set, as cityscapes'
+            with pytest.raises(ValueError, match=f'{protocol} on {name}: .* no {wanted}'):
+                read_evaluation(protocol, name)
+
+
+@pytest.mark.parametrize('stem', FILES)
 def test_its_head_names_protocol_images_and_what_to_expect(stem):
     head = (CONFIGS / 'eval' / f'{stem}.py').read_text().split('_base_')[0]
     assert head.startswith(f'# {stem.split("_")[0]} on ')
@@ -93,10 +133,8 @@ def test_the_image_size_is_one_setting(protocol):
     assert other == usual.replace('448', '224')
 
 
-def test_there_is_a_config_for_each_protocol_and_data_set():
-    for protocol in ('clustering-leopart', 'linear-leopart', 'linear-mmseg'):
-        for name in ('voc', 'coco-things', 'coco-stuff', 'cityscapes', 'kitti-step'):
-            assert f'{protocol}_{name}' in EVALUATIONS
+def test_every_protocol_runs_here_and_has_a_file_to_inherit_from():
+    assert set(DATA_OF) == set(protocol_names()) == {stem.split('_')[0] for stem in FILES}
 
 
 def test_linear_leopart_trains_one_convolution_on_labels_of_100(drawn_roots, tmp_path):

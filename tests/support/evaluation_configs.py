@@ -1,17 +1,11 @@
 """Evaluation configs made small: few images of few pixels, one epoch, one seed."""
 
-import os
-from unittest import mock
-
-from mmcroc.config_files import read_config
-from tests.support.paths import CONFIGS
+from mmcroc.evaluation.protocols import data_set, protocol
 
 
-def read_evaluation(protocol, data, image_size=None):
+def read_evaluation(name, data, image_size=None):
     """The config of a protocol and a data set; of another image size where one is given."""
-    setting = {} if image_size is None else dict(MMCROC_IMAGE_SIZE=str(image_size))
-    with mock.patch.dict(os.environ, setting):
-        return read_config(CONFIGS / 'eval' / f'{protocol}_{data}.py')
+    return protocol(name).read(data_set(data), image_size)
 
 
 def mini_config(protocol, data, root, work_dir, image_size=64):
@@ -39,7 +33,7 @@ def mini_config(protocol, data, root, work_dir, image_size=64):
     elif protocol in ('knn-patch', 'logreg-patch', 'linear-joint'):
         few = {'knn-patch': dict(num_neighbours=[1, 3]), 'logreg-patch': dict(strengths=[0.1, 1])}
         cfg.test_evaluator.update(held_out=0.5, **few.get(protocol, dict(num_epochs=1)))
-    elif protocol != 'nfcovering-hsg':
+    elif 'num_restarts' in cfg.test_evaluator:
         cfg.test_evaluator.update(num_restarts=1, seeds=[0])
     cfg.update(work_dir=str(work_dir), log_level='WARNING', experiment_name=f'{protocol}_{data}')
     return cfg

@@ -27,12 +27,14 @@ WALK = 'tests/documentation/test_walks.py::test_'
 TOOL = 'tests/tools/test_'
 FIRST_RUN = f'{WALK}first_run_pictures_and_weights'
 OWN_IMAGES = f'{WALK}own_images_to_a_clustering_number'
+OWN_MASKS = f'{WALK}own_images_and_masks_to_a_table'
 TRAIN = f'{TOOL}train.py::test_the_demo_trains_and_says_where_things_are'
 FOLDER = f'{TOOL}train.py::test_an_unreadable_image_beyond_the_limit_stops_the_run_by_name'
 POST = f'{TOOL}train.py::test_a_folder_and_a_backbone_are_all_that_post_training_needs'
 POST_TABLE = f'{TOOL}post_training.py::test_start_control_and_croc_stand_in_one_table'
 DIST_TRAIN = f'{TOOL}train.py::test_two_processes_train_on_a_cpu'
 EVALUATE = f'{TOOL}evaluate.py::test_one_command_gives_a_table_of_models_and_protocols'
+BY_HAND = 'tests/evaluation/test_evaluate_in_configs.py::test_two_protocols_in_a_config_by_hand'
 RETRIEVAL = f'{TOOL}evaluate.py::test_retrieval_reads_training_images_from_the_same_root'
 DIST_TEST = f'{TOOL}evaluate.py::test_two_processes_test_on_a_cpu'
 SEGMENT = f'{TOOL}segment.py::test_a_folder_gives_maps_and_sheets_by_command_line'
@@ -107,16 +109,10 @@ COMMANDS = {
     'python tools/train.py configs/croc_vit-s_coco.py --auto-scale-lr '
     '--cfg-options train_dataloader.batch_size=128': Needs(GPU, TRAIN),
     'python tools/train.py configs/croc_vit-s_coco.py --resume': Needs(GPU, FIRST_RUN),
-    f'python tools/evaluate.py {CROC_COCO} --data voc --data-root data/VOCdevkit/VOC2012 '
-    '--protocol clustering-leopart linear-leopart --baseline random rgb '
-    '--work-dir work_dirs/voc': Needs(DATA, EVALUATE),
     f'python tools/evaluate.py {CROC_COCO} --data voc --protocol clustering-leopart '
     'linear-leopart --baseline random rgb --work-dir work_dirs/voc': Needs(DATA, EVALUATE),
     f'python tools/evaluate.py {CROC_COCO} --data voc --protocol clustering-leopart '
     '--work-dir work_dirs/voc': Needs(DATA, EVALUATE),
-    'python tools/evaluate.py timm:vit_small_patch16_224.dino --data voc '
-    '--data-root data/VOCdevkit/VOC2012 --protocol clustering-leopart '
-    '--work-dir work_dirs/dino': Needs(NETWORK, EVALUATE),
     'python tools/evaluate.py timm:vit_small_patch16_224.dino --data voc '
     '--protocol clustering-leopart --work-dir work_dirs/dino': Needs(NETWORK, EVALUATE),
     f'python tools/evaluate.py {CROC_COCO} --data coco-things --protocol linear-leopart '
@@ -128,6 +124,19 @@ COMMANDS = {
     'data/coco/annotations/panoptic_val2017.json --classes things12': Needs(
         DATA, f'{TOOL}dataset_converters.py::test_panoptic_masks_become_supercategories'
     ),
+    'python tools/evaluate.py work_dirs/croc_vit-t_scenes/epoch_12.pth --baseline random rgb '
+    '--images my_data/labelled/images --masks my_data/labelled/masks '
+    '--protocol clustering-leopart linear-ridge overclustering-leopart '
+    '--work-dir work_dirs/mine': OWN_MASKS,
+    'python tools/evaluate.py timm:vit_small_patch16_224.dino --data voc '
+    '--data-root data/VOCdevkit/VOC2012 --protocol all --work-dir work_dirs/dino': Needs(
+        NETWORK, EVALUATE
+    ),
+    'python tools/evaluate.py rgb --data voc --protocol clustering-leopart linear-ridge '
+    '--train-images 200 --val-images 100 --image-size 224 --cfg-options num_restarts=2 '
+    '--work-dir work_dirs/small': Needs(DATA, EVALUATE),
+    'python tools/test.py docs/examples/two_protocols_voc.py '
+    'timm:vit_small_patch16_224.dino': Needs(NETWORK, BY_HAND),
     # HSG
     'python tools/prepare_oversegmentation.py /path/to/images /path/to/regions': Needs(
         DATA, REGIONS

@@ -46,7 +46,7 @@ def test_the_demo_trains_and_says_where_things_are(tmp_path):
     for name in ('valid_clusters', 'grad_norm', 'weight_decay', 'teacher_momentum', 'lr'):
         assert f'{name}: ' in logged
     table = logged.split('What training gained:')[1]
-    assert 'clustering-probe/mIoU' in table and 'linear-ridge/mIoU' in table
+    assert 'clustering-probe/mIoU' in table and 'linear-ridge-probe/mIoU' in table
     for name in ('teacher_temperature', 'data_time', 'images_per_second'):
         assert f'{name}: ' in logged
 

@@ -72,7 +72,7 @@ def test_it_validates_before_the_first_iteration_and_after_the_last(probed):
 def test_the_last_table_shows_before_after_and_gain(probed):
     _, validated, log = probed
     table = log.split('What training gained:')[1]
-    for name in ('clustering-probe/mIoU', 'linear-ridge/mIoU'):
+    for name in ('clustering-probe/mIoU', 'linear-ridge-probe/mIoU'):
         before, after = validated[0][1][name], validated[-1][1][name]
         row = next(line for line in table.splitlines() if name in line)
         assert [cell.strip() for cell in row.split('|')[2:5]] == [
@@ -139,4 +139,4 @@ def test_a_pretraining_config_can_validate_on_voc(tmp_path):
     cfg.custom_hooks = []
     cfg.update(work_dir=str(tmp_path), experiment_name='probe_voc', log_level='WARNING')
     metrics = Runner.from_cfg(cfg).val()
-    assert metrics['clustering-probe/mIoU'] > 0 and metrics['linear-ridge/mIoU'] > 0
+    assert metrics['clustering-probe/mIoU'] > 0 and metrics['linear-ridge-probe/mIoU'] > 0

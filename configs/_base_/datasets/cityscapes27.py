@@ -5,3 +5,4 @@ _base_ = 'cityscapes.py'
 num_classes = 27
 train_set = dict(type='mmcroc.Cityscapes27Dataset')
 val_set = dict(type='mmcroc.Cityscapes27Dataset')
+region_set = None

@@ -11,3 +11,5 @@ val_set = dict(
     data_root='data/kitti_step',
     data_prefix=dict(img_path='img_dir/val', seg_map_path='ann_dir/val'),
 )
+# Protocols with a size of their own for these images.
+protocol_files = {'retrieval-hsg': 'retrieval-hsg-1242'}

@@ -1,8 +1,8 @@
 # Probe while pretraining, on drawn scenes: validation scenes are other ones than training's, and
 # labels serve the measuring alone. Inherit it beside a pretraining config and say how often:
 # train_cfg = dict(val_interval=10). Numbers in percent:
-#   clustering-probe  k-means of all validation tokens, K = classes, Hungarian match, mean IoU
-#   linear-ridge      a linear classifier in closed form, fitted on the tokens of 100 scenes
+#   clustering-probe    k-means of all validation tokens, K = classes, Hungarian match, mean IoU
+#   linear-ridge-probe  a linear classifier in closed form, fitted on the tokens of 100 scenes
 # Both at the images' own size; they do not belong beside protocols at 448 pixels.
 probe_set = dict(
     type='mmcroc.SyntheticScenes',
@@ -26,6 +26,7 @@ val_evaluator = [
     ),
     dict(
         type='mmcroc.LinearRidgeIoU',
+        protocol='linear-ridge-probe',
         train_dataloader=dict(probe_loader, dataset=dict(probe_set, split='train')),
     ),
 ]

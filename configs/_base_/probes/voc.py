@@ -1,8 +1,8 @@
 # Probe while pretraining, on Pascal VOC 2012. Inherit it beside a pretraining config and say how
 # often: train_cfg = dict(val_interval=10). Numbers in percent:
-#   clustering-probe  k-means of all tokens of the 1,449 validation images, K = classes, Hungarian
-#                     match, mean IoU
-#   linear-ridge      a linear classifier in closed form, fitted on 200 training images
+#   clustering-probe    k-means of all tokens of the 1,449 validation images, K = classes, Hungarian
+#                       match, mean IoU
+#   linear-ridge-probe  a linear classifier in closed form, fitted on 200 training images
 # Both on images squashed to 224x224; they do not belong beside protocols at 448 pixels. Labels
 # serve the measuring alone.
 probe_set = dict(
@@ -31,6 +31,10 @@ val_evaluator = [
         seeds=[0, 1, 2],
         map_size=100,
     ),
-    dict(type='mmcroc.LinearRidgeIoU', train_dataloader=dict(probe_loader, dataset=training_set)),
+    dict(
+        type='mmcroc.LinearRidgeIoU',
+        protocol='linear-ridge-probe',
+        train_dataloader=dict(probe_loader, dataset=training_set),
+    ),
 ]
 val_cfg = dict()

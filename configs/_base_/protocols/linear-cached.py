@@ -1,7 +1,8 @@
-# Protocol linear-cached: head, schedule and scoring of linear-leopart, but every training image is
-# sampled (crop, flip) twice in all instead of once per epoch. The tokens of these crops are kept in
-# main memory (half precision), so that the backbone sees 2 crops of an image instead of 25, and one
-# pass serves three seeds: a head each, mean and spread.
+# Protocol linear-cached: linear-leopart on two fixed crops of each training image, tokens kept.
+# Head, schedule and scoring are the same, but every training image is sampled (crop, flip) twice in
+# all instead of once per epoch. The tokens of these crops are kept in main memory (half precision;
+# for VOC's 10,582 images and a ViT-S/16 12.3 GiB), so that the backbone sees 2 crops of an image
+# instead of 25, and one pass serves three seeds: a head each, mean and spread.
 _base_ = 'leopart.py'
 
 val_evaluator = dict(

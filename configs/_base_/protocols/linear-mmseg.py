@@ -60,6 +60,7 @@ custom_hooks = [dict(type='mmcroc.NumClassesCheckHook')]
 auto_scale_lr = dict(enable=False, base_batch_size=16)
 train_cfg = dict(val_interval=20000)
 default_hooks = dict(
+    logger=dict(type='mmcroc.EvaluationLoggerHook'),
     checkpoint=dict(type='mmcroc.AtomicCheckpointHook', interval=20000, max_keep_ckpts=1),
     fit_probes=dict(type='mmcroc.FitProbesHook'),
 )

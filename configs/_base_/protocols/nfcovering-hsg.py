@@ -1,5 +1,5 @@
-# Protocol nfcovering-hsg: how well the regions of each level of a hierarchy cover the true regions
-# of the foreground, at the images' own size: mean over true regions of the best IoU, over
+# Protocol nfcovering-hsg: how well the regions of each level of a hierarchy cover the true regions.
+# Those of the foreground, at the images' own size: mean over true regions of the best IoU, over
 # annotators, over images (Ke et al., CVPR 2022). HSG scores its segments, fine and coarse groups;
 # any other model spherical k-means over its tokens, K = model.num_clusters (8); regions:FOLDER the
 # PNG maps of a folder. HSG's segments are cut along region maps with --cfg-options

@@ -1,9 +1,10 @@
-# Protocol retrieval-hsg: no training. Images keep their ratio, longer side 512, padded to 512x512.
-# Features are upsampled to that size and clustered image by image with their location (spherical
-# k-means from a 6x6 grid, 15 iterations, padding left out). A segment of a validation image takes
-# the majority label of its 20 nearest segments of training images by cosine; its pixels inherit it,
-# resized (nearest) to the mask's own size. Mean IoU over all classes, and pixel accuracy. As HSG
-# (Ke et al., CVPR 2022); other data sets have other sizes and grids.
+# Protocol retrieval-hsg: segments take the label of their 20 nearest labelled training segments. No
+# training. Images keep their ratio, longer side 512, padded to 512x512. Features are upsampled to
+# that size and clustered image by image with their location (spherical k-means from a 6x6 grid, 15
+# iterations, padding left out). A segment of a validation image takes the majority label of its 20
+# nearest segments of training images by cosine; its pixels inherit it, resized (nearest) to the
+# mask's own size. Mean IoU over all classes, and pixel accuracy. As HSG (Ke et al., CVPR 2022);
+# other data sets have other sizes and grids.
 #
 # Features at full resolution take 400 MB per image (384 channels), 5 times that in k-means, and on
 # a CPU seconds per image. test_evaluator.stride=4 clusters every fourth pixel of every fourth row:

@@ -1,6 +1,0 @@
-# clustering-leopart on Cityscapes: 500 validation images, 19 classes.
-# Expect: no figure verified yet; docs/zoo.md holds those that are.
-_base_ = ['../_base_/datasets/cityscapes.py', '../_base_/protocols/clustering-leopart.py']
-
-val_dataloader = dict(dataset={{_base_.val_set}})
-test_dataloader = val_dataloader

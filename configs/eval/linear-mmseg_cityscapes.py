@@ -1,9 +1,0 @@
-# linear-mmseg on Cityscapes: 500 validation images, 19 classes; trained on 2,975 images, 1 GPU x 16
-# images.
-# Expect: no figure verified yet; docs/zoo.md holds those that are.
-_base_ = ['../_base_/datasets/cityscapes.py', '../_base_/protocols/linear-mmseg.py']
-
-model = dict(decode_head=dict(num_classes={{_base_.num_classes}}))
-train_dataloader = dict(dataset={{_base_.train_set}})
-val_dataloader = dict(dataset={{_base_.val_set}})
-test_dataloader = val_dataloader

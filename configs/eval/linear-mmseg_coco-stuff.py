@@ -1,9 +1,0 @@
-# linear-mmseg on COCO-Stuff: 5,000 validation images, 15 super-categories; trained on a tenth of
-# train2017 (11,829 images), 1 GPU x 16 images.
-# Expect: no figure verified yet; docs/zoo.md holds those that are.
-_base_ = ['../_base_/datasets/coco-stuff.py', '../_base_/protocols/linear-mmseg.py']
-
-model = dict(decode_head=dict(num_classes={{_base_.num_classes}}))
-train_dataloader = dict(dataset={{_base_.train_set}})
-val_dataloader = dict(dataset={{_base_.val_set}})
-test_dataloader = val_dataloader

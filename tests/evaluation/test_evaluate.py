@@ -1,0 +1,231 @@
+"""mmcroc.evaluate: any model, protocols in one pass, own images, what failed, what is known."""
+
+import json
+import os
+
+import pytest
+import torch
+from torch import nn
+
+import mmcroc
+from mmcroc.evaluation.data_sets import OwnImages
+from mmcroc.evaluation.protocols import data_set, prepare, protocol
+from mmcroc.evaluation.report import Report
+from tests.support.own_images import draw_own
+
+FEW = dict(image_size=64, seeds=[0], num_restarts=1, num_workers=0)
+
+
+class TinyNet(nn.Module):
+    """Counts its forward passes, its copies' included."""
+
+    calls = 0
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 8, 8, 8)
+
+    def forward(self, images):
+        type(self).calls += 1
+        return self.conv(images)
+
+
+@pytest.fixture(scope='module')
+def own(tmp_path_factory):
+    return OwnImages(*draw_own(tmp_path_factory.mktemp('own')), val_fraction=0.5)
+
+
+@pytest.fixture(scope='module')
+def together(own):
+    """Three protocols on one's own images in one call."""
+    TinyNet.calls = 0
+    few = dict(FEW, num_epochs=2, **{'test_evaluator.batch_size': 2})
+    report = mmcroc.evaluate(TinyNet(), ['clustering-leopart', 'clustering', 'linear-cached'],
+                             own, **few)  # fmt: skip
+    return report, TinyNet.calls
+
+
+def test_own_images_and_a_module_give_a_table(together):
+    report, _ = together
+    assert not report.failures and len(report.results) == 3
+    table = report.table()
+    for result in report.results:
+        assert result['model'] == 'TinyNet' and result['data'] == 'images'
+        assert result['classes'] == ['0', '1', '2'] and result['num_images'] == 4
+        assert len(result['iou_per_seed'][0]) == 3 and 0 < result['metrics']['mIoU'] <= 100
+        assert f'{result["metrics"]["mIoU"]:.2f}' in table
+        assert result['peak_gib']['main'] > 0.1 and result['seconds'] > 0
+    assert report['TinyNet', 'linear-cached*']['settings']['num_train_images'] == 4
+
+
+def test_protocols_that_score_the_same_tokens_share_the_passes(together, own):
+    report, calls = together
+    assert calls == 1 + 2  # one batch of scored images; two crops of a batch of training images
+    TinyNet.calls = 0
+    alone = mmcroc.evaluate(TinyNet(), 'clustering', own, **FEW)
+    assert TinyNet.calls == 1
+    want = report['TinyNet', 'clustering*']
+    assert alone['TinyNet', 'clustering*']['iou_per_seed'] == want['iou_per_seed']
+    assert want['shared_with'] == ['clustering-leopart*', 'linear-cached*']
+
+
+def test_a_changed_setting_changes_the_name_and_an_unchanged_one_does_not(own):
+    def made(changed, data=own, **options):
+        return prepare(changed, data, **options).changes
+
+    clustering, linear = protocol('clustering-leopart'), protocol('linear-leopart')
+    assert clustering.name == 'clustering-leopart'
+    assert clustering.changed(num_restarts=2).name == 'clustering-leopart*'
+    assert made(clustering.changed(num_restarts=2)) == dict(num_restarts=2)
+    assert made(clustering.changed(num_restarts=5, image_size=448)) == {}
+    assert made(clustering, batch_size=3) == {}  # scored images are each their own
+    assert made(linear, batch_size=3) == {'train_dataloader.batch_size': 3}
+    assert made(linear.changed({'train_cfg.max_epochs': 1}), train_images=2, val_images=1) == {
+        'train_cfg.max_epochs': 1,
+        'train_dataloader.dataset.indices': 2,
+        'val_dataloader.dataset.indices': 1,
+    }
+    assert made(protocol('retrieval-hsg').changed(grid=(6, 6)), data_set('cityscapes'))
+    with pytest.raises(ValueError, match="no setting 'num_restart'; clustering-leopart has absent"):
+        made(clustering.changed(num_restart=2))
+
+
+def test_variants_of_one_protocol_stand_beside_each_other(own):
+    one = protocol('clustering-leopart')
+    report = mmcroc.evaluate('rgb', [one.changed(matching='iou'), one.changed(pca_dim=None)],
+                             own, **FEW)  # fmt: skip
+    assert [result['protocol'] for result in report.results] == [
+        'clustering-leopart*', 'clustering-leopart**',
+    ]  # fmt: skip
+    assert 'clustering-leopart**: not the protocol, but with' in report.table()
+
+
+def test_what_fails_is_named_and_the_others_go_on(own, tmp_path):
+    few = dict(FEW, work_dir=tmp_path)
+    report = mmcroc.evaluate(['nowhere.pth', 'rgb'], ['clustering', 'overclustering-leopart'],
+                             own, **few)  # fmt: skip
+    failed = {(one['model'], one['protocol']) for one in report.failures}
+    assert failed == {
+        ('nowhere.pth', 'clustering*'), ('nowhere.pth', 'overclustering-leopart*'),
+        ('rgb', 'overclustering-leopart*'),
+    }  # fmt: skip
+    assert 'mIoU' in report['rgb', 'clustering*']['metrics']
+    table = report.table()
+    assert (
+        'Failed: rgb overclustering-leopart*: overclustering-leopart*: 500 clusters from' in table
+    )
+    assert 'Failed: nowhere.pth clustering*, nowhere.pth overclustering-leopart*: ' in table
+    saved = Report.load(tmp_path / 'results.json')
+    assert len(saved.failures) == 3
+    again = mmcroc.evaluate(['nowhere.pth', 'rgb'], 'clustering', own, **few)
+    assert [result.get('reused') for result in again.results] == [None, True]  # failed: once more
+    with pytest.raises(ValueError, match='500 clusters from'):  # there is nothing to report
+        mmcroc.evaluate('rgb', 'overclustering-leopart', own, **FEW)
+
+
+def test_what_is_known_is_not_computed_again(own, tmp_path):
+    TinyNet.calls = 0
+    few = dict(FEW, work_dir=tmp_path)
+    first = mmcroc.evaluate(TinyNet(), 'clustering', own, **few)
+    calls = TinyNet.calls
+    again = mmcroc.evaluate(TinyNet(), 'clustering', own, **few)
+    assert TinyNet.calls == calls
+    place = 'TinyNet', 'clustering*'
+    assert again[place] == dict(first[place], reused=True)
+    assert 'Computed before, from results.json: TinyNet clustering*' in again.table()
+    mmcroc.evaluate(TinyNet(), 'clustering', own, overwrite=True, **few)
+    assert TinyNet.calls > calls
+    # Other weights, settings or images are other results.
+    other, calls = TinyNet(), TinyNet.calls
+    nn.init.zeros_(other.conv.bias)
+    mmcroc.evaluate(other, 'clustering', own, **few)
+    assert TinyNet.calls > calls
+    calls = TinyNet.calls
+    mmcroc.evaluate(other, 'clustering', own, **dict(few, seeds=[1]))
+    assert TinyNet.calls > calls
+    os.utime(own.masks + '/00.png', (1, 1))
+    calls = TinyNet.calls
+    mmcroc.evaluate(other, 'clustering', own, **dict(few, seeds=[1]))
+    assert TinyNet.calls > calls
+    # Another model's results stay.
+    mmcroc.evaluate('rgb', 'clustering', own, **few)
+    results = json.loads((tmp_path / 'results.json').read_text())['results']
+    assert [result['model'] for result in results] == ['TinyNet', 'rgb']
+
+
+def test_two_modules_of_one_class_have_two_names(own):
+    report = mmcroc.evaluate([TinyNet(), TinyNet()], 'clustering', own, **FEW)
+    assert [result['model'] for result in report.results] == ['TinyNet', 'TinyNet 2']
+
+
+def test_a_module_that_gives_no_map_is_refused_in_words(own):
+    with pytest.raises(ValueError, match=r'Flatten gave features of \(.*\), not a \(B, C, h, w\)'):
+        mmcroc.evaluate(nn.Flatten(), 'clustering', own, **FEW)
+
+
+def test_the_users_module_stays_as_it_is(own):
+    module = TinyNet().train()
+    mmcroc.evaluate(module, 'clustering', own, **FEW)
+    assert module.training and module.conv.weight.requires_grad
+
+
+def test_names_that_there_are_not_are_refused_before_anything_is_computed(own, tmp_path):
+    with pytest.raises(ValueError, match="no protocol 'linear'; there are clustering-leopart"):
+        mmcroc.evaluate('rgb', 'linear', own)
+    with pytest.raises(ValueError, match="no data set 'vok'; there are bsds"):
+        mmcroc.evaluate('rgb', 'clustering', 'vok')
+    with pytest.raises(FileNotFoundError, match='no folder'):
+        mmcroc.evaluate('rgb', 'clustering', 'voc', tmp_path / 'none')
+    with pytest.raises(ValueError, match='data_root goes with a data set of a name'):
+        mmcroc.evaluate('rgb', 'clustering', own, tmp_path)
+
+
+def test_all_is_every_protocol_that_the_data_have_labels_for(own, monkeypatch):
+    from mmcroc.evaluation import matrix
+
+    found = matrix._evaluations('all', own, {}, {})
+    assert {'clustering-leopart', 'linear-cached', 'retrieval-hsg'} <= set(found)
+    assert not {'nfcovering-hsg', 'linear-leopart', 'linear-mmseg'} & set(found)
+
+
+def test_no_more_workers_than_the_machine_has_cores_for(own, tmp_path, monkeypatch):
+    from mmcroc.evaluation import matrix
+
+    made = matrix._evaluations(['linear-cached', 'linear-leopart'], own, {}, {})
+    for cores, want in ((1, 0), (2, 1), (64, 8)):
+        monkeypatch.setattr(os, 'sched_getaffinity', lambda _, cores=cores: range(cores))
+        run = matrix._Run(made, own, tmp_path, None, 'none')
+        cached = run._config('rgb', ['linear-cached'])
+        loaders = [cached.test_dataloader, cached.test_evaluator[0].train_dataloader]
+        loaders.append(run._config('rgb', ['linear-leopart']).train_dataloader)
+        assert [loader.num_workers for loader in loaders] == [want] * 3
+        assert [loader.persistent_workers for loader in loaders] == [want > 0] * 3
+
+
+def test_a_broken_results_file_is_named_and_kept(own, tmp_path):
+    (tmp_path / 'results.json').write_text('{"results": [')
+    with pytest.raises(ValueError, match=r'results\.json is no results\.json of an evaluation'):
+        mmcroc.evaluate('rgb', 'clustering', own, work_dir=tmp_path, **FEW)
+    assert (tmp_path / 'results.json').read_text() == '{"results": ['
+
+
+TOY = """# Protocol toy: a function of its own.
+function = 'tests.support.own_images.score_videos'
+settings = dict(radius=12)
+"""
+
+
+def test_a_protocol_may_be_a_function_and_a_file_of_ones_own(tmp_path):
+    (tmp_path / 'toy.py').write_text(TOY)
+    (tmp_path / 'clips.py').write_text("videos = dict(data_root='clips', split='val')\n")
+    toy, clips = str(tmp_path / 'toy.py'), str(tmp_path / 'clips.py')
+    report = mmcroc.evaluate(TinyNet(), [toy, protocol(toy).changed(radius=6)], clips)
+    plain, changed = report.results
+    assert plain['metrics'] == dict(score=12 + 8) and changed['metrics'] == dict(score=6 + 8)
+    assert changed['protocol'] == 'toy*' and changed['changes'] == dict(radius=6)
+    assert plain['root'] == 'clips' and 'on clips, %' in report.table()
+    with pytest.raises(ValueError, match="no setting 'radios'; toy has radius"):
+        mmcroc.evaluate('rgb', toy, clips, radios=3)
+    with pytest.raises(ValueError, match='toy on images: the data have no videos'):
+        mmcroc.evaluate('rgb', toy, OwnImages(*draw_own(tmp_path)))
