@@ -120,6 +120,17 @@ def evaluate_davis(
     )
 
 
+def evaluate_davis_by(
+    model: DenseModel | nn.Module,
+    data_root: str | Path,
+    split: str,
+    out_dir: str | Path | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """:func:`evaluate_davis` with settings one by one, as protocol files hold them."""
+    return evaluate_davis(model, data_root, split, DavisSettings(**settings), out_dir)
+
+
 def score_davis(results: str | Path, data_root: str | Path, split: str = 'val') -> dict[str, Any]:
     """Score a folder of masks, whatever made them.
 

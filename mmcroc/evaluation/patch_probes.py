@@ -23,6 +23,9 @@ from mmcroc.numerics.softmax_regression import (
 )
 from mmcroc.registry import METRICS
 
+#: CAPI's grid of inverse penalties: eight from 1e-6 to 1e5, evenly in the exponent.
+STRENGTHS = tuple(10 ** (-6 + 11 * step / 7) for step in range(8))
+
 
 @METRICS.register_module()
 class KNNPatchIoU(PatchProbeIoU):
@@ -135,7 +138,7 @@ class LogregPatchIoU(PatchProbeIoU):
     def __init__(
         self,
         train_dataloader: dict,
-        strengths: Sequence[float] = tuple(10 ** (-6 + 11 * i / 7) for i in range(8)),
+        strengths: Sequence[float] = STRENGTHS,
         max_iterations: int = 1000,
         tolerance: float = 1e-5,
         held_out: float = 0.1,
@@ -170,7 +173,7 @@ class LogregPatchIoU(PatchProbeIoU):
                 settings['strength'],
                 start=start,
                 device=self.device,
-                **self.solver,
+                **self.solver,  # type: ignore[arg-type]
             )
             found.append(start)
             progress.step()

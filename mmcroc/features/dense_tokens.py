@@ -87,7 +87,7 @@ def layer_maps(network: nn.Module, images: Tensor, layers: Sequence[int]) -> lis
     before = network.out_indices
 
     def maps(wanted: list[int]) -> Sequence[Tensor]:
-        network.out_indices = wanted
+        network.out_indices = wanted  # type: ignore[assignment]
         try:
             return network(images)
         finally:
