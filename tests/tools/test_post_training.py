@@ -1,36 +1,38 @@
 """tools/benchmarks/post_training.py as users call it."""
 
 import json
-import sys
+import runpy
 
 import pytest
 import torch
 
 from tests.support.mini_data import make_voc
 from tests.support.paths import TOOLS
-from tests.support.processes import call
 from tests.support.weight_files import vit
 
 SMALL = [
     '--steps', '2', '--seeds', '0', '1',
     '--cfg-options', 'train_dataloader.batch_size=2', 'train_dataloader.num_workers=0',
     'train_dataloader.dataset.pipeline.0.size=32', 'model.trained_blocks=1',
+    'model.neck.hidden_channels=32', 'model.neck.num_prototypes=32',
+    'model.head.num_prototypes=32',
     '--probe-options', 'val_dataloader.num_workers=0', 'val_evaluator.1.num_clusters=8',
     'val_evaluator.2.train_dataloader.num_workers=0',
 ]  # fmt: skip
 
 
 @pytest.fixture
-def compare(tmp_path):
+def compare(tmp_path, monkeypatch):
     """Run the comparison on a tiny ViT and three images; gives its results and its table."""
     make_voc(tmp_path / 'voc')
     torch.save(vit().state_dict(), tmp_path / 'tiny.pth')
 
     def compared(*options):
-        tool = TOOLS / 'benchmarks' / 'post_training.py'
+        tool = str(TOOLS / 'benchmarks' / 'post_training.py')
         start = [tmp_path / 'voc', tmp_path / 'tiny.pth', '--work-dir', tmp_path / 'out']
-        done = call(sys.executable, tool, *start, *SMALL, *options, MMCROC_IMAGE_SIZE='32')
-        assert done.returncode == 0, done.stderr
+        monkeypatch.setattr('sys.argv', [tool, *map(str, start), *SMALL, *options])
+        monkeypatch.setenv('MMCROC_IMAGE_SIZE', '32')
+        runpy.run_path(tool, run_name='__main__')
         results = json.loads((tmp_path / 'out' / 'results.json').read_text())['results']
         return results, (tmp_path / 'out' / 'table.txt').read_text()
 
