@@ -123,7 +123,8 @@ def main() -> None:
         try:
             start_from(cfg, args.backbone)
         except (FileNotFoundError, ImportError, ValueError) as error:
-            raise SystemExit(f'--backbone {args.backbone}: {error}') from error
+            said = ' '.join(str(error).split())  # torch's take several lines
+            raise SystemExit(f'--backbone {args.backbone}: {said}') from error
         cfg.merge_from_dict(args.cfg_options)  # last, as always
     try:
         with start(cfg) as runner:

@@ -12,3 +12,4 @@ from .optimisation import OptimStepSchedulerHook as OptimStepSchedulerHook
 from .pictures import HierarchyPicturesHook as HierarchyPicturesHook
 from .pictures import TokenPicturesHook as TokenPicturesHook
 from .probes import BeforeAfterHook as BeforeAfterHook
+from .starting_weights import start_from as start_from

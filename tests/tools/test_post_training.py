@@ -1,36 +1,39 @@
 """tools/benchmarks/post_training.py as users call it."""
 
 import json
-import sys
+import runpy
 
 import pytest
 import torch
 
 from tests.support.mini_data import make_voc
 from tests.support.paths import TOOLS
-from tests.support.processes import call
 from tests.support.weight_files import vit
 
+TOOL = str(TOOLS / 'benchmarks' / 'post_training.py')
 SMALL = [
-    '--steps', '2', '--seeds', '0', '1',
+    '--steps', '1',
     '--cfg-options', 'train_dataloader.batch_size=2', 'train_dataloader.num_workers=0',
     'train_dataloader.dataset.pipeline.0.size=32', 'model.trained_blocks=1',
+    'model.neck.hidden_channels=32', 'model.neck.num_prototypes=32',
+    'model.head.num_prototypes=32',
     '--probe-options', 'val_dataloader.num_workers=0', 'val_evaluator.1.num_clusters=8',
     'val_evaluator.2.train_dataloader.num_workers=0',
+    'val_evaluator.0.seeds=[0]', 'val_evaluator.1.seeds=[0]',
 ]  # fmt: skip
 
 
 @pytest.fixture
-def compare(tmp_path):
+def compare(tmp_path, monkeypatch):
     """Run the comparison on a tiny ViT and three images; gives its results and its table."""
     make_voc(tmp_path / 'voc')
     torch.save(vit().state_dict(), tmp_path / 'tiny.pth')
 
     def compared(*options):
-        tool = TOOLS / 'benchmarks' / 'post_training.py'
         start = [tmp_path / 'voc', tmp_path / 'tiny.pth', '--work-dir', tmp_path / 'out']
-        done = call(sys.executable, tool, *start, *SMALL, *options, MMCROC_IMAGE_SIZE='32')
-        assert done.returncode == 0, done.stderr
+        monkeypatch.setattr('sys.argv', [TOOL, *map(str, start), *SMALL, *options])
+        monkeypatch.setenv('MMCROC_IMAGE_SIZE', '32')
+        runpy.run_path(TOOL, run_name='__main__')
         results = json.loads((tmp_path / 'out' / 'results.json').read_text())['results']
         return results, (tmp_path / 'out' / 'table.txt').read_text()
 
@@ -38,17 +41,21 @@ def compare(tmp_path):
 
 
 def test_start_control_and_croc_stand_in_one_table(compare):
-    results, table = compare()
-    runs = [(one['kind'], one['seed']) for one in results]
-    assert runs == [('start', 0), ('control', 0), ('croc', 0), ('control', 1), ('croc', 1)]
-    assert [one['steps'] for one in results] == [0, 2, 2, 2, 2]
-    first, control, croc = results[:3]
+    results, table = compare('--seeds', '5')
+    runs = [(one['kind'], one['seed'], one['steps']) for one in results]
+    assert runs == [('start', 5, 0), ('control', 5, 1), ('croc', 5, 1)]
+    first, control, croc = results
     assert first['scores'].keys() == croc['scores'].keys()
     assert {'clustering-probe/mIoU', 'linear-ridge/mIoU', 'effective_rank'} <= set(croc['scores'])
     assert 'train/loss_cluster' in croc['logged'] and 'train/loss_cluster' not in control['logged']
-    assert croc['logged']['train/lr'][0] > croc['logged']['train/lr'][1]
-    rows = {line.split('|')[1].strip(): line for line in table.splitlines() if '|' in line}
-    assert '±' in rows['croc'] and '±' not in rows['start']
+    assert all(name in table for name in ('start', 'control', 'croc', 'clustering-probe/mIoU'))
+
+
+def test_the_table_gives_mean_and_spread_over_seeds():
+    run = dict(kind='croc', options={}, steps=9, train_seconds=1, score_seconds=2, peak_gib=0.5)
+    runs = [dict(run, scores={'a/mIoU': value, 'a/aAcc': 1}) for value in (1.0, 3.0)]
+    table = runpy.run_path(TOOL)['table_of'](runs)
+    assert '2.00 ± 1.41' in table and 'aAcc' not in table
 
 
 def test_settings_are_chosen_on_images_kept_out_of_training(compare, tmp_path):

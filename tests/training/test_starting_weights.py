@@ -126,7 +126,7 @@ def test_what_cannot_be_started_from_is_refused_in_a_sentence(tmp_path):
         (saved(tmp_path / 'resnet.pth', resnet18().state_dict()),
          r'it is a ResNet, which has no \[CLS\] and no keys of attention'),
         (saved(tmp_path / 'few.pth', dict(few, **{'norm.weight': torch.ones(128)})),
-         r'few.pth holds another architecture than this VisionTransformer.*ln1.bias'),
+         r'(?s)few.pth holds another architecture than this VisionTransformer.*ln1.bias'),
         (tmp_path / 'none.pth', 'no checkpoint at'),
         (f'hf:{tmp_path / "none"}', 'no checkpoint at'),
         ('random', 'it is no checkpoint, hf:FOLDER or timm:NAME'),
