@@ -3,7 +3,8 @@
 #   clustering-probe  k-means of all tokens of the 1,449 validation images, K = classes, Hungarian
 #                     match, mean IoU
 #   linear-ridge      a linear classifier in closed form, fitted on 200 training images
-# Both on images squashed to 224x224; they do not belong beside protocols at 448 pixels. Labels
+#   hummingbird-probe each token takes the labels of its 30 nearest ones in the same 200 images
+# All on images squashed to 224x224; they do not belong beside protocols at 448 pixels. Labels
 # serve the measuring alone.
 probe_pipeline = [
     dict(type='mmcroc.LoadRGBImage'),
@@ -25,6 +26,19 @@ val_dataloader = dict(
         pipeline=probe_pipeline,
     ),
 )
+train_images = dict(
+    batch_size=32,
+    num_workers=4,
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='mmseg.PascalVOCDataset',
+        data_root='data/VOCdevkit/VOC2012',
+        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
+        ann_file='ImageSets/Segmentation/train.txt',
+        indices=200,
+        pipeline=probe_pipeline,
+    ),
+)
 val_evaluator = [
     dict(
         type='mmcroc.ClusteringIoU',
@@ -34,21 +48,12 @@ val_evaluator = [
         seeds=[0, 1, 2],
         map_size=100,
     ),
+    dict(type='mmcroc.LinearRidgeIoU', train_dataloader=train_images),
     dict(
-        type='mmcroc.LinearRidgeIoU',
-        train_dataloader=dict(
-            batch_size=32,
-            num_workers=4,
-            collate_fn=dict(type='default_collate'),
-            dataset=dict(
-                type='mmseg.PascalVOCDataset',
-                data_root='data/VOCdevkit/VOC2012',
-                data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
-                ann_file='ImageSets/Segmentation/train.txt',
-                indices=200,
-                pipeline=probe_pipeline,
-            ),
-        ),
+        type='mmcroc.HummingbirdIoU',
+        protocol='hummingbird-probe',
+        train_dataloader=train_images,
+        memory_dtype='float16',
     ),
 ]
 val_cfg = dict()
