@@ -7,11 +7,7 @@ segmentation by discriminative sorting of segments*, ICCV 2019; Ke et al. (HSG),
 import torch
 from torch import Tensor
 
-from mmcroc.numerics.precision import at_least_float32, full_float32
-
-#: Similarities computed at once: 64 MiB of float32 on a CPU, 1 GiB on a GPU.
-_AT_ONCE = {'cpu': 2**24}
-_AT_ONCE_GPU = 2**28
+from mmcroc.numerics.inner_product_search import greatest_products
 
 
 @torch.no_grad()
@@ -66,46 +62,13 @@ def nearest_entries(
     Raises:
         ValueError: Shapes that do not fit each other, or a memory with fewer than k entries.
     """
-    if queries.dim() != 2 or memory.dim() != 2 or queries.shape[1] != memory.shape[1]:
-        raise ValueError(
-            f'queries {tuple(queries.shape)} and memory {tuple(memory.shape)} must be (Q, D) and '
-            '(M, D): are they embeddings of the same model?'
-        )
     if not 0 < num_neighbours <= len(memory):
         raise ValueError(
             f'{num_neighbours} neighbours of a memory of {len(memory)} entries: ask for fewer '
             'neighbours, at least 1, or fill the memory from more images'
         )
-    if chunk_size is None:
-        chunk_size = _AT_ONCE.get(queries.device.type, _AT_ONCE_GPU)
-    # Many queries are taken in turns too: a chunk of the memory should not become too narrow.
-    rows = max(chunk_size // 4096, 1)
-    near = [
-        _nearest(own, memory, num_neighbours, max(chunk_size // len(own), 1))
-        for own in queries.split(rows)
-        if len(own)
-    ]
-    if not near:
-        shape = 0, num_neighbours
-        return queries.new_zeros(shape), torch.zeros(shape, dtype=torch.long, device=queries.device)
-    similarities, places = zip(*near, strict=True)
-    return torch.cat(similarities), torch.cat(places)
-
-
-def _nearest(queries: Tensor, memory: Tensor, number: int, chunk: int) -> tuple[Tensor, Tensor]:
-    """Cosines and places in the memory of the ``number`` nearest entries: twice (Q, number)."""
-    best = queries.new_empty(len(queries), 0, dtype=at_least_float32(queries).dtype)
-    place = torch.empty(best.shape, dtype=torch.long, device=queries.device)
-    with full_float32(queries.device):
-        queries = at_least_float32(queries)
-        for start in range(0, len(memory), chunk):
-            part = memory[start : start + chunk].to(queries)
-            similarity = queries @ part.T
-            values, where = similarity.topk(min(number, len(part)), dim=1)
-            both, places = torch.cat([best, values], 1), torch.cat([place, where + start], 1)
-            best, order = both.topk(min(number, both.shape[1]), dim=1)
-            place = places.gather(1, order)
-    return best, place
+    products, places = greatest_products(queries, memory, num_neighbours, max_products=chunk_size)
+    return products[0], places[0]
 
 
 def majority_vote(labels: Tensor, num_classes: int) -> Tensor:

@@ -61,7 +61,7 @@ def mapped_memory(path, args):
 
 def run_mmcroc(queries, memory, args):
     began = time.perf_counter()
-    products, places = greatest_products(queries.to(args.device), memory, args.num_neighbours)
+    _, places = greatest_products(queries.to(args.device), memory, args.num_neighbours)
     places = places[0].cpu()
     seconds = time.perf_counter() - began
     return places, seconds, seconds
