@@ -31,6 +31,9 @@ TRAIN = f'{TOOL}train.py::test_the_demo_trains_and_says_where_things_are'
 FOLDER = f'{TOOL}train.py::test_an_unreadable_image_beyond_the_limit_stops_the_run_by_name'
 DIST_TRAIN = f'{TOOL}train.py::test_two_processes_train_on_a_cpu'
 EVALUATE = f'{TOOL}evaluate.py::test_one_command_gives_a_table_of_models_and_protocols'
+HUMMINGBIRD = 'tests/evaluation/test_evaluation_configs.py::' + (
+    'test_it_runs_to_the_end_and_names_its_protocol'
+)
 RETRIEVAL = f'{TOOL}evaluate.py::test_retrieval_reads_training_images_from_the_same_root'
 DIST_TEST = f'{TOOL}evaluate.py::test_two_processes_test_on_a_cpu'
 SEGMENT = f'{TOOL}segment.py::test_a_folder_gives_maps_and_sheets_by_command_line'
@@ -111,6 +114,8 @@ COMMANDS = {
     '--work-dir work_dirs/dino': Needs(NETWORK, EVALUATE),
     'python tools/evaluate.py timm:vit_small_patch16_224.dino --data voc '
     '--protocol clustering-leopart --work-dir work_dirs/dino': Needs(NETWORK, EVALUATE),
+    'python tools/evaluate.py timm:vit_small_patch16_224.dino --data voc '
+    '--protocol hummingbird --work-dir work_dirs/dino': Needs(NETWORK, HUMMINGBIRD),
     f'python tools/evaluate.py {CROC_COCO} --data coco-things --protocol linear-leopart '
     '--work-dir work_dirs/coco-things': Needs(DATA, EVALUATE),
     f'python tools/test.py configs/eval/clustering-leopart_voc.py {CROC_COCO}': Needs(
@@ -177,4 +182,5 @@ COMMANDS = {
     'python tools/benchmarks/data_pipeline.py': Needs(TIME),
     'python tools/benchmarks/kmeans.py': Needs(TIME),
     'python tools/benchmarks/hsg_step.py': Needs(TIME),
+    'python tools/benchmarks/dense_search.py': Needs(TIME),
 }
