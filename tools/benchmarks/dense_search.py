@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from mmcroc.numerics.inner_product_search import greatest_products
 
-SLICE = 2**19
+SLICE = 2**18
 
 
 def parse_args():
@@ -48,15 +48,13 @@ def random_units(rows, dim, seed):
 
 
 def mapped_memory(path, args):
-    """The memory, written slice by slice and mapped anew."""
+    """The memory, written slice by slice."""
     size = args.rows * args.dim
-    written = torch.from_file(path, shared=True, size=size, dtype=torch.float16)
-    for seed, part in enumerate(written.view(args.rows, args.dim).split(SLICE)):
+    memory = torch.from_file(path, shared=True, size=size, dtype=torch.float16)
+    memory = memory.view(args.rows, args.dim)
+    for seed, part in enumerate(memory.split(SLICE)):
         part.copy_(random_units(*part.shape, seed + 1))
-    del written, part
-    return torch.from_file(path, shared=False, size=size, dtype=torch.float16).view(
-        args.rows, args.dim
-    )
+    return memory
 
 
 def run_mmcroc(queries, memory, args):
@@ -89,7 +87,7 @@ def run_faiss(queries, memory, args):
     return places, searching, time.perf_counter() - began
 
 
-RUNS = {'faiss': run_faiss, 'mmcroc': run_mmcroc}
+RUNS = {'mmcroc': run_mmcroc, 'faiss': run_faiss}
 
 
 def main():
