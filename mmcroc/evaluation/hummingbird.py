@@ -373,7 +373,8 @@ class HummingbirdIoU(FittedIoU):
         needed = PatchMemory.gibibytes(layout, dim, len(self.classes), dtype)
         device, folder = self.device, None
         if device.type == 'cuda':
-            free = torch.cuda.mem_get_info(device)[0] - _LEFT_FREE
+            held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+            free = torch.cuda.mem_get_info(device)[0] + held - _LEFT_FREE
             if int(all_reduce_sum(torch.tensor(int(needed * 2**30 > free)))):
                 device = torch.device('cpu')
         if device.type == 'cpu' and needed > self.max_gib:

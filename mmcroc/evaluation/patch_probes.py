@@ -264,7 +264,8 @@ class LinearJointIoU(PatchProbeIoU):
     def _report(self, size: int) -> dict[str, Any]:
         """The chosen head's report, the scores of all in ``mIoU_per_learning_rate``."""
         ious = self.count_report(size, 1 + len(self.candidates))['mIoU_per_seed'][1:]
-        self.counts = [(number, counts[:1]) for number, counts in self.counts]
+        first = torch.tensor([0])
+        self.counts = [(number, counts.index_select(0, first)) for number, counts in self.counts]
         report = self.count_report(size)
         report['mIoU_per_learning_rate'] = {
             str(settings['learning_rate']): iou

@@ -81,9 +81,9 @@ def greatest_products(
     best = torch.full((searches, len(queries), number), -torch.inf, dtype=exact, device=device)
     place = torch.zeros(best.shape, dtype=torch.long, device=device)
     with full_float32(device):
-        for own in torch.arange(len(queries), device=device).split(at_once):
-            chunk = slice(int(own[0]), int(own[-1]) + 1)
-            rows = min(max(limit // len(own) // GROUP, 1) * GROUP, _MOST_ROWS)
+        for start in range(0, len(queries), at_once):
+            chunk = slice(start, start + at_once)
+            rows = min(max(limit // len(queries[chunk]) // GROUP, 1) * GROUP, _MOST_ROWS)
             _search(queries[chunk], memory, parts, rows, best[:, chunk], place[:, chunk])
     return best, place.masked_fill_(best == -torch.inf, 0)
 

@@ -9,11 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mmcroc.numerics.precision import at_least_float32, full_float32
-
-#: Similarities computed at once: 64 MiB of float32 on a CPU, 1 GiB on a GPU.
-_AT_ONCE = {'cpu': 2**24}
-_AT_ONCE_GPU = 2**28
+from mmcroc.numerics.inner_product_search import greatest_products
 
 
 @torch.no_grad()
@@ -68,20 +64,13 @@ def nearest_entries(
     Raises:
         ValueError: Shapes that do not fit each other, or a memory with fewer than k entries.
     """
-    if queries.dim() != 2 or memory.dim() != 2 or queries.shape[1] != memory.shape[1]:
-        raise ValueError(
-            f'queries {tuple(queries.shape)} and memory {tuple(memory.shape)} must be (Q, D) and '
-            '(M, D): are they embeddings of the same model?'
-        )
     if not 0 < num_neighbours <= len(memory):
         raise ValueError(
             f'{num_neighbours} neighbours of a memory of {len(memory)} entries: ask for fewer '
             'neighbours, at least 1, or fill the memory from more images'
         )
-    ((similarities, places),) = _ranked(
-        queries, memory, [(None, None)], [num_neighbours], chunk_size
-    )
-    return similarities, places
+    products, places = greatest_products(queries, memory, num_neighbours, max_products=chunk_size)
+    return products[0], places[0]
 
 
 #: What makes nearness of inner products: a factor and a summand of each entry (M,), or None.

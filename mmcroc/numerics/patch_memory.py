@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmcroc.numerics.distributed import all_reduce_sum, get_rank
+from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size
 from mmcroc.numerics.inner_product_search import MemoryPart, greatest_products
 from mmcroc.numerics.precision import full_float32
 
@@ -183,7 +183,7 @@ class PatchMemory:
         """
         if self.mapped:
             self.filled = all_reduce_sum(self.filled.byte()).bool()  # a barrier, too
-        else:
+        elif get_world_size() > 1:
             for tensor in (self.features, self.counts, self.filled):
                 for part in tensor.view(torch.uint8).flatten().split(_EXCHANGED):
                     part.copy_(all_reduce_sum(part))
@@ -241,7 +241,8 @@ class PatchMemory:
         at_once = max(_LABELS // (num_neighbours * classes), 1)
         with full_float32(queries.device):
             for search, (weight, place) in enumerate(zip(weights, places, strict=True)):
-                for rows in torch.arange(len(queries), device=queries.device).split(at_once):
+                for start in range(0, len(queries), at_once):
+                    rows = slice(start, start + at_once)
                     counts = self.counts[place[rows].to(self.counts.device)].to(queries.device)
                     share = counts.float() / counts.sum(2, keepdim=True)
                     shares[search, rows] = (weight[rows, None] @ share)[:, 0]

@@ -35,6 +35,9 @@ POST_TABLE = f'{TOOL}post_training.py::test_start_control_and_croc_stand_in_one_
 DIST_TRAIN = f'{TOOL}train.py::test_two_processes_train_on_a_cpu'
 EVALUATE = f'{TOOL}evaluate.py::test_one_command_gives_a_table_of_models_and_protocols'
 BY_HAND = 'tests/evaluation/test_evaluate_in_configs.py::test_two_protocols_in_a_config_by_hand'
+HUMMINGBIRD = 'tests/evaluation/test_evaluation_configs.py::' + (
+    'test_it_runs_to_the_end_and_names_its_protocol'
+)
 RETRIEVAL = f'{TOOL}evaluate.py::test_retrieval_reads_training_images_from_the_same_root'
 DIST_TEST = f'{TOOL}evaluate.py::test_two_processes_test_on_a_cpu'
 SEGMENT = f'{TOOL}segment.py::test_a_folder_gives_maps_and_sheets_by_command_line'
@@ -115,6 +118,8 @@ COMMANDS = {
     '--work-dir work_dirs/voc': Needs(DATA, EVALUATE),
     'python tools/evaluate.py timm:vit_small_patch16_224.dino --data voc '
     '--protocol clustering-leopart --work-dir work_dirs/dino': Needs(NETWORK, EVALUATE),
+    'python tools/evaluate.py timm:vit_small_patch16_224.dino --data voc '
+    '--protocol hummingbird --work-dir work_dirs/dino': Needs(NETWORK, HUMMINGBIRD),
     f'python tools/evaluate.py {CROC_COCO} --data coco-things --protocol linear-leopart '
     '--work-dir work_dirs/coco-things': Needs(DATA, EVALUATE),
     f'python tools/test.py configs/eval/clustering-leopart_voc.py {CROC_COCO}': Needs(
@@ -210,4 +215,5 @@ COMMANDS = {
     'model.target_generator.num_start_clusters+model.target_generator.max_clusters=6,20': Needs(
         DATA, POST_TABLE
     ),
+    'python tools/benchmarks/dense_search.py': Needs(TIME),
 }

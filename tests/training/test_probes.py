@@ -124,11 +124,11 @@ def test_a_pretraining_config_can_validate_on_voc(tmp_path):
     path = tmp_path / 'mine.py'
     path.write_text(f'_base_ = {bases}\ntrain_cfg = dict(val_interval=10)\n')
     cfg = Config.fromfile(path)
-    loaders = [cfg.val_dataloader, cfg.val_evaluator[1].train_dataloader]
-    for loader in loaders:
+    labelled = [metric.train_dataloader for metric in cfg.val_evaluator[1:]]
+    for loader in (cfg.val_dataloader, *labelled):
         loader.update(num_workers=0, batch_size=2)
         loader.dataset.data_root = str(tmp_path)
-    loaders[1].dataset.pop('indices')
+        loader.dataset.indices = None
     cfg.val_evaluator[0].update(num_restarts=1, seeds=[0])
     cfg.model.backbone.arch = dict(
         embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=48
@@ -138,5 +138,9 @@ def test_a_pretraining_config_can_validate_on_voc(tmp_path):
     cfg.train_dataloader = cfg.train_cfg = cfg.optim_wrapper = cfg.param_scheduler = None
     cfg.custom_hooks = []
     cfg.update(work_dir=str(tmp_path), experiment_name='probe_voc', log_level='WARNING')
-    metrics = Runner.from_cfg(cfg).val()
-    assert metrics['clustering-probe/mIoU'] > 0 and metrics['linear-ridge-probe/mIoU'] > 0
+    runner = Runner.from_cfg(cfg)
+    metrics = runner.val()
+    for name in ('clustering-probe', 'linear-ridge-probe', 'hummingbird-probe'):
+        assert metrics[f'{name}/mIoU'] > 0
+    _, ridge, hummingbird = runner.val_loop.evaluator.metrics
+    assert ridge.passes == hummingbird.passes  # one pass over the training images

@@ -3,7 +3,8 @@
 #   clustering-probe    k-means of all tokens of the 1,449 validation images, K = classes, Hungarian
 #                       match, mean IoU
 #   linear-ridge-probe  a linear classifier in closed form, fitted on 200 training images
-# Both on images squashed to 224x224; they do not belong beside protocols at 448 pixels. Labels
+#   hummingbird-probe   each token takes the labels of its 30 nearest ones in the same 200 images
+# All on images squashed to 224x224; they do not belong beside protocols at 448 pixels. Labels
 # serve the measuring alone.
 probe_set = dict(
     type='mmseg.PascalVOCDataset',
@@ -21,7 +22,10 @@ probe_loader = dict(
     batch_size=32, num_workers=4, collate_fn=dict(type='default_collate'), dataset=probe_set
 )
 val_dataloader = dict(probe_loader, sampler=dict(type='DefaultSampler', shuffle=False))
-training_set = dict(probe_set, ann_file='ImageSets/Segmentation/train.txt', indices=200)
+train_images = dict(
+    probe_loader,
+    dataset=dict(probe_set, ann_file='ImageSets/Segmentation/train.txt', indices=200),
+)
 val_evaluator = [
     dict(
         type='mmcroc.ClusteringIoU',
@@ -32,9 +36,13 @@ val_evaluator = [
         map_size=100,
     ),
     dict(
-        type='mmcroc.LinearRidgeIoU',
-        protocol='linear-ridge-probe',
-        train_dataloader=dict(probe_loader, dataset=training_set),
+        type='mmcroc.LinearRidgeIoU', protocol='linear-ridge-probe', train_dataloader=train_images
+    ),
+    dict(
+        type='mmcroc.HummingbirdIoU',
+        protocol='hummingbird-probe',
+        train_dataloader=train_images,
+        memory_dtype='float16',
     ),
 ]
 val_cfg = dict()
