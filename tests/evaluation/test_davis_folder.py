@@ -1,5 +1,8 @@
 """DAVIS on disk: what is wrong is named before anything is computed."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -42,11 +45,15 @@ def mask(name, change):
     return changed
 
 
-def palette_of_two(ids):
-    ids[-1, -1] = 2
-    picture = Image.fromarray(ids)
-    picture.putpalette([0, 0, 0, 9, 9, 9])
-    return picture
+def two_colours(root):
+    """Leave two colours of the palette of a mask with the ids 0, 1 and 2."""
+    path = root / 'Annotations' / '480p' / 'two' / '00000.png'
+    data = path.read_bytes()
+    at = data.index(b'PLTE')
+    (length,) = struct.unpack('>I', data[at - 4 : at])
+    chunk = b'PLTE' + data[at + 4 : at + 10]
+    chunk = struct.pack('>I', 6) + chunk + struct.pack('>I', zlib.crc32(chunk))
+    path.write_bytes(data[: at - 4] + chunk + data[at + 8 + length :])
 
 
 def frame(name, size):
@@ -100,7 +107,7 @@ WRONG = {
         r'two/00000.png holds colours \(RGB\); pixels of a mask must be ids',
     ),
     'more objects than a palette has colours': (
-        mask('00000.png', palette_of_two),
+        two_colours,
         '00000.png has ids up to 2, more than the 2 colours of its palette',
     ),
     'more objects than any palette': (
