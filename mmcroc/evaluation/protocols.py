@@ -19,6 +19,8 @@ from mmcroc.evaluation.data_sets import DataSet, LabelledData, data_with
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+_DATALOADERS = ('val_dataloader', 'test_dataloader')
+_EVALUATORS = ('val_evaluator', 'test_evaluator')
 #: Settings that change no number: how fast, with what memory, and where to.
 NO_EFFECT = re.compile(
     r'(num_workers|persistent_workers|pin_memory|prefetch_factor|max_gib|memory_file|data_root)$'
@@ -84,6 +86,8 @@ class Protocol:
         with mock.patch.dict(os.environ, size), _quiet():
             cfg = read_config(path)
         _put_data(cfg, sets, f'{self.base} on {data.name}')
+        for name in _EVALUATORS if 'function' not in cfg else ():
+            cfg[name].update((sets.get('protocol_settings') or {}).get(self.base, {}))
         return cfg
 
 
@@ -171,10 +175,6 @@ class Evaluation(NamedTuple):
             metric = self.cfg.get(name) or {}
             found[f'{name}.train_dataloader'] = metric.get('train_dataloader')
         return {name: loader for name, loader in found.items() if loader}
-
-
-_DATALOADERS = ('val_dataloader', 'test_dataloader')
-_EVALUATORS = ('val_evaluator', 'test_evaluator')
 
 
 def prepare(

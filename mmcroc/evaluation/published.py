@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +16,9 @@ class PublishedFigure(NamedTuple):
         model: Model in words.
         protocol: Protocol; one that is none of ours has a name that is none of ours.
         data: Name of the data set.
-        metric: Name of the metric.
+        metric: Name of the metric; ``'mIoU_1_8'`` with an eighth of the training images.
         value: Figure, percent.
         source: Whose figure it is, and what else is known of it.
-        fraction: Share of the training images, ``'1'``, ``'1/8'``, ...
     """
 
     model: str
@@ -27,7 +27,6 @@ class PublishedFigure(NamedTuple):
     metric: str
     value: float
     source: str
-    fraction: str = '1'
 
 
 @cache
@@ -40,19 +39,16 @@ def published_figures() -> tuple[PublishedFigure, ...]:
     """All figures, table by table."""
     return tuple(
         PublishedFigure(
-            model, table['protocol'], column['data'], column['metric'], value, table['source'],
-            column.get('fraction', '1'),
+            model, table['protocol'], column['data'], column['metric'], value, table['source']
         )
         for table in _content()['tables']
         for model, values in table['rows'].items()
         for column, value in zip(table['columns'], values, strict=True)
         if value is not None
-    )  # fmt: skip
+    )
 
 
-def published(
-    model: str, protocol: str, data: str, metric: str = 'mIoU', fraction: str = '1'
-) -> PublishedFigure | None:
+def published(model: str, protocol: str, data: str, metric: str = 'mIoU') -> PublishedFigure | None:
     """The figure of a model, under exactly this protocol on these data; None if there is none.
 
     Args:
@@ -61,12 +57,11 @@ def published(
         protocol: Name of the protocol.
         data: Name of the data set.
         metric: Name of the metric.
-        fraction: Share of the training images.
     """
     names = _content()['models']
-    wanted = protocol, data, metric, fraction
+    wanted = protocol, data, metric
     for figure in published_figures():
-        if wanted == (figure.protocol, figure.data, figure.metric, figure.fraction) and (
+        if wanted == (figure.protocol, figure.data, figure.metric) and (
             model in names.get(figure.model, ())
         ):
             return figure
@@ -78,10 +73,13 @@ def published_tables() -> str:
     parts = []
     for table in _content()['tables']:
         columns = table['columns']
-        heads = [f'{one["data"]} {one["metric"]} {one.get("fraction", "")}' for one in columns]
+        heads = [
+            re.sub(r'_(\d+)_(\d+)$', r' \1/\2', f'{column["data"]} {column["metric"]}')
+            for column in columns
+        ]
         lines = [
             f'## {table["protocol"]}\n\n{table["source"]}\n',
-            f'| model | {" | ".join(map(str.strip, heads))} |',
+            f'| model | {" | ".join(heads)} |',
             '|---' * (1 + len(heads)) + '|',
         ]
         for model, values in table['rows'].items():

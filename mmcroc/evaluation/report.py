@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -160,23 +161,24 @@ class Report:
         """Models by protocols with classes."""
         from prettytable import PrettyTable
 
-        names = {one['protocol'] for one in results}
-        protocols = dict.fromkeys(one['protocol'] for one in self.results)
-        columns: list[str] = []
-        for name in (one for one in protocols if one in names):
-            columns.append(name)
-            if any(_published(one) for one in results if one['protocol'] == name):
-                columns.append(f'{name}, published')
-        table = PrettyTable([f'mIoU on {self.data}', *columns], align='l')
+        columns: dict[str, None] = {}
         cells: dict[str, dict[str, str]] = {}
-        for result in results:
-            row, name = cells.setdefault(result['model'], {}), result['protocol']
-            row[name] = _score(result)
-            if figure := _published(result):
-                difference = result['metrics'][figure.metric] - figure.value
-                row[f'{name}, published'] = f'{figure.value} ({difference:+.2f})'
-        for model, row in cells.items():
-            table.add_row([model, *(row.get(column, '') for column in columns)])
+        for name in dict.fromkeys(one['protocol'] for one in self.results):
+            of_name = [one for one in results if one['protocol'] == name]
+            metrics = dict.fromkeys(metric for one in of_name for metric in _miou_metrics(one))
+            for metric in metrics:
+                column = f'{name} {_share(metric)}'.rstrip()
+                columns[column] = None
+                for result in of_name:
+                    row = cells.setdefault(result['model'], {})
+                    row[column] = _score(result, metric)
+                    if figure := _published(result, metric):
+                        columns[f'{column}, published'] = None
+                        difference = result['metrics'][metric] - figure.value
+                        row[f'{column}, published'] = f'{figure.value} ({difference:+.2f})'
+        table = PrettyTable([f'mIoU on {self.data}', *columns], align='l')
+        for model in dict.fromkeys(one['model'] for one in results):
+            table.add_row([model, *(cells[model].get(column, '') for column in columns)])
         return table.get_string()
 
     def _metric_table(self, results: Sequence[dict[str, Any]]) -> str:
@@ -221,16 +223,30 @@ def _published(result: Mapping[str, Any], metric: str = 'mIoU') -> PublishedFigu
     """The figure that was published for a result, if it is one of the unchanged protocol."""
     if result.get('changes') or metric not in result.get('metrics', ()):
         return None
-    fraction = str(result.get('settings', {}).get('fraction', 1))
-    return published(result['model'], result['protocol'], result['data'], metric, fraction)
+    return published(result['model'], result['protocol'], result['data'], metric)
 
 
-def _score(result: Mapping[str, Any]) -> str:
+def _miou_metrics(result: Mapping[str, Any]) -> list[str]:
+    """Names of a result's mean IoU, and of those with a share of the training images."""
+    shares = [name for name in result.get('metrics', ()) if _share(name)]
+    return ['mIoU', *shares]
+
+
+def _share(metric: str) -> str:
+    """The share of the training images that a mean IoU's name says, such as ``1/8 sampled``."""
+    found = re.fullmatch(r'mIoU_(\d+)_(\d+)(_sampled)?', metric)
+    return f'{found[1]}/{found[2]}{(found[3] or "").replace("_", " ")}' if found else ''
+
+
+def _score(result: Mapping[str, Any], metric: str = 'mIoU') -> str:
     """Mean and spread of a result, the best epoch beside the last; ``failed`` where it is none."""
     from mmcroc.evaluation.token_metric import mean_and_spread
 
     if 'error' in result:
         return 'failed'
+    if metric != 'mIoU':
+        value, spread = (result['metrics'].get(name) for name in (metric, f'{metric}_std'))
+        return '' if value is None else f'{value:.2f}' + (f' ± {spread:.2f}' if spread else '')
     score = mean_and_spread(result['mIoU_per_seed'])
     if 'best' in result:
         score += '; best {mIoU:.2f}, epoch {epoch}'.format(**result['best'])

@@ -1,34 +1,14 @@
-"""mmcroc.evaluate: any model, protocols in one pass, own images, what failed, what is known."""
+"""mmcroc.evaluate: any model, protocols in one pass, changed settings, own images."""
 
-import json
 import os
 
 import pytest
-import torch
 from torch import nn
 
 import mmcroc
 from mmcroc.evaluation.data_sets import OwnImages
 from mmcroc.evaluation.protocols import data_set, prepare, protocol
-from mmcroc.evaluation.report import Report
-from tests.support.own_images import draw_own
-
-FEW = dict(image_size=64, seeds=[0], num_restarts=1, num_workers=0)
-
-
-class TinyNet(nn.Module):
-    """Counts its forward passes, its copies' included."""
-
-    calls = 0
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.conv = nn.Conv2d(3, 8, 8, 8)
-
-    def forward(self, images):
-        type(self).calls += 1
-        return self.conv(images)
+from tests.support.own_images import FEW, TinyNet, draw_own
 
 
 @pytest.fixture(scope='module')
@@ -101,59 +81,6 @@ def test_variants_of_one_protocol_stand_beside_each_other(own):
     assert 'clustering-leopart**: not the protocol, but with' in report.table()
 
 
-def test_what_fails_is_named_and_the_others_go_on(own, tmp_path):
-    few = dict(FEW, work_dir=tmp_path)
-    report = mmcroc.evaluate(['nowhere.pth', 'rgb'], ['clustering', 'overclustering-leopart'],
-                             own, **few)  # fmt: skip
-    failed = {(one['model'], one['protocol']) for one in report.failures}
-    assert failed == {
-        ('nowhere.pth', 'clustering*'), ('nowhere.pth', 'overclustering-leopart*'),
-        ('rgb', 'overclustering-leopart*'),
-    }  # fmt: skip
-    assert 'mIoU' in report['rgb', 'clustering*']['metrics']
-    table = report.table()
-    assert (
-        'Failed: rgb overclustering-leopart*: overclustering-leopart*: 500 clusters from' in table
-    )
-    assert 'Failed: nowhere.pth clustering*, nowhere.pth overclustering-leopart*: ' in table
-    saved = Report.load(tmp_path / 'results.json')
-    assert len(saved.failures) == 3
-    again = mmcroc.evaluate(['nowhere.pth', 'rgb'], 'clustering', own, **few)
-    assert [result.get('reused') for result in again.results] == [None, True]  # failed: once more
-    with pytest.raises(ValueError, match='500 clusters from'):  # there is nothing to report
-        mmcroc.evaluate('rgb', 'overclustering-leopart', own, **FEW)
-
-
-def test_what_is_known_is_not_computed_again(own, tmp_path):
-    TinyNet.calls = 0
-    few = dict(FEW, work_dir=tmp_path)
-    first = mmcroc.evaluate(TinyNet(), 'clustering', own, **few)
-    calls = TinyNet.calls
-    again = mmcroc.evaluate(TinyNet(), 'clustering', own, **few)
-    assert TinyNet.calls == calls
-    place = 'TinyNet', 'clustering*'
-    assert again[place] == dict(first[place], reused=True)
-    assert 'Computed before, from results.json: TinyNet clustering*' in again.table()
-    mmcroc.evaluate(TinyNet(), 'clustering', own, overwrite=True, **few)
-    assert TinyNet.calls > calls
-    # Other weights, settings or images are other results.
-    other, calls = TinyNet(), TinyNet.calls
-    nn.init.zeros_(other.conv.bias)
-    mmcroc.evaluate(other, 'clustering', own, **few)
-    assert TinyNet.calls > calls
-    calls = TinyNet.calls
-    mmcroc.evaluate(other, 'clustering', own, **dict(few, seeds=[1]))
-    assert TinyNet.calls > calls
-    os.utime(own.masks + '/00.png', (1, 1))
-    calls = TinyNet.calls
-    mmcroc.evaluate(other, 'clustering', own, **dict(few, seeds=[1]))
-    assert TinyNet.calls > calls
-    # Another model's results stay.
-    mmcroc.evaluate('rgb', 'clustering', own, **few)
-    results = json.loads((tmp_path / 'results.json').read_text())['results']
-    assert [result['model'] for result in results] == ['TinyNet', 'rgb']
-
-
 def test_two_modules_of_one_class_have_two_names(own):
     report = mmcroc.evaluate([TinyNet(), TinyNet()], 'clustering', own, **FEW)
     assert [result['model'] for result in report.results] == ['TinyNet', 'TinyNet 2']
@@ -203,13 +130,6 @@ def test_no_more_workers_than_the_machine_has_cores_for(own, tmp_path, monkeypat
         assert [loader.persistent_workers for loader in loaders] == [want > 0] * 3
 
 
-def test_a_broken_results_file_is_named_and_kept(own, tmp_path):
-    (tmp_path / 'results.json').write_text('{"results": [')
-    with pytest.raises(ValueError, match=r'results\.json is no results\.json of an evaluation'):
-        mmcroc.evaluate('rgb', 'clustering', own, work_dir=tmp_path, **FEW)
-    assert (tmp_path / 'results.json').read_text() == '{"results": ['
-
-
 TOY = """# Protocol toy: a function of its own.
 function = 'tests.support.own_images.score_videos'
 settings = dict(radius=12)
@@ -229,3 +149,15 @@ def test_a_protocol_may_be_a_function_and_a_file_of_ones_own(tmp_path):
         mmcroc.evaluate('rgb', toy, clips, radios=3)
     with pytest.raises(ValueError, match='toy on images: the data have no videos'):
         mmcroc.evaluate('rgb', toy, OwnImages(*draw_own(tmp_path)))
+
+
+def test_every_phase_tells_of_its_progress_and_of_nothing_else(own, monkeypatch, capfd):
+    """Once the config filled the screen, and then minutes passed without a line."""
+    monkeypatch.setattr('mmcroc.evaluation.training_images.LOG_EVERY', 0)
+    mmcroc.evaluate(TinyNet(), ['clustering', 'linear-ridge'], own, **FEW)
+    said = ''.join(capfd.readouterr())
+    for phase in ('linear-ridge*, training images: batch 1 of 1', 'scored images: batch 1 of 1',
+                  'clustering*, k-means: start 1 of 1, 0.0 min left'):  # fmt: skip
+        assert phase in said
+    assert len([line for line in said.splitlines() if ' - INFO - ' in line]) < 20
+    assert 'default_hooks' not in said and '| class' not in said
