@@ -10,6 +10,11 @@ import torch
 from torch import Tensor
 
 from mmcroc.numerics.inner_product_search import greatest_products
+from mmcroc.numerics.precision import at_least_float32, full_float32
+
+#: Similarities computed at once: 64 MiB of float32 on a CPU, 1 GiB on a GPU.
+_AT_ONCE = {'cpu': 2**24}
+_AT_ONCE_GPU = 2**28
 
 
 @torch.no_grad()
