@@ -4,17 +4,21 @@
 #   clustering-probe  k-means of all validation tokens, K = classes, Hungarian match, mean IoU
 #   linear-ridge      a linear classifier in closed form, fitted on the tokens of 100 scenes
 # Both at the images' own size; they do not belong beside protocols at 448 pixels.
-probe_set = dict(
-    type='mmcroc.SyntheticScenes',
-    split='val',
-    num_images=100,
-    image_size=96,
-    pipeline=[dict(type='mmseg.PackSegInputs')],
+probe_pipeline = [dict(type='mmseg.PackSegInputs')]
+
+val_dataloader = dict(
+    batch_size=50,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='mmcroc.SyntheticScenes',
+        split='val',
+        num_images=100,
+        image_size=96,
+        pipeline=probe_pipeline,
+    ),
 )
-probe_loader = dict(
-    batch_size=50, num_workers=0, collate_fn=dict(type='default_collate'), dataset=probe_set
-)
-val_dataloader = dict(probe_loader, sampler=dict(type='DefaultSampler', shuffle=False))
 val_evaluator = [
     dict(
         type='mmcroc.ClusteringIoU',
@@ -26,7 +30,18 @@ val_evaluator = [
     ),
     dict(
         type='mmcroc.LinearRidgeIoU',
-        train_dataloader=dict(probe_loader, dataset=dict(probe_set, split='train')),
+        train_dataloader=dict(
+            batch_size=50,
+            num_workers=0,
+            collate_fn=dict(type='default_collate'),
+            dataset=dict(
+                type='mmcroc.SyntheticScenes',
+                split='train',
+                num_images=100,
+                image_size=96,
+                pipeline=probe_pipeline,
+            ),
+        ),
     ),
 ]
 val_cfg = dict()

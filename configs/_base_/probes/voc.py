@@ -5,23 +5,26 @@
 #   linear-ridge      a linear classifier in closed form, fitted on 200 training images
 # Both on images squashed to 224x224; they do not belong beside protocols at 448 pixels. Labels
 # serve the measuring alone.
-probe_set = dict(
-    type='mmseg.PascalVOCDataset',
-    data_root='data/VOCdevkit/VOC2012',
-    data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
-    ann_file='ImageSets/Segmentation/val.txt',
-    pipeline=[
-        dict(type='mmcroc.LoadRGBImage'),
-        dict(type='mmcroc.LoadMappedAnnotations'),
-        dict(type='mmseg.Resize', scale=(224, 224), keep_ratio=False),
-        dict(type='mmseg.PackSegInputs'),
-    ],
+probe_pipeline = [
+    dict(type='mmcroc.LoadRGBImage'),
+    dict(type='mmcroc.LoadMappedAnnotations'),
+    dict(type='mmseg.Resize', scale=(224, 224), keep_ratio=False),
+    dict(type='mmseg.PackSegInputs'),
+]
+
+val_dataloader = dict(
+    batch_size=32,
+    num_workers=4,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='mmseg.PascalVOCDataset',
+        data_root='data/VOCdevkit/VOC2012',
+        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
+        ann_file='ImageSets/Segmentation/val.txt',
+        pipeline=probe_pipeline,
+    ),
 )
-probe_loader = dict(
-    batch_size=32, num_workers=4, collate_fn=dict(type='default_collate'), dataset=probe_set
-)
-val_dataloader = dict(probe_loader, sampler=dict(type='DefaultSampler', shuffle=False))
-training_set = dict(probe_set, ann_file='ImageSets/Segmentation/train.txt', indices=200)
 val_evaluator = [
     dict(
         type='mmcroc.ClusteringIoU',
@@ -31,6 +34,21 @@ val_evaluator = [
         seeds=[0, 1, 2],
         map_size=100,
     ),
-    dict(type='mmcroc.LinearRidgeIoU', train_dataloader=dict(probe_loader, dataset=training_set)),
+    dict(
+        type='mmcroc.LinearRidgeIoU',
+        train_dataloader=dict(
+            batch_size=32,
+            num_workers=4,
+            collate_fn=dict(type='default_collate'),
+            dataset=dict(
+                type='mmseg.PascalVOCDataset',
+                data_root='data/VOCdevkit/VOC2012',
+                data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
+                ann_file='ImageSets/Segmentation/train.txt',
+                indices=200,
+                pipeline=probe_pipeline,
+            ),
+        ),
+    ),
 ]
 val_cfg = dict()
