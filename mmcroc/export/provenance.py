@@ -6,12 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from safetensors.torch import save
 from torch import Tensor
 
 import mmcroc
 from mmcroc.atomic_file import atomic_file
 from mmcroc.features.dense_model import PREPROCESSOR
-from mmcroc.optional import require
 from mmcroc.weights.checkpoint_content import config_of_text, config_text, model_kind
 from mmcroc.weights.checkpoint_file import split_checkpoint
 
@@ -31,12 +31,14 @@ def provenance(path: str, checkpoint: dict, config: dict) -> dict:
     meta = meta if isinstance(meta, dict) else {}
     if isinstance(meta.get(KEY), dict):
         return meta[KEY]
+    kind = model_kind(config)
+    is_dino = kind == 'mmcroc.CrOC' and not config['model'].get('target_generator')
     fingerprint = hashlib.sha256()
     with open(path, 'rb') as file:
         while block := file.read(1 << 20):
             fingerprint.update(block)
     found = dict(
-        method=method_of(config),
+        method='DINO (CrOC without its cluster level)' if is_dino else kind.rpartition('.')[2],
         # MMEngine counts none where iterations are what is counted.
         epochs=meta.get('epoch', checkpoint.get('epoch')) or None,
         iterations=meta.get('iter'),
@@ -53,14 +55,6 @@ def provenance(path: str, checkpoint: dict, config: dict) -> dict:
             config_sha256=hashlib.sha256(text.encode()).hexdigest(),
         )
     return {key: value for key, value in found.items() if value not in (None, '')}
-
-
-def method_of(config: dict) -> str | None:
-    """The method's name: of a config its model's type, without the scope."""
-    kind = model_kind(config)
-    if kind == 'mmcroc.CrOC' and not config['model'].get('target_generator'):
-        return 'DINO (CrOC without its cluster level)'
-    return kind.rpartition('.')[2] or None
 
 
 def data_of(text: str) -> str | None:
@@ -141,7 +135,6 @@ def as_strings(metadata: dict) -> dict[str, str]:
 
 def save_tensors(path: Path, state: dict[str, Tensor], metadata: dict) -> None:
     """Write a safetensors file, whole or not at all; transformers asks for ``format='pt'``."""
-    library = require('safetensors.torch', path.name, 'safetensors')
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     with atomic_file(path) as file:
-        file.write(library.save(tensors, as_strings(dict(metadata, format='pt'))))
+        file.write(save(tensors, as_strings(dict(metadata, format='pt'))))

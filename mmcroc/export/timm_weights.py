@@ -1,14 +1,13 @@
 """Weights for timm."""
 
-from collections.abc import Callable
 from pathlib import Path
 
+import timm
 import torch
 
 from mmcroc.atomic_file import atomic_file
 from mmcroc.export.provenance import save_tensors
 from mmcroc.export.source import Source, require_settings
-from mmcroc.optional import require
 from mmcroc.weights.architectures import ResNetArchitecture, ViTArchitecture
 from mmcroc.weights.key_map import KeyMap
 from mmcroc.weights.resnet_names import resnet_to_timm
@@ -42,11 +41,10 @@ MMSEG_DEEP_STEM = KeyMap(
 
 def write_timm(source: Source, path: Path) -> list[str]:
     """Write weights under timm's names; timm's model is built and must take them all."""
-    timm = require('timm', '--format timm', 'timm')
     architecture = source.architecture
     prefix = ''
     if isinstance(architecture, ViTArchitecture):
-        name, settings = timm_vit(architecture, timm.is_model)
+        name, settings = timm_vit(architecture)
         state = vit_to_timm(source.state)
         prefix = '[:, model.num_prefix_tokens:]  # without [CLS]'
         if not architecture.num_registers:
@@ -56,7 +54,7 @@ def write_timm(source: Source, path: Path) -> list[str]:
                 f"than {height}x{width} px its tokens differ a little from MMPretrain's"
             )
     else:
-        name, settings = timm_resnet(architecture, timm.is_model)
+        name, settings = timm_resnet(architecture)
         deep = architecture.scope == 'mmseg' and architecture.variant != 'ResNet'
         state = (MMSEG_DEEP_STEM.rename if deep else resnet_to_timm)(source.state)
         if 'output_stride' not in settings:
@@ -85,10 +83,8 @@ def write_timm(source: Source, path: Path) -> list[str]:
     ]
 
 
-def timm_vit(
-    architecture: ViTArchitecture, is_model: Callable[[str], bool]
-) -> tuple[str, dict[str, object]]:
-    """timm's name of a Vision Transformer, and what to change in it; ``is_model``: timm's."""
+def timm_vit(architecture: ViTArchitecture) -> tuple[str, dict[str, object]]:
+    """timm's name of a Vision Transformer, and what to change in it."""
     require_settings(
         architecture,
         "timm's VisionTransformer",
@@ -103,7 +99,7 @@ def timm_vit(
     settings: dict[str, object] = dict(dynamic_img_size=True)  # takes any size
     if architecture.img_size != (224, 224):
         settings['img_size'] = architecture.side
-    if not is_model(name):
+    if not timm.is_model(name):
         name = 'vit_small_patch16_224'
         settings['patch_size'] = architecture.patch_size
         settings.update(zip(('embed_dim', 'depth', 'num_heads'), size, strict=True))
@@ -120,10 +116,8 @@ def timm_vit(
     return name, settings
 
 
-def timm_resnet(
-    architecture: ResNetArchitecture, is_model: Callable[[str], bool]
-) -> tuple[str, dict[str, object]]:
-    """timm's name of a ResNet, and what to change in it; the rest as :func:`timm_vit`."""
+def timm_resnet(architecture: ResNetArchitecture) -> tuple[str, dict[str, object]]:
+    """timm's name of a ResNet, and what to change in it."""
     if architecture.style != 'pytorch' and architecture.expansion > 1:
         raise ValueError("timm's ResNets stride in the 3x3 convolution, this one in the 1x1")
     if architecture.stem_channels != 64:
@@ -132,7 +126,7 @@ def timm_resnet(
         )
     name = RESNET_NAMES[architecture.variant].format(architecture.depth)
     settings: dict[str, object] = {}
-    if not is_model(name):  # ResNetV1c-18 and 34
+    if architecture.variant == 'ResNetV1c' and architecture.depth < 50:  # timm has no such name
         name = f'resnet{architecture.depth}'
         settings.update(stem_type='deep', stem_width=32)
     base = architecture.base_channels

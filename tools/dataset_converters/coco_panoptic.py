@@ -20,6 +20,7 @@ from PIL import Image
 
 from mmcroc.command_line import parser_of
 from mmcroc.data.labelled_sets import IGNORE, STUFF, THINGS
+from mmcroc.pictures.label_maps import save_png
 
 CLASSES = {'things12': THINGS, 'stuff15': STUFF, 'stuff27': THINGS + STUFF}
 
@@ -55,7 +56,7 @@ def convert(target: Path, source: Path, classes: tuple[tuple[int, int], ...]) ->
     if unknown:
         raise ValueError(f'{source} has segments {unknown[:5]} that the JSON file does not name')
     labels = np.array([table[number] for number in ids.tolist()], np.uint8)[where]
-    conversion.write_labels(target, labels.reshape(pixels.shape[:2]))
+    save_png(Image.fromarray(labels.reshape(pixels.shape[:2])), target)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -2,12 +2,7 @@
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from mmcroc.atomic_file import atomic_file
 from mmcroc.data.each_image import for_each_image
 
 
@@ -29,9 +24,3 @@ def run(convert: Callable[..., None], jobs: list[tuple], nproc: int, overwrite: 
     there = len(jobs) - len(todo)
     print(f'{len(done)} converted, {there} already there, {len(failed)} failed')
     return 1 if failed else 0
-
-
-def write_labels(path: Path, labels: np.ndarray) -> None:
-    """Write labels (H, W), uint8, as a grey PNG, whole or not at all."""
-    with atomic_file(path) as file:
-        Image.fromarray(labels).save(file, format='PNG')

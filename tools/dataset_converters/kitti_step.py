@@ -30,6 +30,7 @@ from PIL import Image
 from mmcroc.atomic_file import atomic_file
 from mmcroc.command_line import parser_of
 from mmcroc.data.labelled_sets import NUM_FRAMES, SEQUENCES
+from mmcroc.pictures.label_maps import save_png
 
 NUM_CLASSES, VOID = 19, 255
 
@@ -83,7 +84,7 @@ def convert(target: Path, source: Path, image_target: Path, root: Path, images: 
             there = os.path.relpath(image.resolve(), image_target.parent.resolve())
             image_target.unlink(missing_ok=True)
             image_target.symlink_to(there)
-    conversion.write_labels(target, labels)
+    save_png(Image.fromarray(labels), target)
 
 
 def main(argv: list[str] | None = None) -> None:
