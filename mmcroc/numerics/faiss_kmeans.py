@@ -19,7 +19,7 @@ Reference: Johnson, Douze and Jégou, *Billion-scale similarity search with GPUs
 ``Clustering.cpp``. Iterations stop at the fixed point, where more of them change nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from mmcroc.numerics.distributed import all_reduce_sum
 from mmcroc.numerics.kmeans import KMeansResult
-from mmcroc.numerics.kmeans_lloyd import default_chunk_size, e_step
+from mmcroc.numerics.kmeans_lloyd import Points
 
 #: Points to a cluster that training sees at most.
 MAX_POINTS_PER_CENTROID = 256
@@ -83,6 +83,7 @@ def faiss_kmeans(
     num_restarts: int = 5,
     seed: int = 0,
     distributed: bool = False,
+    on_start: Callable[[], object] = lambda: None,
 ) -> KMeansResult:
     """Cluster points as ``faiss.Kmeans(D, K, niter, nredo, seed=seed)`` does, and assign them all.
 
@@ -97,6 +98,7 @@ def faiss_kmeans(
         distributed: Whether the points are this rank's share of one problem. Every rank must call,
             with the same settings, and gets the same centroids: the sample is gathered on every
             rank.
+        on_start: Function that is called after every start.
 
     Returns:
         Centroids (K, D), labels (N,) of this rank's points, the best start's objective (over the
@@ -121,6 +123,7 @@ def faiss_kmeans(
             first = permutation_head(len(sample), num_clusters, seed + 1 + start * START_STEP)
             centroids = sample[first.to(sample.device)]
             results.append(train_from(sample, centroids, num_iterations))
+            on_start()
         best = min(results, key=lambda result: float(result.inertia))  # the first of equals
         best.labels = _assign(points, best.centroids)[0]
     return best
@@ -211,9 +214,6 @@ def _unit_numbers(seed: int) -> Iterator[np.float32]:
 
 def _assign(points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Do the E step: labels (N,), the sum of squared distances, sums (K, D) and counts (K,)."""
-    chunk_size = default_chunk_size(points[None], len(centroids))
-    labels, scores, sums, counts = e_step(
-        points[None], centroids[None], None, 'euclidean', chunk_size, False
-    )
-    distances = (points.square().sum(1) - 2 * scores[0]).clamp(min=0)
-    return labels[0], distances.sum(dtype=torch.float64), sums[0], counts[0]
+    problem = Points(points[None], len(centroids))
+    labels, scores, sums, counts = problem.assign(centroids[None])
+    return labels[0], problem.distances(scores).sum(dtype=torch.float64), sums[0], counts[0]
