@@ -203,11 +203,7 @@ def _best(score: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def split_in_parts(length: int, chunk_size: int, device: torch.device | str) -> list[range]:
-    """Cover ``range(length)`` in order by contiguous ranges of whole chunks but for the last.
-
-    Returns:
-        Ranges, at most ``NUM_PARTS`` on a CPU, one on any other device.
-    """
+    """Cut ``range(length)`` into ranges of whole chunks: at most ``NUM_PARTS`` on a CPU, else 1."""
     if torch.device(device).type != 'cpu':
         return [range(length)]
     num_chunks = -(-length // chunk_size)
