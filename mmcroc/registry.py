@@ -41,7 +41,7 @@ MODELS = _child(
     'hsg.grouping',
     'hsg.head',
     'hsg.neck',
-    'hsg.preprocessor',
+    'hsg.views',
 )
 DATASETS = _child(
     'dataset',

@@ -1,7 +1,10 @@
 """What every test may ask for."""
 
+import functools
+import gc
 import os
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -29,6 +32,24 @@ def pytest_generate_tests(metafunc):
 def fixtures_dir() -> Path:
     """Numbers of the released implementations: ``MMCROC_FIXTURES`` or the copies beside us."""
     return FIXTURES
+
+
+@pytest.fixture(autouse=True, scope='session')
+def quick_starts():
+    """What each run costs before its first step, and no test is about, is paid once.
+
+    MMEngine lays out a run's config five times, asks the compilers for their versions, and collects
+    the garbage of all imported modules for every data set.
+    """
+    from mmengine.runner import runner
+
+    gc.collect()
+    gc.freeze()
+    with (
+        mock.patch('yapf.yapflib.yapf_api.FormatCode', lambda code, **_: (code, True)),
+        mock.patch.object(runner, 'collect_env', functools.cache(runner.collect_env)),
+    ):
+        yield
 
 
 @pytest.fixture(autouse=True)

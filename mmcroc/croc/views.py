@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mmcroc.data.coloured_views import ColouredViews
-from mmcroc.data.two_views import crop_resize_flip, sample_crop_box
+from mmcroc.data.two_views import ColouredViews, crop_resize_flip, sample_crop_box
 from mmcroc.registry import TRANSFORMS
 
 

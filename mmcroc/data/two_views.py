@@ -1,6 +1,6 @@
 """Two views of an image: cut out, packed with their geometry, normalised on the device."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -18,16 +18,9 @@ from mmcroc.registry import MODELS, TRANSFORMS
 def sample_crop_box(
     height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[int, int, int, int]:
-    """Sample a crop box as torchvision's ``RandomResizedCrop`` does (from torch's generator).
+    """Sample a box (x0, y0, width, height), pixels, as torchvision's ``RandomResizedCrop`` does.
 
-    Args:
-        height: Height of the image, pixels.
-        width: Width of the image, pixels.
-        scale: Range of the crop's share of the area.
-        ratio: Range of the crop's width / height.
-
-    Returns:
-        Box (x0, y0, width, height), pixels of the image.
+    From torch's generator, by ranges of the share of the area and of width / height.
     """
     # torchvision asks the image for its shape only: a view of one number will do.
     stand_in = torch.empty(1, dtype=torch.uint8).expand(3, height, width)
@@ -41,16 +34,8 @@ def crop_resize_flip(
     """Cut a box out, resize it to a square (bicubic, antialiased), flip it if told to.
 
     torch's uint8 path computes what Pillow's ``resize(box=...)`` does, to within one grey level,
-    in a third of the time; OpenCV has no antialiased bicubic.
-
-    Args:
-        img: Image, uint8 (H, W, 3).
-        box: Box (x0, y0, width, height), pixels of ``img``.
-        size: Side of the result, pixels.
-        flip: Mirror left and right.
-
-    Returns:
-        View, uint8 (size, size, 3), contiguous.
+    in a third of the time; OpenCV has no antialiased bicubic. Of an image, uint8 (H, W, 3), and a
+    box (x0, y0, width, height) the view is uint8 (size, size, 3), contiguous.
     """
     x0, y0, w, h = box
     cut = np.array(img[y0 : y0 + h, x0 : x0 + w])  # a copy: contiguous and writable
@@ -59,6 +44,55 @@ def crop_resize_flip(
     resized = F.interpolate(crop, (size, size), mode='bicubic', align_corners=False, antialias=True)
     view = np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())  # no copy
     return np.asarray(cv2.flip(view, 1)) if flip else view
+
+
+class ColouredViews(BaseTransform):
+    """Base of transforms that make two square views, each with its own colour transforms.
+
+    Args:
+        size: Side of the views, pixels.
+        flip_prob: Probability of mirroring a view.
+        view_transforms: Colour transforms of the first and of the second view. They must keep
+            shape and type.
+
+    Raises:
+        ValueError: ``view_transforms`` is not two lists.
+    """
+
+    def __init__(
+        self, size: int, flip_prob: float, view_transforms: Sequence[Sequence[dict | Callable]]
+    ):
+        if len(view_transforms) != 2:
+            raise ValueError(
+                f'{type(self).__name__}.view_transforms must be two lists of transforms, one per '
+                f'view, but has {len(view_transforms)} entries.'
+            )
+        self.size = size
+        self.flip_prob = flip_prob
+        self.view_transforms = [
+            [TRANSFORMS.build(cfg) if isinstance(cfg, dict) else cfg for cfg in cfgs]
+            for cfgs in view_transforms
+        ]
+
+    def colour(self, view: np.ndarray, transforms: Sequence[Callable]) -> np.ndarray:
+        """Apply one view's transforms to uint8 RGB (size, size, 3); they keep shape and type."""
+        results: dict[str, Any] = dict(img=view)
+        for transform in transforms:
+            results = transform(results)
+        self.require_rgb(results['img'], (self.size, self.size), f'A view after {transforms}')
+        return results['img']
+
+    def require_rgb(self, img: np.ndarray, shape: Sequence[int], what: str) -> None:
+        """Refuse, by the name ``what``, an image that is not uint8 (*shape, 3): a TypeError."""
+        if img.dtype != np.uint8 or img.shape != (*shape, 3):
+            raise TypeError(
+                f'{type(self).__name__}: {what} must be uint8 of shape {(*shape, 3)}, but is '
+                f'{img.dtype} of {img.shape}. Normalisation belongs into the data preprocessor.'
+            )
+
+    def __repr__(self) -> str:
+        settings = ', '.join(f'{name}={value}' for name, value in vars(self).items())
+        return f'{type(self).__name__}({settings})'
 
 
 @TRANSFORMS.register_module()
@@ -85,9 +119,6 @@ class PackTwoViews(BaseTransform):
         metainfo = {key: results[key] for key in self.META_KEYS if key in results}
         metainfo['unreadable'] = results.get('unreadable', ())
         return dict(inputs=views, data_samples=DataSample(metainfo=metainfo))
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}()'
 
 
 @TRANSFORMS.register_module()

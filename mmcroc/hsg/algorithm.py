@@ -62,12 +62,7 @@ class HSG(DenseModel, BaseSelfSupervisor):
 
     @classmethod
     def frozen(cls, checkpoint: Mapping, config: dict) -> tuple[dict, dict[str, Tensor]]:
-        """Config and weights of a trained HSG as it is used frozen: whole, at stride 8.
-
-        Args:
-            checkpoint: Content of the file.
-            config: Config in it.
-        """
+        """Config and weights of a trained HSG (a file's content) as it is used, at stride 8."""
         return frozen_config(config, PREPROCESSOR), with_trained_positions(checkpoint)
 
     def forward(
@@ -97,29 +92,13 @@ class HSG(DenseModel, BaseSelfSupervisor):
         return super().forward(inputs, data_samples, mode)
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor]:
-        """Embed the pixels of images.
-
-        Args:
-            inputs: (B, 3, H, W), normalised.
-
-        Returns:
-            One (B, C, h, w) map, not normalised.
-        """
+        """Embed the pixels of normalised images (B, 3, H, W): one map (B, C, h, w), of any norm."""
         return (self.neck(self.backbone(inputs)),)
 
     def loss(
         self, inputs: Tensor, data_samples: list | None, oversegmentation: Tensor
     ) -> dict[str, Tensor]:
-        """Embed, segment, group, compare.
-
-        Args:
-            inputs: (2B, 3, S, S), the views of an image next to each other.
-            data_samples: Unused.
-            oversegmentation: (2B, S, S), region ids, -1 where ignored.
-
-        Returns:
-            Losses and what to watch.
-        """
+        """Embed, segment, group, compare: losses, and what to watch, of views and regions."""
         (embedding,) = self.extract_feat(inputs)
         size = embedding.shape[-2:]
         position = self.neck.position(*size)
@@ -136,15 +115,7 @@ class HSG(DenseModel, BaseSelfSupervisor):
         """Segments and groups of images at their own resolution: :meth:`hierarchy`, resized.
 
         For images in files :func:`mmcroc.inference.segment_image` also takes care of size and
-        normalisation.
-
-        Args:
-            inputs: (B, 3, H, W), normalised.
-            oversegmentation: (B, H, W), regions to cut the segments along, or None.
-            size: Height and width of the maps; those of the input by default.
-
-        Returns:
-            (B, 1 + levels, *size), int64.
+        normalisation. Maps are int64 (B, 1 + levels, *size), of the input's size by default.
         """
         maps = self.hierarchy(inputs, oversegmentation)
         return nearest_resize(maps, *(size or inputs.shape[-2:]))

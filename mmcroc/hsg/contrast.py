@@ -223,11 +223,7 @@ def centroid_contrast(
         centroids: (N, K, C), centroids of this rank's images.
         exists: (N,), images that have any segment.
         concentration: κ.
-        sync_statistics: Whether the loss is the mean over all ranks' centroids instead of this
-            rank's.
-
-    Returns:
-        Scalar.
+        sync_statistics: Whether it is the mean over all ranks' centroids instead of this rank's.
     """
     local = F.normalize(centroids, dim=-1).flatten(0, 1)
     mask = exists.repeat_interleave(centroids.shape[1])

@@ -51,10 +51,8 @@ def at_stride_8(cfg: dict) -> dict:
 def frozen_config(config: dict, preprocessor: dict) -> dict:
     """The config of a trained HSG as it is used frozen: at stride 8, without ``init_cfg``.
 
-    Args:
-        config: ``model`` and, as far as a checkpoint has them, ``data_preprocessor`` and
-            ``default_scope``.
-        preprocessor: Data preprocessor of a config without one.
+    ``config`` has ``model`` and, as far as a checkpoint has them, ``data_preprocessor`` (else it is
+    ``preprocessor``) and ``default_scope``.
     """
     cfg = dict(config['model'], type='mmcroc.HSG', backbone=at_stride_8(backbone_config(config)))
     cfg.setdefault('data_preprocessor', config.get('data_preprocessor', preprocessor))
@@ -68,9 +66,6 @@ def with_trained_positions(checkpoint: Mapping) -> dict[str, Tensor]:
     Checkpoints that mmcroc wrote before that buffer existed lack it. What training would have
     noted is in their config: the size of the views over the stride of the ResNet. Where the config
     does not tell, the buffer is zero, and a warning says what follows.
-
-    Args:
-        checkpoint: Content of the file.
     """
     state = dict(checkpoint.get('state_dict', {}))
     if TABLE not in state or TRAINED in state:

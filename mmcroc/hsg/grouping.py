@@ -16,26 +16,16 @@ from mmcroc.registry import MODELS
 def coarser_assignment(assignment: Tensor, transition: Tensor) -> Tensor:
     """``P_{l+1} = C P_l``: every coarse group is a union of soft fine groups, by construction.
 
-    Args:
-        assignment: P_l, (N, K, M), each node's probabilities of K groups.
-        transition: C, (N, L, K), each group's probabilities of L coarser ones.
-
-    Returns:
-        P_{l+1}, (N, L, M).
+    P_l (N, K, M) are each node's probabilities of K groups, C (N, L, K) each group's of L coarser
+    ones.
     """
     return transition @ assignment
 
 
 def group_means(values: Tensor, assignment: Tensor, mask: Tensor) -> Tensor:
-    """Means of nodes' values over the groups that they most probably belong to.
+    """Means of nodes' values (N, M, C) over the groups that they most probably belong to.
 
-    Args:
-        values: (N, M, C).
-        assignment: (N, K, M), each node's probabilities of K groups.
-        mask: (N, M), nodes that exist.
-
-    Returns:
-        (N, K, C), zero for a group without nodes.
+    Of probabilities (N, K, M), and nodes that exist (N, M): (N, K, C), zero for an empty group.
     """
     group = assignment.argmax(1)
     numbers = torch.arange(assignment.shape[1], device=group.device)

@@ -126,13 +126,8 @@ class HSGHead(BaseModule):
     def segment(self, embedding: Tensor, regions: Tensor, num_views: int = NUM_VIEWS) -> Segments:
         """Cluster the pixels of every view and cut the clusters along regions.
 
-        Args:
-            embedding: (N·V, C, h, w), the views of an image next to each other.
-            regions: (N·V, H, W), integers, -1 where ignored; resized to h x w by nearest neighbour.
-            num_views: V.
-
-        Returns:
-            The segments of N images.
+        Of embeddings (N·V, C, h, w), the V views of an image next to each other, and regions
+        (N·V, H, W), -1 where ignored, resized to h x w by nearest neighbour.
         """
         regions = nearest_resize(regions, *embedding.shape[-2:])
         clusters = cluster_pixels(
@@ -141,16 +136,9 @@ class HSGHead(BaseModule):
         return cut_along_regions(clusters, regions, num_views, self.max_segments)
 
     def group(self, nodes: Tensor, position: Tensor, mask: Tensor) -> list[Grouping]:
-        """Groups of the nodes at every level.
+        """Groups of the segments at every level, whose ``probabilities`` are P₁, P₂ = C P₁, ….
 
-        Args:
-            nodes: (N, M, C), segment prototypes.
-            position: (N, M, C), the segments' positions.
-            mask: (N, M), segments that exist.
-
-        Returns:
-            Groups of each level, whose ``probabilities`` are those of the *segments*: P₁,
-            P₂ = C P₁, ….
+        Of segment prototypes and positions, (N, M, C) each, and segments that exist, (N, M).
         """
         levels: list[Grouping] = []
         for transformer in self.levels:
@@ -181,16 +169,10 @@ class HSGHead(BaseModule):
     def hierarchy(
         self, embedding: Tensor, regions: Tensor, position: Tensor, num_views: int = 1
     ) -> tuple[Segments, list[Grouping]]:
-        """Segments of images and their groups at every level, as in training.
+        """Segments of N images and their groups at every level, as in training.
 
-        Args:
-            embedding: (N·V, C, h, w), the views of an image next to each other.
-            regions: (N·V, H, W), -1 where ignored.
-            position: (C, h, w).
-            num_views: V.
-
-        Returns:
-            The segments of N images, and their groups of each level.
+        Of embeddings (N·V, C, h, w), the V views of an image next to each other, regions
+        (N·V, H, W), -1 where ignored, and positions (C, h, w).
         """
         _, segments, _, levels = self._group_pixels(embedding, regions, position, num_views)
         self.segment_limit.check(segments.counts.amax())

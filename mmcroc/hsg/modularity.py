@@ -69,13 +69,7 @@ def modularity_loss(assignment: Tensor, graph: Tensor) -> Tensor:
 def balance_loss(assignment: Tensor) -> Tensor:
     """``‖Σᵢ Sᵢ‖₂ √K / M``: 1 when all groups are of one size, √K when one has all nodes.
 
-    As released, M counts padded nodes too.
-
-    Args:
-        assignment: S, (N, M, K), soft groups of the nodes, zero rows where there is no node.
-
-    Returns:
-        (N,).
+    As released, M counts padded nodes too. S (N, M, K) as :func:`modularity_loss` takes it; (N,).
     """
     sizes = assignment.sum(1)
     return sizes.norm(dim=-1) * assignment.shape[-1] ** 0.5 / assignment.shape[1]

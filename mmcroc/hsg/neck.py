@@ -44,33 +44,21 @@ class LearnedPosition2d(nn.Module):
         self.register_buffer('trained', torch.zeros(2, 2, dtype=torch.long))
 
     def forward(self, height: int, width: int, image_size: tuple[int, int] | None = None) -> Tensor:
-        """Positions of a map.
+        """Positions (channels, height, width) of a map.
 
-        Args:
-            height: Number of the map's rows.
-            width: Number of the map's columns.
-            image_size: Height and width, in pixels, of the map's image. By default the map is of
-                training's stride: each row reads its entry.
-
-        Returns:
-            (channels, height, width).
+        ``image_size`` is the height and width, in pixels, of its image. By default the map is of
+        training's stride: each row reads its entry.
         """
         image_height, image_width = image_size or (None, None)
         rows = self._read(0, self.row.weight, height, image_height)
         columns = self._read(1, self.column.weight, width, image_width)
-        return torch.cat(
-            [
-                columns.T[:, None].expand(-1, height, -1),
-                rows.T[:, :, None].expand(-1, -1, width),
-            ]
-        )
+        columns = columns.T[:, None].expand(-1, height, -1)
+        return torch.cat([columns, rows.T[:, :, None].expand(-1, -1, width)])
 
     def remember(self, map_size: Sequence[int], image_size: Sequence[int]) -> None:
-        """Note in ``trained`` what a step of training reads; nothing waits for the device.
+        """Note in ``trained`` what a step on maps and images of these sizes (rows, columns) reads.
 
-        Args:
-            map_size: Numbers of the map's rows and columns.
-            image_size: Height and width of the training images, in pixels.
+        Nothing waits for the device.
         """
         for axis, table in enumerate((self.row.weight, self.column.weight)):
             if table.requires_grad:
@@ -131,12 +119,5 @@ class HSGNeck(BaseModule):
         self.position = LearnedPosition2d(out_channels, num_positions)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Embed the pixels of a map.
-
-        Args:
-            features: Maps, of which the last, (B, in_channels, h, w), is taken.
-
-        Returns:
-            (B, out_channels, h, w), not normalised.
-        """
+        """Embed the pixels of the last of the maps, (B, in_channels, h, w), not normalised."""
         return self.projection(features[-1])

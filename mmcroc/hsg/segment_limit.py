@@ -26,10 +26,7 @@ class DeferredLimit:
         self.pending: deque[tuple[Tensor, torch.cuda.Event]] = deque()
 
     def check(self, value: Tensor) -> None:
-        """Look at what has arrived, and send a value on its way.
-
-        Args:
-            value: Scalar to compare.
+        """Look at what has arrived, and send a scalar on its way.
 
         Raises:
             ValueError: A value was above the limit.

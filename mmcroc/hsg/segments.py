@@ -46,16 +46,8 @@ def grid_labels(
 ) -> Tensor:
     """A uniform grid of clusters, where k-means starts.
 
-    ``label = round(linspace(0, a-1, H)) + a · round(linspace(0, b-1, W))``, halves to even.
-
-    Args:
-        grid: Numbers a of rows and b of columns of clusters.
-        height: H.
-        width: W.
-        device: Device of the labels.
-
-    Returns:
-        (H, W), int64, in [0, a·b).
+    ``label = round(linspace(0, a-1, H)) + a · round(linspace(0, b-1, W))``, halves to even, of a
+    rows and b columns of clusters: (H, W), int64, in [0, a·b).
     """
     # float64: halves have to be exact to go to the even side on every device.
     rows = torch.linspace(0, grid[0] - 1, height, dtype=torch.float64, device=device).round()
@@ -156,15 +148,7 @@ def cut_along_regions(
 
 
 def sum_over_segments(values: Tensor, segments: Segments) -> Tensor:
-    """Sums of pixels' values over each segment.
-
-    Args:
-        values: (N, V·P, C).
-        segments: Segments of these N images.
-
-    Returns:
-        (N, M, C), zero where there is no segment.
-    """
+    """Sums of pixels' values (N, V·P, C) over each segment: (N, M, C), zero where none."""
     images, width = segments.mask.shape
     # A row more per image takes the ignored pixels.
     place = torch.where(segments.pixel_segment < 0, width, segments.pixel_segment)

@@ -1,13 +1,16 @@
-"""Two random views of an image and of its map of regions."""
+"""Two random views of an image and of its map of regions, and their way to the device."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
+import torch
+from mmpretrain.structures import DataSample
 
-from mmcroc.data.coloured_views import ColouredViews
+from mmcroc.data.two_views import ColouredViews, TwoViewDataPreprocessor
 from mmcroc.numerics.resize import nearest_indices
-from mmcroc.registry import TRANSFORMS
+from mmcroc.registry import MODELS, TRANSFORMS
 
 #: In a view's map of regions: a pixel outside of the image, of no region.
 IGNORE = -1
@@ -125,13 +128,10 @@ def central_view(
     larger is cut to its centre. It keeps its aspect, and is neither enlarged nor padded.
 
     Args:
-        img: (height, width, 3), uint8.
-        regions: (height, width), integers.
+        img: Image, uint8 (H, W, 3).
+        regions: Integers (H, W).
         size: Longest side allowed, pixels: the views' side.
         min_scale: Smallest factor of rescaling.
-
-    Returns:
-        Image (h, w, 3) and regions (h, w), both sides at most ``size``.
     """
     source = img.shape[:2]
     factor = max(min(1, size / max(source)), min(1, min_scale))
@@ -142,3 +142,53 @@ def central_view(
     rows = nearest_indices(source[0], target[0], top, height)
     columns = nearest_indices(source[1], target[1], left, width)
     return resized[top : top + height, left : left + width], regions[rows][:, columns]
+
+
+@MODELS.register_module()
+class RegionViewDataPreprocessor(TwoViewDataPreprocessor):
+    """Normalise two stacks of views on the device and take their maps of regions along.
+
+    The views of an image come one after the other (image-major), unlike the parent's: an image's
+    segments of both views are then neighbours, and a slice of the batch holds whole images.
+    """
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Prepare a collated batch.
+
+        Args:
+            data: ``inputs``, a list of two (B, 3, S, S) tensors; ``oversegmentation``, integer
+                (B, 2, S, S), -1 where there is no region; ``data_samples``, optional. Or single
+                images: ``inputs``, (B, 3, H, W) or a list of B images (3, H, W) of one size.
+            training: Unused.
+
+        Returns:
+            ``inputs``: one (2B, 3, S, S) float tensor, in the order image 0 view 0, image 0
+            view 1, image 1 view 0, ...; ``oversegmentation``: int32 (2B, S, S) in the same order;
+            ``data_samples``. For single images ``inputs`` (B, 3, H, W) and ``data_samples``.
+
+        Raises:
+            ValueError: Not two views, no regions, or regions of another shape than the views.
+        """
+        return super().forward(data, training)
+
+    def _forward_views(
+        self, views: Sequence[torch.Tensor], samples: list[DataSample] | None, data: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Prepare a batch of two stacks of views and their maps of regions."""
+        regions = data.get('oversegmentation')
+        if len(views) != 2 or regions is None:
+            raise ValueError(
+                f'a batch needs 2 views and their oversegmentation, got {len(views)} views and '
+                f'oversegmentation={type(regions).__name__}; does the pipeline end in '
+                'TwoViewsWithRegions, PackTwoViewsWithRegions and the dataloader have '
+                'collate_fn=dict(type="default_collate")?'
+            )
+        expected = (len(views[0]), 2, *views[0].shape[2:])
+        if regions.shape != expected:
+            raise ValueError(
+                f'views of {tuple(views[0].shape)} need oversegmentation of {expected}, but it is '
+                f'{tuple(regions.shape)}'
+            )
+        images = torch.stack([self._to_device(view) for view in views], dim=1).flatten(0, 1)
+        regions = self._to_device(regions.int()).flatten(0, 1)
+        return dict(inputs=self._normalise(images), oversegmentation=regions, data_samples=samples)

@@ -10,9 +10,7 @@ pixels' unit embeddings; near is by cosine.
     hits = nearest_regions(memory, 'level_1', query.prototype, 5)
 """
 
-import json
 import os
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,14 +21,13 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from mmcroc.atomic_file import atomic_file
 from mmcroc.data.each_image import for_each_image
 from mmcroc.hsg.segments import cut_along_regions, segment_prototypes
 from mmcroc.inference.segmentation import as_image, embed_and_segment, level_names
 from mmcroc.numerics.neighbours import nearest_entries
 from mmcroc.numerics.precision import at_least_float32
 from mmcroc.numerics.resize import nearest_resize
-from mmcroc.numerics.segment_memory import model_fingerprint
+from mmcroc.numerics.segment_memory import model_fingerprint, read_archive, write_archive
 
 FORMAT = 1
 
@@ -63,11 +60,7 @@ class ImageRegions:
     prototypes: dict[str, Tensor]
 
     def region_at(self, level: str, x: int, y: int) -> Region:
-        """The region of a level at pixel (x, y), counted from the upper left.
-
-        Raises:
-            ValueError: No such level, or no region there.
-        """
+        """The region of a level at pixel (x, y), counted from the upper left; else a ValueError."""
         if level not in self.maps:
             raise ValueError(f'no level {level!r}; there are {", ".join(self.maps)}')
         height, width = self.image.shape[:2]
@@ -227,26 +220,18 @@ def nearest_regions(
 
 
 def save_context_memory(path: str | os.PathLike, memory: ContextMemory, **origin: Any) -> None:
-    """Write a memory to a file, which appears under its name only once it is whole.
+    """Write a memory to a file, whole or not at all.
 
-    A NumPy archive (.npz, not compressed): per level ``prototypes_LEVEL`` (M, D) float32 and
-    ``places_LEVEL`` (M,) int32, the place of each region's image in ``images``; ``metadata``, a
-    JSON string of :func:`memory_metadata` with ``images`` (paths), ``failed`` (path to reason) and
-    ``origin``.
-
-    Args:
-        path: File to write.
-        memory: Memory to save.
-        **origin: Facts about the images, as JSON, for whoever reads the file.
+    An archive (:func:`mmcroc.numerics.segment_memory.write_archive`): per level
+    ``prototypes_LEVEL`` (M, D) float32 and ``places_LEVEL`` (M,) int32, the place of each region's
+    image in ``images``; metadata of :func:`memory_metadata` with ``images`` (paths), ``failed``
+    (path to reason) and ``origin``, facts about the images for whoever reads the file.
     """
     metadata = dict(memory.metadata, images=memory.images, failed=memory.failed, origin=origin)
-    arrays: dict[str, Any] = {
-        f'prototypes_{level}': own.numpy() for level, own in memory.prototypes.items()
-    }
+    arrays = {f'prototypes_{level}': own.numpy() for level, own in memory.prototypes.items()}
     for level, places in memory.places.items():
         arrays[f'places_{level}'] = places.numpy().astype(np.int32)
-    with atomic_file(path) as file:
-        np.savez(file, metadata=np.array(json.dumps(metadata)), **arrays)
+    write_archive(path, arrays, metadata)
 
 
 def read_context_memory(path: str | os.PathLike, metadata: dict) -> tuple[ContextMemory, dict]:
@@ -262,22 +247,15 @@ def read_context_memory(path: str | os.PathLike, metadata: dict) -> tuple[Contex
     Raises:
         ValueError: It is no such file, is damaged, or was made by another model or otherwise.
     """
+    what, cure = 'memory of regions', 'build another, or use its model and settings'
+    arrays, found = read_archive(path, metadata, what, cure)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = json.loads(str(file['metadata']))
-            images, failed, origin = (found.pop(name) for name in ('images', 'failed', 'origin'))
-            levels = found['levels']
-            prototypes = {level: torch.from_numpy(file[f'prototypes_{level}']) for level in levels}
-            places = {level: torch.from_numpy(file[f'places_{level}']).long() for level in levels}
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        images, failed, origin = (found.pop(name) for name in ('images', 'failed', 'origin'))
+        levels = found['levels']
+        prototypes = {level: torch.from_numpy(arrays[f'prototypes_{level}']) for level in levels}
+        places = {level: torch.from_numpy(arrays[f'places_{level}']).long() for level in levels}
+    except (KeyError, TypeError) as error:
         raise ValueError(f'{path} is no memory of regions: {error}') from error
-    differ = [name for name, value in metadata.items() if found.get(name) != value]
-    if differ:
-        listed = '; '.join(f'{n}: {found.get(n)!r} there, {metadata[n]!r} here' for n in differ)
-        raise ValueError(
-            f'the memory {path} was built otherwise ({listed}): build another, or use its model '
-            'and settings'
-        )
     for level in levels:
         rows, own = prototypes[level], places[level]
         whole = rows.dim() == 2 and own.shape == rows.shape[:1]

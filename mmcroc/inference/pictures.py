@@ -34,12 +34,7 @@ KINDS = dict(
 
 
 class HierarchyPainter:
-    """HSG's segments and levels over the image.
-
-    Args:
-        model: HSG of :func:`mmcroc.inference.init_model`.
-        longer_side: Images are resized to this for the model, pixels.
-    """
+    """HSG's segments and levels over the image, resized to ``longer_side`` for the model."""
 
     def __init__(self, model: HSG, longer_side: int) -> None:
         self.model, self.longer_side = model, longer_side

@@ -35,15 +35,9 @@ def _mix(bits: Tensor) -> Tensor:
 
 
 def counter_uniform(index: Tensor, seed: int, stream: int = 0) -> Tensor:
-    """Hash counters to uniform numbers in (0, 1).
+    """Hash counters, int64 of any shape, to uniform numbers, float64 in (0, 1), never 0 or 1.
 
-    Args:
-        index: Counters, int64, of any shape.
-        seed: Seed; equal seeds give equal numbers.
-        stream: Number of the sequence; sequences of one seed are independent.
-
-    Returns:
-        Numbers, float64, of ``index``'s shape, never 0 or 1.
+    Sequences of one seed, told apart by ``stream``, are independent.
     """
     key = _mix(torch.tensor(_signed(seed * _GOLDEN_GAMMA), device=index.device))
     key = _mix(key + _signed((stream + 1) * _GOLDEN_GAMMA))

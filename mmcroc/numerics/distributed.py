@@ -60,28 +60,17 @@ def differentiable_all_reduce_mean(tensor: Tensor) -> Tensor:
 def differentiable_all_gather(tensor: Tensor) -> Tensor:
     """Join the tensors of all ranks along the first dimension; gradient flows through it.
 
-    Every rank's tensor must have the same shape: pad, and gather the mask beside. (Ragged shapes
-    would have to be asked of the device.)
-
-    Args:
-        tensor: Tensor (R, ...).
-
-    Returns:
-        Tensor (ranks · R, ...), rank by rank.
+    (R, ...) becomes (ranks · R, ...), rank by rank. All shapes must be alike: pad, and gather the
+    mask beside. (Ragged shapes would have to be asked of the device.)
     """
     return torch.cat(dist_nn.all_gather(tensor.contiguous())) if get_world_size() > 1 else tensor
 
 
 def mean_divisor(count: Tensor, over_ranks: bool) -> Tensor:
-    """Divisor that makes a mean of a rank's sum; a sum of nothing stays 0.
+    """Divisor that makes a mean of a rank's sum of ``count`` summands; a sum of nothing stays 0.
 
-    Args:
-        count: Scalar, number of this rank's summands.
-        over_ranks: Whether the mean is over all ranks' summands. DistributedDataParallel averages
-            gradients over ranks, so that a rank's sum is divided by the ranks' mean number.
-
-    Returns:
-        Scalar, above 0.
+    A mean over all ranks' summands divides each rank's sum by the ranks' mean number, since
+    DistributedDataParallel averages gradients over ranks.
     """
     if not over_ranks:
         return count.clamp_min(1)

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from mmcroc.numerics.distributed import all_reduce_sum
 from mmcroc.numerics.kmeans import KMeansResult
-from mmcroc.numerics.kmeans_lloyd import default_chunk_size, e_step
+from mmcroc.numerics.kmeans_lloyd import Points
 
 #: Points to a cluster that training sees at most.
 MAX_POINTS_PER_CENTROID = 256
@@ -40,30 +40,13 @@ SPLIT_EPSILON = 1 / 1024
 
 
 def mersenne_twister(seed: int, number: int) -> np.ndarray:
-    """The first outputs of the 32-bit Mersenne Twister (C++'s ``std::mt19937``).
-
-    Args:
-        seed: Seed, of which 32 bits count.
-        number: Number of outputs.
-
-    Returns:
-        Outputs, uint32 (number,).
-    """
+    """The first outputs, uint32 (number,), of C++'s ``std::mt19937`` of a seed (of 32 bits)."""
     generator = np.random.RandomState(seed % 2**32)
     return generator.randint(0, 2**32, number, dtype=np.uint32)
 
 
 def permutation_head(size: int, number: int, seed: int) -> Tensor:
-    """The first entries of faiss's random permutation (``rand_perm``), without the rest.
-
-    Args:
-        size: Length N of the permutation of 0 ... N - 1.
-        number: Number of entries, at most N.
-        seed: Seed; equal seeds give equal permutations.
-
-    Returns:
-        Entries, int64 (number,), distinct numbers below N.
-    """
+    """The first entries, int64 (number,), of faiss's permutation of 0 ... size - 1 (rand_perm)."""
     moved: dict[int, int] = {}  # what lies at a place, where that is not the place's own number
     head = []
     for place, drawn in enumerate(mersenne_twister(seed, number).tolist()):
@@ -146,12 +129,7 @@ def _sample(
 
 
 def train_from(sample: Tensor, centroids: Tensor, num_iterations: int) -> KMeansResult:
-    """Lloyd's iterations with faiss's splitting of empty clusters.
-
-    Args:
-        sample: Points (S, D), S > K.
-        centroids: Centroids (K, D) to begin with.
-        num_iterations: Greatest number of iterations.
+    """Lloyd's iterations on points (S, D) from centroids (K, D), S > K, with faiss's splitting.
 
     Returns:
         The last centroids; labels (S,) and objective as the last iteration found them, before it
@@ -170,15 +148,12 @@ def train_from(sample: Tensor, centroids: Tensor, num_iterations: int) -> KMeans
 
 
 def split_clusters(centroids: Tensor, counts: Tensor, num_points: int) -> Tensor:
-    """Give every empty cluster half of another one (``split_clusters`` of faiss).
+    """Give every empty cluster half of another one, step 3 (``split_clusters`` of faiss).
 
     Args:
         centroids: Centroids (K, D); those of empty clusters are not read.
         counts: Points of each cluster (K,), in main memory.
         num_points: Number n of points, more than K.
-
-    Returns:
-        Centroids (K, D), changed where a cluster was empty.
     """
     sizes = counts.float().numpy().copy()
     num_clusters = len(sizes)
@@ -214,9 +189,6 @@ def _unit_numbers(seed: int) -> Iterator[np.float32]:
 
 def _assign(points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Do the E step: labels (N,), the sum of squared distances, sums (K, D) and counts (K,)."""
-    chunk_size = default_chunk_size(points[None], len(centroids))
-    labels, scores, sums, counts = e_step(
-        points[None], centroids[None], None, 'euclidean', chunk_size, False
-    )
-    distances = (points.square().sum(1) - 2 * scores[0]).clamp(min=0)
-    return labels[0], distances.sum(dtype=torch.float64), sums[0], counts[0]
+    problem = Points(points[None], len(centroids))
+    labels, scores, sums, counts = problem.assign(centroids[None])
+    return labels[0], problem.distances(scores).sum(dtype=torch.float64), sums[0], counts[0]

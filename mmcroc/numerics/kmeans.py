@@ -12,6 +12,7 @@ References: Lloyd, *Least squares quantization in PCM*, 1982; Dhillon and Modha,
 decompositions for large sparse text data using clustering*, 2001 (spherical).
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,15 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmcroc.numerics.distributed import all_reduce_sum
-from mmcroc.numerics.kmeans_init import draw_sample, global_point_index, kmeans_plus_plus
-from mmcroc.numerics.kmeans_lloyd import (
-    default_chunk_size,
-    e_step,
-    m_step,
-    relocate_empty_clusters,
-    sum_by_label,
-)
+from mmcroc.numerics.kmeans_init import Start, global_point_index
+from mmcroc.numerics.kmeans_lloyd import Points
 
 METRICS = ('euclidean', 'cosine')
 EMPTY_CLUSTERS = ('relocate', 'zero')
@@ -121,38 +115,35 @@ def kmeans(
     if not batched:
         points, mask = points[None], None if mask is None else mask[None]
     with torch.autocast(points.device.type, enabled=False):
-        points, counts, mean, variance = _prepare(points, mask, metric, distributed)
+        points = points if points.dtype == torch.float64 else points.float()
+        problem = Points(points, num_clusters, mask, metric, distributed, chunk_size or 0)
+        counts, mean, variance = _prepare(problem)
+        points = problem.points
         if initial_labels is None and initial_centroids is None and counts.min() < num_clusters:
             raise ValueError(
                 f'num_clusters={num_clusters} is more than the {int(counts.min())} valid points: '
                 'ask for fewer clusters or give more points'
             )
-        chunk_size = chunk_size or default_chunk_size(points, num_clusters)
         if point_index is None:
             point_index = global_point_index(points, distributed)
         threshold = None if tolerance is None else tolerance * variance
         labels = None if initial_labels is None else initial_labels.reshape(points.shape[:2])
-        best = None
+        results = []
         for restart in range(num_restarts):
             centroids = None
             if initial_centroids is not None:
                 centroids = initial_centroids.to(points).expand(len(points), -1, -1)
                 centroids = F.normalize(centroids, dim=-1) if mean is None else centroids - mean
             elif labels is None:
-                sample = points, mask, point_index
+                start = Start(problem, point_index, seed, restart)
                 if max_init_points is not None:
-                    number = max(max_init_points, num_clusters)
-                    sample = draw_sample(*sample, number, seed, restart, distributed)
-                # A sample is the same on all ranks already.
-                united = distributed and max_init_points is None
-                centroids = kmeans_plus_plus(
-                    *sample, num_clusters, seed, restart, united, chunk_size
-                )
-            result = _lloyd(points, mask, num_clusters, centroids, labels, metric, num_iterations,
-                            threshold, empty_clusters, distributed, chunk_size)  # fmt: skip
-            best = result if best is None else _better(best, result)
+                    start = start.from_sample(max(max_init_points, num_clusters))
+                centroids = start.centroids()
+            results.append(
+                _lloyd(problem, centroids, labels, num_iterations, threshold, empty_clusters)
+            )
             on_start()
-    assert best is not None  # num_restarts is at least 1
+    best = functools.reduce(_better, results)
     if mean is not None:
         best.centroids = best.centroids + mean
     if mask is not None:
@@ -163,62 +154,44 @@ def kmeans(
 
 
 def _lloyd(
-    points: Tensor,
-    mask: Tensor | None,
-    num_clusters: int,
+    problem: Points,
     centroids: Tensor | None,
     labels: Tensor | None,
-    metric: str,
     num_iterations: int,
     threshold: Tensor | None,
     empty_clusters: str,
-    distributed: bool,
-    chunk_size: int,
 ) -> KMeansResult:
     """Lloyd's iterations from given centroids (B, K, D), or from given labels (B, N)."""
-    scores: Tensor | None
+    points, scores = problem.points, None
     if centroids is None:
         assert labels is not None
-        scores = None
-        centroids = points.new_zeros(len(points), num_clusters, points.shape[2])
-        sums, counts = sum_by_label(points, labels, num_clusters, mask, chunk_size, distributed)
+        centroids = points.new_zeros(len(points), problem.num_clusters, points.shape[2])
+        sums, counts = problem.sums_of(labels)
     else:
-        labels, scores, sums, counts = e_step(
-            points, centroids, mask, metric, chunk_size, distributed
-        )
+        labels, scores, sums, counts = problem.assign(centroids)
     iteration = 0
     while iteration < num_iterations:
         iteration += 1
         previous = centroids
         # The same on all ranks: counts are sums over ranks.
         if scores is not None and empty_clusters == 'relocate' and bool((counts == 0).any()):
-            assert labels is not None
-            distances = _distances(points, scores, metric)
-            sums, counts = relocate_empty_clusters(
-                points, labels, distances, sums, counts, mask, distributed
-            )
-        centroids = m_step(sums, counts, previous, metric, empty_clusters)
-        labels, scores, sums, counts = e_step(
-            points, centroids, mask, metric, chunk_size, distributed
-        )
+            distances = problem.distances(scores)
+            sums, counts = problem.relocate_empty_clusters(labels, distances, sums, counts)
+        if problem.metric == 'cosine':
+            centroids = F.normalize(sums, dim=-1)
+        else:
+            centroids = sums / counts.clamp(min=1)[..., None]
+        if empty_clusters != 'zero':
+            centroids = torch.where((counts > 0)[..., None], centroids, previous.double())
+        centroids = centroids.to(points.dtype)
+        labels, scores, sums, counts = problem.assign(centroids)
         if threshold is not None:
             movement = (centroids - previous).double().square().sum((1, 2))
             if bool((movement <= threshold).all()):
                 break
     assert labels is not None and scores is not None, 'labels alone need an iteration'
-    distances = _distances(points, scores, metric)
-    if mask is not None:
-        distances = distances.masked_fill(~mask, 0)
-    inertia = distances.sum(1, dtype=torch.float64)
-    inertia = all_reduce_sum(inertia) if distributed else inertia
-    return KMeansResult(centroids, labels, inertia, iteration)
-
-
-def _distances(points: Tensor, scores: Tensor, metric: str) -> Tensor:
-    """Distances (B, N) from the scores of the E step: squared Euclidean, or 1 - x·c."""
-    if metric == 'cosine':
-        return 1 - scores
-    return (points.square().sum(-1) - 2 * scores).clamp(min=0)
+    inertia = problem.distances(scores).sum(1, dtype=torch.float64)
+    return KMeansResult(centroids, labels, problem.over_ranks(inertia), iteration)
 
 
 def _better(best: KMeansResult, result: KMeansResult) -> KMeansResult:
@@ -232,39 +205,37 @@ def _better(best: KMeansResult, result: KMeansResult) -> KMeansResult:
     )
 
 
-def _prepare(
-    points: Tensor, mask: Tensor | None, metric: str, distributed: bool
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-    """Make points as the iterations want them: float, masked ones zero, unit vectors or centred.
+def _prepare(problem: Points) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Make the points as the iterations want them: masked ones zero, unit vectors or centred.
 
     Centring changes no distance, and keeps |x|² - 2 x·c + |c|² from losing digits when the points
     lie far from the origin.
 
     Returns:
-        Points (B, N, D), counts of valid ones (B,), the mean taken off (B, 1, D; None for
-        the cosine metric), mean variance of a feature (B,).
+        Counts of valid points (B,), the mean taken off (B, 1, D; None for the cosine metric), mean
+        variance of a feature (B,).
     """
-    points = points if points.dtype == torch.float64 else points.float()
-    if metric == 'cosine':
+    points, mask = problem.points, problem.mask
+    euclidean = problem.metric == 'euclidean'
+    if not euclidean:
         points = F.normalize(points, dim=-1)
     if mask is None:
         counts = torch.full((len(points),), points.shape[1], device=points.device)
     else:
         points = points.masked_fill(~mask[..., None], 0)
         counts = mask.sum(1)
-    sums = points.sum(1, dtype=torch.float64)
-    if distributed:
-        sums, counts = all_reduce_sum(sums), all_reduce_sum(counts)
-    mean = sums / counts.clamp(min=1)[:, None]
-    if metric == 'euclidean':
-        points = points - mean[:, None].to(points.dtype)
+    counts = problem.over_ranks(counts)
+    divisor = counts.clamp(min=1)[:, None]
+    mean = problem.over_ranks(points.sum(1, dtype=torch.float64)) / divisor
+    offset = mean[:, None].to(points.dtype) if euclidean else None
+    if offset is not None:
+        points = points - offset
         if mask is not None:
             points = points.masked_fill(~mask[..., None], 0)
-    squares = points.square().sum((1, 2), dtype=torch.float64)
-    squares = (all_reduce_sum(squares) if distributed else squares) / counts.clamp(min=1)
-    if metric == 'euclidean':
-        return points, counts, mean[:, None].to(points.dtype), squares / points.shape[2]
-    return points, counts, None, (squares - mean.square().sum(1)) / points.shape[2]
+    problem.points = points
+    squares = problem.over_ranks(points.square().sum((1, 2), dtype=torch.float64)) / divisor[:, 0]
+    squares = squares if euclidean else squares - mean.square().sum(1)
+    return counts, offset, squares / points.shape[2]
 
 
 def _check_settings(

@@ -7,28 +7,21 @@ the point's number in the data set, so the sample does not depend on the split o
 """
 
 import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from mmcroc.numerics.counter_random import counter_uniform
-from mmcroc.numerics.distributed import all_gather_stack, all_reduce_sum, get_rank
+from mmcroc.numerics.distributed import all_gather_stack, get_rank
+from mmcroc.numerics.kmeans_lloyd import Points
 
 #: Number of streams of random numbers that one start may use: more than clusters anyone asks for.
 STREAMS_PER_START = 1 << 20
 
 
 def global_point_index(points: Tensor, distributed: bool) -> Tensor:
-    """Number this rank's points when all points are counted rank by rank.
-
-    Args:
-        points: Points (B, N, D).
-        distributed: Whether other ranks hold points of the same problem.
-
-    Returns:
-        Numbers, int64 (N,).
-    """
+    """Number this rank's points (B, N, D), all ranks' counted rank by rank: int64 (N,)."""
     index = torch.arange(points.shape[1], device=points.device)
     if not distributed:
         return index
@@ -36,148 +29,97 @@ def global_point_index(points: Tensor, distributed: bool) -> Tensor:
     return index + all_gather_stack(size)[: get_rank()].sum()
 
 
-def race(
-    points: Tensor,
-    weights: Tensor | None,
-    number: int,
-    point_index: Tensor,
-    seed: int,
-    stream: int,
-    mask: Tensor | None,
-    distributed: bool,
-) -> tuple[Tensor, Tensor]:
-    """Sample points of all ranks without replacement, proportionally to their weights.
+@dataclass
+class Start:
+    """One of a k-means' random starts.
 
-    Args:
-        points: Points (B, N, D).
-        weights: Weights (B, N), not negative; None: all alike. Points of weight 0 come last.
-        number: Number of points to sample.
-        point_index: Each point's number in the whole data set, int64 (N,).
+    Attributes:
+        of: Points to start on.
+        index: Each point's number in the whole data set, int64 (N,).
         seed: Seed of the random numbers.
-        stream: Stream of the random numbers, another one for each sample.
-        mask: True for points that may be sampled, (B, N). None: all.
-        distributed: Whether to sample from the points of all ranks.
-
-    Returns:
-        Points (B, number, D) in the order sampled, and their keys (B, number), infinite where
-        there was no point left.
+        number: Number of the start, where there are several.
     """
-    batch, num_points, dim = points.shape
-    problem = torch.arange(batch, device=points.device)[:, None]
-    # Problems of a batch are sampled independently. 2^40 points each are enough.
-    keys = -counter_uniform(point_index + (problem << 40), seed, stream).log()
-    if weights is not None:
-        keys = keys / weights.double().clamp(min=1e-200)
-    if mask is not None:
-        keys = keys.masked_fill(~mask, math.inf)
-    here = min(number, num_points)
-    keys, where = keys.topk(here, dim=1, largest=False)
-    drawn = points.gather(1, where[..., None].expand(-1, -1, dim))
-    keys = F.pad(keys, (0, number - here), value=math.inf)
-    drawn = F.pad(drawn, (0, 0, 0, number - here))
-    if distributed:
-        keys = all_gather_stack(keys).transpose(0, 1).flatten(1)
-        drawn = all_gather_stack(drawn).transpose(0, 1).flatten(1, 2)
-        keys, where = keys.topk(number, dim=1, largest=False)
-        drawn = drawn.gather(1, where[..., None].expand(-1, -1, dim))
-    return drawn, keys
 
+    of: Points
+    index: Tensor
+    seed: int
+    number: int
 
-def draw_sample(
-    points: Tensor,
-    mask: Tensor | None,
-    point_index: Tensor,
-    number: int,
-    seed: int,
-    start: int,
-    distributed: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Sample the points of all ranks uniformly, to seed from instead of from all of them.
+    def race(self, weights: Tensor | None, number: int, stream: int) -> tuple[Tensor, Tensor]:
+        """Sample points of all ranks without replacement, proportionally to their weights.
 
-    Returns:
-        Points (B, number, D) and a mask (B, number), both the same
-        on all ranks, and numbers for the points, (number,).
-    """
-    stream = (start + 1) * STREAMS_PER_START - 1
-    sample, keys = race(points, None, number, point_index, seed, stream, mask, distributed)
-    return sample, keys.isfinite(), torch.arange(number, device=points.device)
+        Args:
+            weights: Weights (B, N), not negative; None: all alike. Points of weight 0 come last.
+            number: Number of points to sample.
+            stream: Stream of this start's random numbers, another one for each sample.
 
+        Returns:
+            Points (B, number, D) in the order sampled, and their keys (B, number), infinite where
+            there was no point left.
+        """
+        points = self.of.points
+        problem = torch.arange(len(points), device=points.device)[:, None]
+        stream += self.number * STREAMS_PER_START
+        # Problems of a batch are sampled independently. 2^40 points each are enough.
+        keys = -counter_uniform(self.index + (problem << 40), self.seed, stream).log()
+        if weights is not None:
+            keys = keys / weights.double().clamp(min=1e-200)
+        if self.of.mask is not None:
+            keys = keys.masked_fill(~self.of.mask, math.inf)
+        keys, sampled = self.of.first_of_all(keys, points, number, largest=False)
+        return sampled, keys
 
-def kmeans_plus_plus(
-    points: Tensor,
-    mask: Tensor | None,
-    point_index: Tensor,
-    num_clusters: int,
-    seed: int,
-    start: int,
-    distributed: bool,
-    chunk_size: int,
-) -> Tensor:
-    """Spread the starting centroids by greedy k-means++.
+    def from_sample(self, size: int) -> 'Start':
+        """This start on a uniform sample of all ranks' points, the same on every rank."""
+        sample, keys = self.race(None, size, STREAMS_PER_START - 1)
+        few = replace(self.of, points=sample, mask=keys.isfinite(), distributed=False)
+        return replace(self, of=few, index=torch.arange(size, device=sample.device))
 
-    Each next centroid is sampled with probability proportional to D², the squared distance to the
-    nearest centroid so far. As in scikit-learn, 2 + ln K candidates are sampled each time and the
-    one that leaves the least sum of D² is taken; unlike there, without replacement.
+    def centroids(self) -> Tensor:
+        """Spread the starting centroids by greedy k-means++.
 
-    Reference: Arthur and Vassilvitskii, *k-means++: the advantages of careful seeding*, SODA 2007.
+        Each next centroid is sampled with probability proportional to D², the squared distance to
+        the nearest centroid so far. As in scikit-learn, 2 + ln K candidates are sampled each time
+        and the one that leaves the least sum of D² is taken; unlike there, without replacement. Of
+        unit vectors D² is 2 - 2 x·c.
 
-    Args:
-        points: Points (B, N, D). Unit vectors for spherical k-means: D² is then 2 - 2 x·c.
-        mask: True for valid points, (B, N). None: all.
-        point_index: Each point's number in the whole data set, int64 (N,).
-        num_clusters: Number K of clusters.
-        seed: Seed of the random numbers.
-        start: Number of the start, where there are several.
-        distributed: Whether other ranks hold points of the same problem.
-        chunk_size: Number of points compared at once.
+        Reference: Arthur and Vassilvitskii, *k-means++: the advantages of careful seeding*, 2007.
 
-    Returns:
-        Centroids (B, K, D), the same on all ranks.
-    """
-    stream = start * STREAMS_PER_START
-    num_candidates = 2 + int(math.log(num_clusters))
-    valid = torch.ones(points.shape[:2], device=points.device) if mask is None else mask
-    valid = valid.to(points.dtype)
-    squared_norms = points.square().sum(-1)
-    first, _ = race(points, None, 1, point_index, seed, stream, mask, distributed)
-    centroids = [first]
-    nearest = torch.full_like(squared_norms, math.inf)
-    nearest, _ = _distances(points, squared_norms, first, nearest, valid, False, chunk_size)
-    nearest = nearest[:, 0]
-    for number in range(1, num_clusters):
-        candidates, keys = race(
-            points, nearest, num_candidates, point_index, seed, stream + number, mask, distributed
-        )
-        nearer, potential = _distances(
-            points, squared_norms, candidates, nearest, valid, distributed, chunk_size
-        )
-        # Fewer points left than candidates asked for: the rest are not points.
-        choice = potential.masked_fill(keys.isinf(), math.inf).argmin(1)[:, None, None]
-        centroids.append(candidates.gather(1, choice.expand(-1, 1, points.shape[2])))
-        nearest = nearer.gather(1, choice.expand(-1, 1, points.shape[1]))[:, 0]
-    return torch.cat(centroids, 1)
+        Returns:
+            Centroids (B, K, D), the same on all ranks.
+        """
+        points = self.of.points
+        num_candidates = 2 + int(math.log(self.of.num_clusters))
+        squared_norms = points.square().sum(-1)
+        first, _ = self.race(None, 1, 0)
+        centroids = [first]
+        nearest = torch.full_like(squared_norms, math.inf)
+        nearest = self._distances(squared_norms, first, nearest)[0][:, 0]
+        for number in range(1, self.of.num_clusters):
+            candidates, keys = self.race(nearest, num_candidates, number)
+            nearer, potential = self._distances(squared_norms, candidates, nearest)
+            potential = self.of.over_ranks(potential)
+            # Fewer points left than candidates asked for: the rest are not points.
+            choice = potential.masked_fill(keys.isinf(), math.inf).argmin(1)[:, None, None]
+            centroids.append(candidates.gather(1, choice.expand(-1, 1, points.shape[2])))
+            nearest = nearer.gather(1, choice.expand(-1, 1, points.shape[1]))[:, 0]
+        return torch.cat(centroids, 1)
 
-
-def _distances(
-    points: Tensor,
-    squared_norms: Tensor,
-    candidates: Tensor,
-    nearest: Tensor,
-    valid: Tensor,
-    distributed: bool,
-    chunk_size: int,
-) -> tuple[Tensor, Tensor]:
-    """D² if each candidate became a centroid: (B, L, N), and its sum over all ranks: (B, L)."""
-    batch, num_points, _ = points.shape
-    nearer = nearest.new_empty(batch, candidates.shape[1], num_points)
-    potential = torch.zeros(candidates.shape[:2], dtype=torch.float64, device=points.device)
-    offset = candidates.square().sum(-1)[..., None]
-    for begin in range(0, num_points, chunk_size):
-        here = slice(begin, begin + chunk_size)
-        squared = torch.baddbmm(offset, candidates, points[:, here].mT, alpha=-2)
-        squared += squared_norms[:, None, here]
-        squared = torch.minimum(squared.clamp_(min=0), nearest[:, None, here])
-        squared *= valid[:, None, here]
-        nearer[:, :, here] = squared
-        potential += squared.sum(-1)
-    return nearer, all_reduce_sum(potential) if distributed else potential
+    def _distances(
+        self, squared_norms: Tensor, candidates: Tensor, nearest: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """D² if each candidate became a centroid: (B, L, N), and its sum here: (B, L)."""
+        points, mask, size = self.of.points, self.of.mask, self.of.chunk_size
+        nearer = nearest.new_empty(len(points), candidates.shape[1], points.shape[1])
+        potential = torch.zeros(candidates.shape[:2], dtype=torch.float64, device=points.device)
+        offset = candidates.square().sum(-1)[..., None]
+        for begin in range(0, points.shape[1], size):
+            here = slice(begin, begin + size)
+            squared = torch.baddbmm(offset, candidates, points[:, here].mT, alpha=-2)
+            squared += squared_norms[:, None, here]
+            squared = torch.minimum(squared.clamp_(min=0), nearest[:, None, here])
+            if mask is not None:
+                squared *= mask[:, None, here]
+            nearer[:, :, here] = squared
+            potential += squared.sum(-1)
+        return nearer, potential

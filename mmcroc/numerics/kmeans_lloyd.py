@@ -1,12 +1,13 @@
-"""The two steps of Lloyd's algorithm, in chunks: what :mod:`.kmeans` iterates.
+"""Points of a k-means and the steps of Lloyd's algorithm on them: what :mod:`.kmeans` iterates.
 
-On a CPU parts of the points run side by side on its cores: a chunk that fits a core's cache is too
-small to be split again inside each operation, and some operations (numpy's argmax, index_add_ in
-order) never are. Whole chunks on each core keep both.
+Points are gone through in chunks. On a CPU parts of them run side by side on its cores: a chunk
+that fits a core's cache is too small to be split again inside each operation, and some operations
+(numpy's argmax, index_add_ in order) never are. Whole chunks on each core keep both.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -25,57 +26,170 @@ SUM_CHUNK = 2**14
 NUM_PARTS = 16
 
 
-def default_chunk_size(points: Tensor, num_clusters: int) -> int:
-    """Number of points per chunk: scores fit a CPU's cache, or a few hundred MiB of a GPU."""
-    batch = max(points.shape[0], 1)
-    if points.device.type == 'cpu':
-        return min(max(2**19 // (batch * num_clusters), 1024), 16384)
-    return max(2**26 // (batch * num_clusters), 1024)
+@dataclass
+class Points:
+    """Points of B problems of K clusters, or this rank's share of them.
 
-
-def e_step(
-    points: Tensor,
-    centroids: Tensor,
-    mask: Tensor | None,
-    metric: str,
-    chunk_size: int,
-    distributed: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Find each point's best centroid and, the points being at hand, what the next M step needs.
-
-    Args:
-        points: Points (B, N, D).
-        centroids: Centroids (B, K, D).
-        mask: True for the points that count in sums and counts, (B, N). None: all.
-        metric: Distance, 'euclidean' or 'cosine' (then points and centroids are unit vectors).
-        chunk_size: Number of points scored at once.
-        distributed: Whether to sum over all ranks.
-
-    Returns:
-        Labels, int64 (B, N); scores (B, N), x·c - |c|²/2 for the
-        Euclidean metric and x·c for the cosine; sums (B, K, D) and counts (B, K), float64.
+    Attributes:
+        points: Points (B, N, D); unit vectors for the cosine metric.
+        num_clusters: Number K of clusters.
+        mask: True for the points that count, (B, N). None: all.
+        metric: Distance, 'euclidean' or 'cosine'.
+        distributed: Whether other ranks hold points of the same problems: sums are over all.
+        chunk_size: Number of points of each problem scored at once; 0: scores that fit a CPU's
+            cache, or a few hundred MiB of a GPU.
     """
-    labels = torch.empty(points.shape[:2], dtype=torch.long, device=points.device)
-    scores = torch.empty(points.shape[:2], dtype=points.dtype, device=points.device)
-    num_clusters = centroids.shape[1]
-    offset = centroids.new_zeros(len(centroids), 1, 1)
-    if metric == 'euclidean':
-        offset = centroids.square().sum(-1)[:, None] / -2
 
-    def assign(part: range) -> ClusterSums:
-        total = ClusterSums(points, num_clusters, mask)
-        # One buffer: fresh memory for every chunk costs as much as the product.
-        score = points.new_empty(len(points), min(chunk_size, len(part)), num_clusters)
-        for start in range(part.start, part.stop, chunk_size):
-            here = slice(start, min(start + chunk_size, part.stop))
-            chunk = score[:, : here.stop - start]
-            torch.baddbmm(offset, points[:, here], centroids.mT, out=chunk)
-            scores[:, here], labels[:, here] = _best(chunk)
-        total.add_in_chunks(part, labels, chunk_size)
-        return total
+    points: Tensor
+    num_clusters: int
+    mask: Tensor | None = None
+    metric: str = 'euclidean'
+    distributed: bool = False
+    chunk_size: int = 0
 
-    totals = map_parts(assign, split_in_parts(points.shape[1], chunk_size, points.device))
-    return labels, scores, *ClusterSums.result(totals, distributed)
+    def __post_init__(self) -> None:
+        per_point = max(len(self.points), 1) * self.num_clusters
+        if not self.chunk_size and self.points.device.type == 'cpu':
+            self.chunk_size = min(max(2**19 // per_point, 1024), 16384)
+        elif not self.chunk_size:
+            self.chunk_size = max(2**26 // per_point, 1024)
+
+    def over_ranks(self, share: Tensor) -> Tensor:
+        """Sum over the ranks that hold points of the same problems."""
+        return all_reduce_sum(share) if self.distributed else share
+
+    def assign(self, centroids: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Do the E step: each point's best centroid and, the points being at hand, the sums.
+
+        Args:
+            centroids: Centroids (B, K, D).
+
+        Returns:
+            Labels, int64 (B, N); scores (B, N), x·c - |c|²/2 for the Euclidean metric and x·c for
+            the cosine; sums (B, K, D) and counts (B, K) of the clusters' points, float64.
+        """
+        points = self.points
+        labels = torch.empty(points.shape[:2], dtype=torch.long, device=points.device)
+        scores = torch.empty(points.shape[:2], dtype=points.dtype, device=points.device)
+        offset = centroids.new_zeros(len(centroids), 1, 1)
+        if self.metric == 'euclidean':
+            offset = centroids.square().sum(-1)[:, None] / -2
+
+        def assign_part(part: range) -> Tensor:
+            # One buffer: fresh memory for every chunk costs as much as the product.
+            size = min(self.chunk_size, len(part))
+            score = points.new_empty(len(points), size, self.num_clusters)
+            for here in _chunks(part, self.chunk_size):
+                chunk = score[:, : here.stop - here.start]
+                torch.baddbmm(offset, points[:, here], centroids.mT, out=chunk)
+                scores[:, here], labels[:, here] = _best(chunk)
+            return self._part_sums(part, labels)
+
+        parts = split_in_parts(points.shape[1], self.chunk_size, points.device)
+        return labels, scores, *self._united(map_parts(assign_part, parts))
+
+    def sums_of(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums (B, K, D) and counts (B, K), float64, of the points of each label (B, N)."""
+        return self._united([self._part_sums(range(self.points.shape[1]), labels)])
+
+    def _part_sums(self, part: range, labels: Tensor) -> Tensor:
+        """Sum and, last, number of a part's points by label, float64 (B, K, D + 1).
+
+        Within a chunk the points add up in their own precision, the chunks in float64.
+        """
+        batch, _, dim = self.points.shape
+        on_cpu = self.points.device.type == 'cpu'
+        bins = self.num_clusters + (self.mask is not None)  # masked points' bin is dropped
+        total = self.points.new_zeros(batch, bins, dim + 1, dtype=torch.float64)
+        first_bin = torch.arange(batch, device=self.points.device)[:, None] * bins
+        # No one-hot labels on a CPU: memory does not grow with K.
+        for here in _chunks(part, max(self.chunk_size, SUM_CHUNK) if on_cpu else self.chunk_size):
+            points, label = self.points[:, here], labels[:, here]
+            if self.mask is not None:
+                label = label.masked_fill(~self.mask[:, here], self.num_clusters)
+            if on_cpu:
+                # Runs in order there, so it is deterministic, and it is faster than a product.
+                label = (label + first_bin).flatten()
+                sums = points.new_zeros(batch * bins, dim)
+                sums.index_add_(0, label, points.reshape(len(label), -1))
+                total[..., :-1] += sums.view(batch, bins, dim)
+                total[..., -1] += label.bincount(minlength=len(sums)).view(batch, bins)
+            else:
+                # A GPU scatters in any order; a product with one-hot labels is deterministic.
+                member = points.new_zeros(*label.shape, bins).scatter_(2, label[..., None], 1)
+                total[..., :-1] += torch.bmm(member.mT, points)
+                total[..., -1] += member.sum(1)
+        return total[:, : self.num_clusters]
+
+    def _united(self, parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Sums and counts of all parts, in order, and all ranks."""
+        first, *rest = parts
+        total = self.over_ranks(sum(rest, first))
+        return total[..., :-1], total[..., -1]
+
+    def distances(self, scores: Tensor) -> Tensor:
+        """Distances (B, N) from scores: squared Euclidean, or 1 - x·c; 0 where masked."""
+        if self.metric == 'cosine':
+            distances = 1 - scores
+        else:
+            distances = (self.points.square().sum(-1) - 2 * scores).clamp(min=0)
+        return distances if self.mask is None else distances.masked_fill(~self.mask, 0)
+
+    def relocate_empty_clusters(
+        self, labels: Tensor, distances: Tensor, sums: Tensor, counts: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Give every empty cluster the point farthest from its centroid, taken from its cluster.
+
+        The i-th empty cluster gets the i-th farthest point, as in scikit-learn. Points at distance
+        0 are left where they are.
+
+        Args:
+            labels: Cluster of each point (B, N).
+            distances: Distance of each point to its centroid (B, N).
+            sums: Sums of the clusters' points, float64 (B, K, D).
+            counts: Numbers of the clusters' points, float64 (B, K).
+
+        Returns:
+            Sums and counts after the relocation.
+        """
+        empty = counts == 0
+        number = self.num_clusters
+        rows = torch.cat([labels[..., None].double(), self.points.double()], -1)
+        far_distance, rows = self.first_of_all(distances, rows, number, largest=True)
+        far_label, far_point = rows[..., 0].long(), rows[..., 1:]
+        order = empty.cumsum(1) - 1  # the i of an empty cluster
+        wanted = torch.arange(number, device=counts.device) < empty.sum(1, keepdim=True)
+        moved = (wanted & (far_distance > 0)).double()  # (B, i): the i-th farthest point moves
+        donor = F.one_hot(far_label, number).double() * moved[..., None]  # (B, i, K)
+        receiver = F.one_hot(order.clamp(min=0), number).double() * empty[..., None]  # (B, K, i)
+        receiver = receiver * moved[:, None]
+        sums = sums + torch.bmm(receiver - donor.mT, far_point)
+        counts = counts + (receiver - donor.mT).sum(-1)
+        # What is left of a cluster that gave its last point away is rounding.
+        return torch.where((counts > 0)[..., None], sums, 0.0), counts
+
+    def first_of_all(
+        self, keys: Tensor, rows: Tensor, number: int, largest: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Keys (B, number) and rows (B, number, ·) of the greatest or least keys, over all ranks.
+
+        Where there are too few, keys are 0 (of the greatest) or infinite, and rows 0.
+        """
+        here = min(number, keys.shape[1])
+        keys, where = keys.topk(here, dim=1, largest=largest)
+        rows = rows.gather(1, where[..., None].expand(-1, -1, rows.shape[2]))
+        keys = F.pad(keys, (0, number - here), value=0.0 if largest else torch.inf)
+        rows = F.pad(rows, (0, 0, 0, number - here))
+        if self.distributed:
+            keys = all_gather_stack(keys).transpose(0, 1).flatten(1)
+            rows = all_gather_stack(rows).transpose(0, 1).flatten(1, 2)
+            keys, where = keys.topk(number, dim=1, largest=largest)
+            rows = rows.gather(1, where[..., None].expand(-1, -1, rows.shape[2]))
+        return keys, rows
+
+
+def _chunks(part: range, size: int) -> list[slice]:
+    return [slice(at, min(at + size, part.stop)) for at in range(part.start, part.stop, size)]
 
 
 def _best(score: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,175 +202,8 @@ def _best(score: Tensor) -> tuple[Tensor, Tensor]:
     return score.gather(-1, best[..., None])[..., 0], best
 
 
-def sum_by_label(
-    points: Tensor,
-    labels: Tensor,
-    num_clusters: int,
-    mask: Tensor | None,
-    chunk_size: int,
-    distributed: bool,
-) -> tuple[Tensor, Tensor]:
-    """Sum up what the M step needs from labels (B, N) in [0, K).
-
-    The other arguments are those of :func:`e_step`.
-
-    Returns:
-        Sums (B, K, D) and counts (B, K), float64.
-    """
-    total = ClusterSums(points, num_clusters, mask)
-    total.add_in_chunks(range(points.shape[1]), labels, chunk_size)
-    return ClusterSums.result([total], distributed)
-
-
-class ClusterSums:
-    """Sum and number of the points of each cluster, gathered chunk by chunk.
-
-    Within a chunk the points add up in their own precision, the chunks in float64.
-
-    Args:
-        points: Points (B, N, D).
-        num_clusters: Number K of clusters.
-        mask: True for the points that count, (B, N). None: all.
-    """
-
-    def __init__(self, points: Tensor, num_clusters: int, mask: Tensor | None) -> None:
-        batch, _, dim = points.shape
-        self.points, self.num_clusters, self.mask = points, num_clusters, mask
-        self.bins = num_clusters + (mask is not None)  # masked points have a bin, which is dropped
-        self.sums = points.new_zeros(batch, self.bins, dim, dtype=torch.float64)
-        self.counts = points.new_zeros(batch, self.bins, dtype=torch.float64)
-        self.first_bin = torch.arange(batch, device=points.device)[:, None] * self.bins
-
-    def add_in_chunks(self, part: range, labels: Tensor, chunk_size: int) -> None:
-        """Add the points of a range, of labels (B, N)."""
-        step = chunk_size
-        if labels.device.type == 'cpu':  # no one-hot labels there: memory does not grow with K
-            step = max(step, SUM_CHUNK)
-        for start in range(part.start, part.stop, step):
-            here = slice(start, min(start + step, part.stop))
-            self.add(here, labels[:, here])
-
-    def add(self, here: slice, labels: Tensor) -> None:
-        """Add the points at the slice ``here``, of labels (B, chunk)."""
-        points = self.points[:, here]
-        if self.mask is not None:
-            labels = labels.masked_fill(~self.mask[:, here], self.num_clusters)
-        if points.device.type == 'cpu':
-            # Runs in order there, so it is deterministic, and it is faster than a product.
-            bins = (labels + self.first_bin).flatten()
-            sums = points.new_zeros(self.counts.numel(), points.shape[2])
-            sums.index_add_(0, bins, points.reshape(len(bins), -1))
-            self.sums += sums.view_as(self.sums)
-            self.counts += bins.bincount(minlength=len(sums)).view_as(self.counts)
-        else:
-            # A GPU scatters in any order; a product with one-hot labels is deterministic.
-            member = points.new_zeros(*labels.shape, self.bins).scatter_(2, labels[..., None], 1)
-            self.sums += torch.bmm(member.mT, points)
-            self.counts += member.sum(1)
-
-    @staticmethod
-    def result(parts: Sequence['ClusterSums'], distributed: bool) -> tuple[Tensor, Tensor]:
-        """Sums (B, K, D) and counts (B, K), float64, of all parts, in order, and all ranks."""
-        num_clusters = parts[0].num_clusters
-        first, *rest = parts
-        sums = sum((part.sums for part in rest), first.sums)[:, :num_clusters]
-        counts = sum((part.counts for part in rest), first.counts)[:, :num_clusters]
-        if distributed:
-            both = all_reduce_sum(torch.cat([sums, counts[..., None]], -1))
-            sums, counts = both[..., :-1], both[..., -1]
-        return sums, counts
-
-
-def m_step(
-    sums: Tensor, counts: Tensor, previous: Tensor, metric: str, empty_clusters: str
-) -> Tensor:
-    """Compute centroids from their members' sums and counts, in ``previous``'s dtype.
-
-    XX
-        relocated) or the zero vector ('zero').
-    """
-    if metric == 'cosine':
-        centroids = F.normalize(sums, dim=-1)
-    else:
-        centroids = sums / counts.clamp(min=1)[..., None]
-    if empty_clusters != 'zero':
-        centroids = torch.where((counts > 0)[..., None], centroids, previous.double())
-    return centroids.to(previous.dtype)
-
-
-def relocate_empty_clusters(
-    points: Tensor,
-    labels: Tensor,
-    distances: Tensor,
-    sums: Tensor,
-    counts: Tensor,
-    mask: Tensor | None,
-    distributed: bool,
-) -> tuple[Tensor, Tensor]:
-    """Give every empty cluster the point farthest from its centroid, and take it from its cluster.
-
-    The i-th empty cluster gets the i-th farthest point, as in scikit-learn. Points at distance 0
-    are left where they are.
-
-    Args:
-        points: Points (B, N, D).
-        labels: Cluster of each point (B, N).
-        distances: Distance of each point to its centroid (B, N), in any increasing measure that is
-            0 at the centroid.
-        sums: Sums of the clusters' points, float64 (B, K, D).
-        counts: Numbers of the clusters' points, float64 (B, K).
-        mask: True for the points that count, (B, N). None: all.
-        distributed: Whether the points are one rank's share.
-
-    Returns:
-        Sums and counts after the relocation.
-    """
-    empty = counts == 0
-    num_clusters = counts.shape[1]
-    if mask is not None:
-        distances = distances.masked_fill(~mask, 0)
-    far = farthest_points(points, labels, distances, num_clusters, distributed)
-    far_distance, far_label, far_point = far
-    order = empty.cumsum(1) - 1  # the i of an empty cluster
-    wanted = torch.arange(num_clusters, device=counts.device) < empty.sum(1, keepdim=True)
-    moved = (wanted & (far_distance > 0)).double()  # (B, i): the i-th farthest point moves
-    donor = F.one_hot(far_label, num_clusters).double() * moved[..., None]  # (B, i, K)
-    receiver = F.one_hot(order.clamp(min=0), num_clusters).double() * empty[..., None]  # (B, K, i)
-    receiver = receiver * moved[:, None]
-    sums = sums + torch.bmm(receiver - donor.mT, far_point)
-    counts = counts + (receiver - donor.mT).sum(-1)
-    # What is left of a cluster that gave its last point away is rounding.
-    return torch.where((counts > 0)[..., None], sums, 0.0), counts
-
-
-def farthest_points(
-    points: Tensor, labels: Tensor, distances: Tensor, number: int, distributed: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Find the points of greatest distance over all ranks, the greatest first.
-
-    Returns:
-        Distances (B, number), labels (B, number) and points (B, number, D), float64 but for the
-        labels; distance 0 where there are too few points.
-    """
-    here = min(number, points.shape[1])
-    value, where = distances.topk(here, dim=1)
-    point = points.gather(1, where[..., None].expand(-1, -1, points.shape[2]))
-    label = labels.gather(1, where)
-    rows = torch.cat([value[..., None].double(), label[..., None].double(), point.double()], -1)
-    rows = F.pad(rows, (0, 0, 0, number - here))
-    if distributed:
-        rows = all_gather_stack(rows).transpose(0, 1).flatten(1, 2)  # (B, ranks · number, D + 2)
-        where = rows[..., 0].topk(number, dim=1).indices
-        rows = rows.gather(1, where[..., None].expand(-1, -1, rows.shape[2]))
-    return rows[..., 0], rows[..., 1].long(), rows[..., 2:]
-
-
 def split_in_parts(length: int, chunk_size: int, device: torch.device | str) -> list[range]:
-    """Cover ``range(length)`` in order by contiguous ranges of whole chunks but for the last.
-
-    Returns:
-        Ranges, at most ``NUM_PARTS`` on a CPU, one on any other device.
-    """
+    """Cut ``range(length)`` into ranges of whole chunks: at most ``NUM_PARTS`` on a CPU, else 1."""
     if torch.device(device).type != 'cpu':
         return [range(length)]
     num_chunks = -(-length // chunk_size)
@@ -265,17 +212,10 @@ def split_in_parts(length: int, chunk_size: int, device: torch.device | str) -> 
 
 
 def map_parts(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-    """Call a function on every part, on as many threads as torch is allowed.
+    """Call a function on every part, in order, on as many threads as torch is allowed.
 
     Within a part torch runs on one thread, so cores are not asked for twice. Gradients are not
-    recorded.
-
-    Args:
-        function: Function of a part. The parts' calls must not write to the same places.
-        parts: Arguments, one each.
-
-    Returns:
-        Results, in order.
+    recorded. The parts' calls must not write to the same places.
     """
     num_threads = torch.get_num_threads()
     inference = torch.is_inference_mode_enabled()

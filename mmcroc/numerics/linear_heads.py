@@ -36,15 +36,7 @@ class LinearHeads:
     bias: Tensor
 
     def score_maps(self, tokens: Tensor, size: Sequence[int]) -> Tensor:
-        """Score one image's tokens.
-
-        Args:
-            tokens: Tokens (D, h, w).
-            size: Height and width (H, W) of the result.
-
-        Returns:
-            Scores, float32 (S, K, H, W), resized.
-        """
+        """Scores of one image's tokens (D, h, w), float32 (S, K, H, W), resized to (H, W)."""
         with torch.autocast(tokens.device.type, enabled=False):
             weight, bias = (t.to(tokens.device, torch.float32) for t in (self.weight, self.bias))
             scores = torch.einsum('skd,dhw->skhw', weight, tokens.float()) + bias[..., None, None]
@@ -69,8 +61,8 @@ class KeptTokens:
         num_draws: int,
         num_images: int,
         dim: int,
-        grid: tuple[int, ...],
-        map_size: tuple[int, ...],
+        grid: Sequence[int],
+        map_size: Sequence[int],
     ) -> None:
         self.grid = tuple(grid)
         # Main memory is only taken when it is written to.
@@ -79,11 +71,7 @@ class KeptTokens:
 
     @staticmethod
     def gibibytes(
-        num_draws: int,
-        num_images: int,
-        dim: int,
-        grid: tuple[int, ...],
-        map_size: tuple[int, ...],
+        num_draws: int, num_images: int, dim: int, grid: Sequence[int], map_size: Sequence[int]
     ) -> float:
         """Memory that such a share takes, GiB."""
         return num_draws * num_images * 2 * (dim * math.prod(grid) + math.prod(map_size)) / 2**30
@@ -177,10 +165,7 @@ def train_linear_heads(
 def _set_gradients(
     heads: LinearHeads, kept: KeptTokens, draw: int, images: Tensor, ignore_index: int
 ) -> Tensor:
-    """Set the gradients of every head's mean loss on its batch, over all ranks.
-
-    Args:
-        images: Numbers of each head's images (S, B).
+    """Set the gradients of each head's mean loss on its images (S, B), over all ranks.
 
     Returns:
         This rank's part of the losses (S,).
@@ -202,8 +187,6 @@ def _set_gradients(
         losses = losses.flatten(1).sum(1) / counts[head]
         gradients = torch.autograd.grad(losses.sum(), (heads.weight, heads.bias))
     flat = all_reduce_sum(torch.cat([gradient.flatten() for gradient in gradients]))
-    for parameter, part in zip(
-        (heads.weight, heads.bias), flat.split([g.numel() for g in gradients]), strict=True
-    ):
-        parameter.grad = part.view_as(parameter)
+    heads.weight.grad = flat[: heads.weight.numel()].view_as(heads.weight)
+    heads.bias.grad = flat[heads.weight.numel() :].view_as(heads.bias)
     return torch.zeros(len(images), device=device).index_add_(0, head, losses.detach())

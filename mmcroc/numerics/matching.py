@@ -61,14 +61,7 @@ def _check_range(name: str, values: Tensor, number: int) -> None:
 
 
 def pairwise_iou(counts: Tensor) -> Tensor:
-    """Intersection over union of every cluster with every class.
-
-    Args:
-        counts: Numbers of pixels (K, C), from :func:`confusion_matrix`.
-
-    Returns:
-        Intersection over union, float64 (K, C).
-    """
+    """Intersection over union of every cluster with every class, float64 (K, C), from counts."""
     counts = counts.double()
     union = counts.sum(1, keepdim=True) + counts.sum(0, keepdim=True) - counts
     return counts / union.clamp(min=1)
@@ -84,7 +77,7 @@ def match_hungarian(counts: Tensor) -> Tensor:
     (Leopart), CVPR 2022.
 
     Args:
-        counts: Numbers of pixels (K, C), from :func:`confusion_matrix`.
+        counts: Numbers of pixels (K, C).
 
     Returns:
         Each cluster's class, int64 (K,) on the CPU.
@@ -119,17 +112,7 @@ def match_many_to_one(counts: Tensor, criterion: str = 'precision') -> Tensor:
 
 
 def match_identity(counts: Tensor) -> Tensor:
-    """Match cluster k to class k.
-
-    Args:
-        counts: Numbers of pixels (C, C), from :func:`confusion_matrix`.
-
-    Returns:
-        Each cluster's class, int64 (C,).
-
-    Raises:
-        ValueError: There are not as many clusters as classes.
-    """
+    """Match cluster k to class k: int64 (C,); a ValueError for counts that are not (C, C)."""
     if counts.shape[0] != counts.shape[1]:
         raise ValueError(
             f'{counts.shape[0]} clusters are not {counts.shape[1]} classes: without matching there '
@@ -139,30 +122,19 @@ def match_identity(counts: Tensor) -> Tensor:
 
 
 def merge_clusters(counts: Tensor, mapping: Tensor) -> Tensor:
-    """Confusion matrix after every cluster became its class.
-
-    Args:
-        counts: Numbers of pixels (K, C).
-        mapping: Each cluster's class (K,).
-
-    Returns:
-        Numbers of pixels, int64 (C, C), predicted class by true class.
-    """
+    """Counts (C, C), predicted by true class, of counts (K, C) and each cluster's class (K,)."""
     merged = counts.new_zeros(counts.shape[1], counts.shape[1])
     return merged.index_add_(0, mapping.to(counts.device), counts)
 
 
 def intersection_over_union(counts: Tensor, absent: str = 'zero') -> Tensor:
-    """Intersection over union of each class over the whole set.
+    """Intersection over union of each class over the whole set, float64 (C,).
 
     Args:
         counts: Numbers of pixels (C, C), predicted class by true class.
         absent: Value of a class with neither labels nor predictions: 'zero', as in
             Leopart's evaluation, or 'nan', as MMSegmentation's ``IoUMetric``. (A class without
             labels that is predicted somewhere has IoU 0 by either rule.)
-
-    Returns:
-        Intersection over union, float64 (C,).
     """
     if absent not in ('zero', 'nan'):
         raise ValueError(f"absent must be 'zero' or 'nan', got {absent!r}")

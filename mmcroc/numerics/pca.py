@@ -8,6 +8,7 @@ and the principal components are the eigenvectors of Cov, or, for standardised f
 correlation matrix Cov / (std stdᵀ).
 """
 
+from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -61,7 +62,7 @@ class RunningMoments:
 
     def all_reduce(self) -> 'RunningMoments':
         """Sum the moments over all ranks, to a new object. Every rank must call."""
-        united = RunningMoments(len(self.sum), self.sum.device)
+        united = copy(self)
         united.count = all_reduce_sum(self.count.clone())
         united.sum = all_reduce_sum(self.sum.clone())
         united.second = all_reduce_sum(self.second.clone())
@@ -128,9 +129,6 @@ def fit_pca(moments: RunningMoments, num_components: int, standardize: bool = Tr
         moments: Moments of all features (after ``all_reduce`` with several ranks).
         num_components: Number d of components, at most D and fewer than the features.
         standardize: Whether to scale features to unit variance first.
-
-    Returns:
-        Projection to the components.
 
     Raises:
         ValueError: More components than features or dimensions can give.

@@ -15,11 +15,7 @@ R = TypeVar('R')
 def full_float32(device: torch.device) -> Iterator[None]:
     """Compute in true float32 inside, whatever autocast and the TF32 switches say outside.
 
-    Tensors that enter must be cast by the caller (``.float()``); autocast's own casts and the
-    GPU's TF32 matrix products are off.
-
-    Args:
-        device: Device of the computation.
+    Tensors that enter must be cast by the caller (``.float()``).
     """
     with torch.autocast(device.type, enabled=False):
         if device.type != 'cuda':
@@ -27,11 +23,8 @@ def full_float32(device: torch.device) -> Iterator[None]:
             return
         matmul = torch.backends.cuda.matmul
         # torch >= 2.9 has a switch of its own, and raises if it is mixed with the old one.
-        switch, strict = (
-            ('fp32_precision', 'ieee')
-            if hasattr(matmul, 'fp32_precision')
-            else ('allow_tf32', False)
-        )
+        new = hasattr(matmul, 'fp32_precision')
+        switch, strict = ('fp32_precision', 'ieee') if new else ('allow_tf32', False)
         before = getattr(matmul, switch)
         setattr(matmul, switch, strict)
         try:

@@ -15,32 +15,18 @@ from torch import Tensor
 def nearest_indices(
     source: int, target: int, start: int = 0, number: int | None = None
 ) -> np.ndarray:
-    """Find the source pixels under the centres of a resized line's pixels.
-
-    Args:
-        source: Length of the line, pixels.
-        target: Length of the resized line, pixels.
-        start: First pixel of the resized line.
-        number: Number of pixels. Default: all from ``start`` on.
+    """Pixels of a line of ``source`` under the centres of those of a line of ``target``.
 
     Returns:
-        Indices into the source, int64 (number,).
+        Indices, int64 (number,), for ``number`` pixels of the resized line, by default all, from
+        ``start`` on.
     """
     stop = target if number is None else start + number
     return (2 * np.arange(start, stop) + 1) * source // (2 * target)
 
 
 def nearest_resize(labels: Tensor, height: int, width: int) -> Tensor:
-    """Resize label maps (..., H, W) by corners, as torch's ``mode='nearest'``.
-
-    Args:
-        labels: Label maps (..., H, W) of any integer type.
-        height: Height of the result.
-        width: Width of the result.
-
-    Returns:
-        Label maps (..., height, width), of the same type.
-    """
+    """Resize label maps (..., H, W) of any integer type by corners: (..., height, width)."""
     if labels.shape[-2:] == (height, width):
         return labels
     rows = torch.arange(height, device=labels.device) * labels.shape[-2] // height

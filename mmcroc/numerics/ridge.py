@@ -9,6 +9,7 @@ several alpha cost one pass.
 Reference: Hoerl and Kennard, *Ridge regression*, Technometrics 1970.
 """
 
+from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -63,12 +64,7 @@ class RidgeAccumulator:
     def update(
         self, features: Tensor, labels: Tensor, chunk_size: int = 65536
     ) -> 'RidgeAccumulator':
-        """Add tokens.
-
-        Args:
-            features: Features (..., D).
-            labels: Labels (...), integers in [0, C) or ``ignore_index``.
-            chunk_size: Number of tokens taken at once.
+        """Add tokens (..., D) with labels (...) in [0, C) or ``ignore_index``, chunk by chunk.
 
         Raises:
             ValueError: Shapes that do not fit, a label out of range, NaN or infinite features.
@@ -96,9 +92,7 @@ class RidgeAccumulator:
 
     def all_reduce(self) -> 'RidgeAccumulator':
         """Sum the products over all ranks, to a new object. Every rank must call."""
-        dim = self.class_sum.shape[1]
-        device = self.class_sum.device
-        united = RidgeAccumulator(dim, self.num_classes, self.ignore_index, device)
+        united = copy(self)
         united.moments = self.moments.all_reduce()
         united.class_sum = all_reduce_sum(self.class_sum.clone())
         united.class_count = all_reduce_sum(self.class_count.clone())
@@ -110,9 +104,6 @@ class RidgeAccumulator:
         Args:
             alpha: Penalty, not divided by the number of tokens (as scikit-learn).
             standardize: Whether to penalise the weights of features scaled to unit variance.
-
-        Returns:
-            Classifier that minimises the penalised error.
 
         Raises:
             ValueError: No labelled token was given, or the system is singular.

@@ -5,7 +5,7 @@ import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -64,13 +64,7 @@ class SegmentMemoryBuilder:
         self.held = 0
 
     def add(self, image: int, prototypes: Tensor, labels: Tensor) -> None:
-        """Take the segments of one image.
-
-        Args:
-            image: Number of the image in the data set.
-            prototypes: Unit vectors (S, D).
-            labels: Labels, integers (S,).
-        """
+        """Take one image's segments: unit vectors (S, D) and labels (S,)."""
         self.keys.append(image * SEGMENTS_PER_IMAGE + torch.arange(len(labels)))
         self.prototypes.append(prototypes.float().cpu())
         self.labels.append(labels.long().cpu())
@@ -93,13 +87,7 @@ class SegmentMemoryBuilder:
         """Gather the segments of all ranks, alike on each, in the order of the images.
 
         Nothing is pickled: each rank writes its rows into a table of zeros, and the tables are
-        added up.
-
-        Args:
-            device: Device of the result.
-
-        Returns:
-            Memory of all segments, empty if no rank has one.
+        added up. The memory is empty if no rank has a segment.
         """
         own_keys = torch.cat([torch.empty(0, dtype=torch.long), *self.keys])
         dim = self.prototypes[0].shape[1] if self.prototypes else 0
@@ -124,14 +112,7 @@ class SegmentMemoryBuilder:
 
 
 def model_fingerprint(model: nn.Module) -> str:
-    """Name a model with its weights: equal for equal ones.
-
-    Args:
-        model: Model on any device, wrapped for data parallelism or not.
-
-    Returns:
-        32 hexadecimal digits.
-    """
+    """Name a model with its weights, on any device: 32 hexadecimal digits, equal for equal ones."""
     model = getattr(model, 'module', model)
     digest = hashlib.sha256(repr(model).encode())
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
@@ -140,54 +121,63 @@ def model_fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()[:32]
 
 
-def save_memory(path: str | Path, memory: SegmentMemory, metadata: dict[str, Any]) -> None:
-    """Write a memory to a file, which appears under its name only once it is whole.
-
-    A NumPy archive (.npz, not compressed) with ``prototypes`` (M, D) float32, ``labels`` (M,)
-    int32, and ``metadata``, a JSON string. Call on the main process.
-
-    Args:
-        path: Name of the file.
-        memory: Memory to write.
-        metadata: Settings that have to be the same for the memory to be used again, as JSON.
-    """
+def write_archive(
+    path: str | Path, arrays: dict[str, np.ndarray], metadata: dict[str, Any]
+) -> None:
+    """Write arrays, and ``metadata`` as a JSON string, to an .npz, whole or not at all."""
     with atomic_file(path) as file:
-        np.savez(
-            file,
-            prototypes=memory.prototypes.cpu().numpy(),
-            labels=memory.labels.cpu().numpy().astype(np.int32),
-            metadata=np.array(json.dumps(dict(metadata, format=FORMAT))),
-        )
+        np.savez(file, metadata=np.array(json.dumps(metadata)), **cast(Any, arrays))
 
 
-def read_memory(path: str | Path, metadata: dict[str, Any]) -> tuple[SegmentMemory, dict[str, Any]]:
-    """Read a memory that :func:`save_memory` wrote.
+def read_archive(
+    path: str | Path, expected: dict[str, Any], what: str, cure: str
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read arrays and metadata of :func:`write_archive`.
 
     Args:
         path: Name of the file.
-        metadata: Metadata that are expected. Entries of the file that are not named here may be
-            any.
-
-    Returns:
-        Memory on the CPU, and the file's metadata.
+        expected: Metadata that it must have; others may be any.
+        what: Name of what the file holds, in errors.
+        cure: Advice where it was built otherwise.
 
     Raises:
         ValueError: It is no such file, or its metadata are others.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = json.loads(str(file['metadata']))
-            prototypes, labels = file['prototypes'], file['labels']
+            arrays = dict(file)
+        found = json.loads(str(arrays.pop('metadata')))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f'memory_file {path} is no memory of segments: {error}') from error
-    metadata = json.loads(json.dumps(dict(metadata, format=FORMAT)))
-    differ = [name for name, value in metadata.items() if found.get(name) != value]
+        raise ValueError(f'{path} is no {what}: {error}') from error
+    expected = json.loads(json.dumps(expected))
+    differ = [name for name, value in expected.items() if found.get(name) != value]
     if differ:
-        listed = '; '.join(f'{n}: {found.get(n)!r} there, {metadata[n]!r} here' for n in differ)
-        raise ValueError(
-            f'memory_file {path} was built otherwise ({listed}): name another file, or delete it '
-            'to have it built anew'
-        )
+        listed = '; '.join(f'{n}: {found.get(n)!r} there, {expected[n]!r} here' for n in differ)
+        raise ValueError(f'the {what} {path} was built otherwise ({listed}): {cure}')
+    return arrays, found
+
+
+def save_memory(path: str | Path, memory: SegmentMemory, metadata: dict[str, Any]) -> None:
+    """Write a memory, and settings that have to be the same for it to be used again, to a file.
+
+    An archive (:func:`write_archive`) of ``prototypes`` (M, D) float32 and ``labels`` (M,) int32.
+    Call on the main process.
+    """
+    labels = memory.labels.cpu().numpy().astype(np.int32)
+    arrays = dict(prototypes=memory.prototypes.cpu().numpy(), labels=labels)
+    write_archive(path, arrays, dict(metadata, format=FORMAT))
+
+
+def read_memory(path: str | Path, metadata: dict[str, Any]) -> tuple[SegmentMemory, dict[str, Any]]:
+    """Read a memory of :func:`save_memory` onto the CPU; and the file's metadata.
+
+    Raises:
+        ValueError: It is no such file, or its metadata are others than expected. Entries that are
+            not expected may be any.
+    """
+    what, cure = 'memory of segments', 'name another file, or delete it to have it built anew'
+    arrays, found = read_archive(path, dict(metadata, format=FORMAT), what, cure)
+    prototypes, labels = arrays['prototypes'], arrays['labels']
     if prototypes.shape != (len(labels), found.get('embedding_size')):
         raise ValueError(
             f'memory_file {path} is damaged: prototypes {prototypes.shape}, {len(labels)} labels, '
@@ -201,14 +191,8 @@ def share_memory(
 ) -> tuple[SegmentMemory, int] | None:
     """Read a memory on the main process, for all ranks: only that one needs the file.
 
-    Args:
-        path: Name of the file.
-        metadata: Metadata that are expected, as for :func:`read_memory`.
-        device: Device of the result.
-
     Returns:
-        The memory and the number of its images; None if there is
-        no file.
+        The memory and the number of its images; None if there is no file.
 
     Raises:
         ValueError: :func:`read_memory` refuses the file; raised on every rank.

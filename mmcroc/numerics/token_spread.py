@@ -17,14 +17,8 @@ def effective_rank(tokens: Tensor) -> Tensor:
     ``exp(-Σ pᵢ log pᵢ)`` with ``pᵢ = σᵢ / Σ σ``. The tokens are L2-normalised, then their mean is
     subtracted: else the direction that all share, which is no difference, would be the greatest.
     It lies between 1 (all on a line, or all equal) and min(N - 1, C) (the same spread in every
-    direction). The σᵢ are the roots of the eigenvalues of the C x C scatter matrix, in float64; on
-    a GPU that waits for the device.
-
-    Args:
-        tokens: (N, C).
-
-    Returns:
-        0-d, float64.
+    direction). The σᵢ are the roots of the eigenvalues of the C x C scatter matrix, float64; on a
+    GPU that waits for the device.
     """
     directions = _directions(tokens)
     centred = directions - directions.mean(dim=0)
@@ -38,14 +32,8 @@ def effective_rank(tokens: Tensor) -> Tensor:
 def mean_cosine(tokens: Tensor) -> Tensor:
     """Mean cosine between two different tokens, over all pairs, those of other images included.
 
-    1: all point the same way; 0: they have nothing in common. In closed form, from
-    ``|Σ x|² = N + Σ_{i≠j} xᵢ·xⱼ`` for unit vectors x.
-
-    Args:
-        tokens: (N, C), N at least 2.
-
-    Returns:
-        0-d, float64.
+    Of N >= 2 tokens (N, C), float64. 1: all point the same way; 0: they have nothing in common. In
+    closed form, from ``|Σ x|² = N + Σ_{i≠j} xᵢ·xⱼ`` for unit vectors x.
     """
     number = len(tokens)
     return (_directions(tokens).sum(dim=0).square().sum() - number) / (number * (number - 1))

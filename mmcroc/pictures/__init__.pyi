@@ -4,6 +4,7 @@ from .label_maps import painted_objects as painted_objects
 from .label_maps import save_png as save_png
 from .label_maps import write_label_map as write_label_map
 from .painters import Example as Example
+from .painters import TokenColours as TokenColours
 from .painters import crops_on_image as crops_on_image
 from .painters import draw_views as draw_views
 from .painters import heat_map as heat_map
@@ -13,6 +14,5 @@ from .sheets import picture_grid as picture_grid
 from .sheets import prediction_sheet as prediction_sheet
 from .sheets import region_sheet as region_sheet
 from .sheets import retrieval_sheet as retrieval_sheet
-from .token_colours import TokenColours as TokenColours
 from .videos import video_sheet as video_sheet
 from .videos import write_moving_picture as write_moving_picture

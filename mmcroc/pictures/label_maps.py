@@ -16,14 +16,7 @@ NO_CLASS = (255, 255, 255)
 
 
 def distinct_colours(ids: Iterable[int]) -> np.ndarray:
-    """Choose a colour for every number, always the same one; hues of neighbours are far apart.
-
-    Args:
-        ids: Numbers, at least 0.
-
-    Returns:
-        RGB colours, uint8 (ids, 3).
-    """
+    """Choose a colour, uint8 (ids, 3), for every number >= 0, always the same; hues far apart."""
     # The golden ratio keeps them apart.
     shades = [(0.618034 * int(i) % 1, 0.9, (0.9, 0.6)[i % 2]) for i in ids]
     colours = [[round(255 * v) for v in colorsys.hsv_to_rgb(*shade)] for shade in shades]
@@ -31,14 +24,9 @@ def distinct_colours(ids: Iterable[int]) -> np.ndarray:
 
 
 def class_colours(number: int, palette: Sequence[Sequence[int]] | None = None) -> np.ndarray:
-    """Choose the colours of all 256 labels; those beyond the classes are white.
+    """Choose colours, uint8 (256, 3), of all labels; white beyond the classes.
 
-    Args:
-        number: Number of classes.
-        palette: Colours of the classes; by default hues far apart.
-
-    Returns:
-        RGB colours, uint8 (256, 3).
+    Without a palette of the classes their hues are far apart.
     """
     given = palette and len(palette) >= number
     colours = np.full((256, 3), NO_CLASS, dtype=np.uint8)
@@ -80,16 +68,9 @@ def at_size(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def overlay(photo: Image.Image, labels: np.ndarray) -> Image.Image:
-    """Colour a photograph's grey by labels, with the boundaries between them.
+    """Colour a photograph's grey by labels (h, w) of any size, with the boundaries between them.
 
-    A number has the same colour everywhere; ignored pixels are plain grey.
-
-    Args:
-        photo: RGB picture, W x H.
-        labels: Integers (h, w) of any size; -1: ignored.
-
-    Returns:
-        RGB picture, W x H.
+    A number has the same colour everywhere; ignored pixels, -1, are plain grey.
     """
     labels = at_size(labels, photo.size)
     found, place = np.unique(labels, return_inverse=True)
@@ -119,14 +100,7 @@ def painted_objects(photo: Image.Image, ids: np.ndarray) -> Image.Image:
 
 
 def compact_labels(labels: np.ndarray) -> np.ndarray:
-    """Number the labels that occur 0, 1, ... in their order; -1 stays.
-
-    Args:
-        labels: Integers (H, W), at least -1.
-
-    Returns:
-        Labels, int64 (H, W).
-    """
+    """Number the labels (H, W) that occur 0, 1, ... in their order, int64; -1 stays."""
     found, compact = np.unique(labels, return_inverse=True)
     return compact.reshape(labels.shape) - int(found[0] < 0)
 

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from mmcroc.croc.clustering import cluster_labels, patch_positions
 from mmcroc.data.sample_seed import seeded_generators
 from mmcroc.features.dense_model import model_inputs
 from mmcroc.features.vision_transformer import cls_attention
+from mmcroc.numerics.pca import PCA, RunningMoments, fit_pca
 from mmcroc.pictures.label_maps import overlay
 from mmcroc.pictures.sheets import photo
-from mmcroc.pictures.token_colours import TokenColours
 
 if TYPE_CHECKING:
     from mmcroc.croc.target_generator import OnlineClustering
@@ -46,15 +47,9 @@ class Example(NamedTuple):
 
 
 def draw_views(image: np.ndarray, two_views: 'TwoViews', *entropy: int) -> Example:
-    """Cut two views of an image, always the same ones.
+    """Cut two views of an image, uint8 RGB (H, W, 3), always the same ones, as training does.
 
-    Args:
-        image: Image, uint8 RGB (H, W, 3).
-        two_views: Transform of training, colours and all.
-        *entropy: Seed and numbers that tell samples apart, at least 0.
-
-    Returns:
-        Image and views.
+    ``entropy`` is a seed and numbers that tell samples apart, at least 0.
     """
     with seeded_generators(*entropy):
         results = two_views.transform(dict(img=image))
@@ -77,14 +72,9 @@ def photo_of(image: np.ndarray) -> Image.Image:
 
 
 def heat_map(values: np.ndarray, size: tuple[int, int]) -> Image.Image:
-    """Paint a map of numbers from 0 (black) over red and yellow to its greatest (white).
+    """Paint numbers (h, w) from 0 (black) over red and yellow to the greatest (white).
 
-    Args:
-        values: Numbers (h, w), at least 0.
-        size: Width and height of the picture, pixels; what is coarse stays coarse.
-
-    Returns:
-        RGB picture.
+    At a width and height in pixels; what is coarse stays coarse.
     """
     share = values / max(float(values.max()), np.finfo(np.float32).tiny)
     ramp = np.clip(3 * share[..., None] - np.arange(3), 0, 1)
@@ -110,15 +100,70 @@ def crops_on_image(
         photo: RGB picture of the image at any size.
         source_size: Width and height of the image that was cropped, pixels.
         view_boxes: Crop boxes x0, y0, w, h in source pixels and flips, (2, 5).
-
-    Returns:
-        RGB picture, as large as ``photo``.
     """
     scale = np.tile(np.array(photo.size) / source_size, 2)
     for (x0, y0, w, h, _), colour in zip(view_boxes, CROP_COLOURS, strict=True):
         box = np.round(scale * (x0, y0, x0 + w, y0 + h)).astype(int).tolist()
         photo = outlined(photo, box, colour)
     return photo
+
+
+class TokenColours:
+    """Principal components of many images' tokens as red, green and blue.
+
+    One projection serves all images, so that a colour means the same in each: the mean is
+    removed, the three directions of greatest variance become the channels, and the 1st to the
+    99th percentile of each channel over all images its range of 0 to 255.
+
+        colours = TokenColours()
+        for tokens in maps:                        # (C, h, w) each
+            colours.update(tokens)
+        colours.fit()
+        pictures = [colours.paint(tokens) for tokens in maps]
+
+    The principal components are exact; percentiles are taken of an even sample once there are
+    more than ``MAX_SAMPLE`` tokens, so that memory stays bounded.
+    """
+
+    MAX_SAMPLE = 2**16
+    PERCENTILES = (0.01, 0.99)
+
+    def __init__(self) -> None:
+        self.moments: RunningMoments | None = None
+        self.sample: list[Tensor] = []
+        self.sampled, self.step = 0, 1
+        self.pca: PCA | None = None
+
+    def update(self, tokens: Tensor) -> 'TokenColours':
+        """Take an image's tokens (C, h, w) into account; a ValueError for NaN or another C."""
+        flat = tokens.detach().flatten(1).T.float()
+        if self.moments is None:
+            self.moments = RunningMoments(flat.shape[1], flat.device)
+        self.moments.update(flat)
+        self.sample.append(flat[:: self.step].cpu())
+        self.sampled += len(self.sample[-1])
+        while self.sampled > self.MAX_SAMPLE:
+            self.step *= 2
+            self.sample = [torch.cat(self.sample)[::2]]
+            self.sampled = len(self.sample[0])
+        return self
+
+    def fit(self) -> 'TokenColours':
+        """Find components and ranges; a ValueError of fewer than 4 tokens or 3 channels."""
+        if self.moments is None:
+            raise ValueError('TokenColours.fit() needs tokens: call update() first')
+        self.pca = fit_pca(self.moments, 3, standardize=False)
+        sample = self.pca.transform(torch.cat(self.sample)).numpy()
+        self.low, self.high = np.quantile(sample, self.PERCENTILES, axis=0)
+        return self
+
+    def paint(self, tokens: Tensor) -> np.ndarray:
+        """Colour an image's tokens: (C, h, w) to uint8 RGB (h, w, 3), after :meth:`fit`."""
+        assert self.pca is not None
+        channels = self.pca.transform(tokens.detach().permute(1, 2, 0).cpu()).numpy()
+        extent = np.maximum(self.high - self.low, np.finfo(np.float32).tiny)
+        shares = np.clip((channels - self.low) / extent, 0, 1)
+        return np.round(255 * shares).astype(np.uint8)
 
 
 class PCAPainter:

@@ -17,15 +17,9 @@ REGION_BOUNDARY, OUTLINE, OUTLINE_WIDTH = (255, 0, 90), (255, 220, 0), 2
 
 
 def picture_grid(rows: Sequence[Sequence[Image.Image]], titles: Sequence[str] = ()) -> Image.Image:
-    """Paste pictures of any sizes beside and below each other on white.
+    """Paste rows of pictures of any sizes, as many in each, on white, under the columns' titles.
 
-    Args:
-        rows: Pictures by row, as many in each; a column is as wide as its widest, a row as high as
-            its highest.
-        titles: Titles of the columns; none, no line for them.
-
-    Returns:
-        Sheet, RGB.
+    A column is as wide as its widest, a row as high as its highest.
     """
     widths = [max(picture.width for picture in column) for column in zip(*rows, strict=True)]
     heights = [max(picture.height for picture in row) for row in rows]
@@ -58,14 +52,8 @@ def overlay_sheet(
 
     Args:
         examples: Image, uint8 RGB (H, W, 3), and its maps by title: integers (h, w) of any size,
-            -1 where ignored.
+            -1 where ignored; of the same titles, or it is a ValueError.
         side: Longer side of each picture, pixels.
-
-    Returns:
-        Sheet, RGB.
-
-    Raises:
-        ValueError: Examples with different titles.
     """
     titles = list(examples[0][1])
     rows = []
@@ -93,9 +81,6 @@ def prediction_sheet(
         num_classes: Number of classes; labels from here on are ignored.
         palette: Colours of the classes; by default hues far apart.
         side: Side of each picture, pixels.
-
-    Returns:
-        Sheet, RGB.
     """
     colours = class_colours(num_classes, palette)
 
@@ -131,9 +116,6 @@ def region_sheet(
         examples: Image, uint8 RGB (H, W, 3), and its regions, integers (H, W), ids from 0; at
             least one example.
         width: Width of each picture, pixels.
-
-    Returns:
-        Sheet, RGB.
     """
     rows = []
     for image, regions in examples:
@@ -155,9 +137,6 @@ def retrieval_sheet(
     Args:
         examples: Title, image (uint8 RGB (H, W, 3)) and region (bool (H, W)).
         side: Longer side of each picture, pixels.
-
-    Returns:
-        Sheet of one row, RGB.
     """
     row = []
     for _, image, mask in examples:

@@ -1,6 +1,6 @@
 """Pictures of the same images, again and again while something is learned."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from io import BytesIO
@@ -45,8 +45,9 @@ class PicturesHook(Hook):
     The sheets go to ``WORK_DIR/pictures/{NAME}_{iteration:06d}.png`` and, as ``NAME``, to the
     visualiser and whatever backends it has.
 
-    A subclass has ``NAME``, ``check_model()``, ``load_images(runner)``, ``compute()`` and
-    ``sheet(computed)``.
+    A subclass has ``NAME``, ``check_model()``, which raises if ``self.model`` has nothing to paint,
+    ``load_images(runner)``, ``compute()`` in evaluation mode, and ``sheet(computed)``, which paints
+    a row for each image.
 
     Args:
         interval: Iterations, or epochs, between pictures.
@@ -59,6 +60,10 @@ class PicturesHook(Hook):
 
     priority = 'LOW'
     NAME: str
+    check_model: Callable[[], None]
+    load_images: Callable[[Runner], None]
+    compute: Callable[[], Any]
+    sheet: Callable[[Any], Image.Image]
     #: Whether all ranks have to compute, since the model asks all of them for something.
     EVERY_RANK = False
 
@@ -71,22 +76,6 @@ class PicturesHook(Hook):
         self.interval = interval
         self.num_images = num_images
         self.by_epoch = by_epoch
-
-    def check_model(self) -> None:
-        """Raise if ``self.model`` has nothing to paint."""
-        raise NotImplementedError
-
-    def load_images(self, runner: Runner) -> None:
-        """Load the images that are painted."""
-        raise NotImplementedError
-
-    def compute(self) -> Any:
-        """Compute what is painted, with the model in evaluation mode."""
-        raise NotImplementedError
-
-    def sheet(self, computed: Any) -> Image.Image:
-        """Paint what was computed, a row for each image."""
-        raise NotImplementedError
 
     def before_train(self, runner: Runner) -> None:
         """Load the images, and show what there is before training (not when it is resumed)."""
@@ -296,12 +285,6 @@ def send_picture(visualizer: Visualizer, name: str, picture: np.ndarray, step: i
     MMEngine's backend for MLflow takes the name for the file's: one without a suffix stops the
     training (https://github.com/open-mmlab/mmengine/issues/1681), and each step would overwrite
     the last.
-
-    Args:
-        visualizer: Visualiser with any backends.
-        name: Name of the series.
-        picture: uint8 RGB ``(H, W, 3)``.
-        step: Place of the picture in the series.
     """
     for backend in visualizer._vis_backends.values():
         own = f'{name}_{step:06d}.png' if isinstance(backend, MLflowVisBackend) else name
@@ -309,15 +292,7 @@ def send_picture(visualizer: Visualizer, name: str, picture: np.ndarray, step: i
 
 
 def views_of(dataset: BaseDataset, kind: type) -> Any:
-    """Find the transform of a data set's pipeline that samples the views.
-
-    Args:
-        dataset: Training data set.
-        kind: Class of the transform.
-
-    Raises:
-        ValueError: The pipeline has none.
-    """
+    """Find the transform, of a class, that samples the views; a ValueError without one."""
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
     for one in transforms:
         if isinstance(one, kind):
@@ -330,13 +305,7 @@ def views_of(dataset: BaseDataset, kind: type) -> Any:
 
 
 def fixed_samples(dataset: BaseDataset, number: int, views: Any) -> list[dict]:
-    """Load samples of a training set, evenly spread, as they are before views are sampled.
-
-    Args:
-        dataset: Training data set.
-        number: Number of samples, at most.
-        views: Transform that :func:`views_of` found.
-    """
+    """Load samples of a training set, evenly spread, at most ``number``, up to ``views``."""
     loading = copy(dataset)  # shares the data: the workers' pipeline stays what it is
     before = takewhile(lambda one: one is not views, dataset.pipeline.transforms)
     loading.pipeline = Compose(list(before))
@@ -350,15 +319,9 @@ def fixed_samples(dataset: BaseDataset, number: int, views: Any) -> list[dict]:
 def fixed_images(dataset: BaseDataset, number: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Load images of a training set and their regions, without the chance of training's views.
 
-    Args:
-        dataset: Training data set whose pipeline has a ``TwoViewsWithRegions``.
-        number: Number of images, at most; they are spread evenly.
-
     Returns:
-        Images, uint8 RGB ``(h, w, 3)``, and regions, integers ``(h, w)``, no larger than a view.
-
-    Raises:
-        ValueError: The pipeline has no ``TwoViewsWithRegions``.
+        At most ``number`` images, uint8 RGB ``(h, w, 3)``, and regions, integers ``(h, w)``, no
+        larger than a view.
     """
     views = views_of(dataset, TwoViewsWithRegions)
     return [

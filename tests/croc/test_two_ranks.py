@@ -1,15 +1,12 @@
 """CrOC on one rank and on two with half the batch each."""
 
-import os
-
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from mmengine.hooks import Hook
 
 from mmcroc.training.launch import prepare_cpu_ranks
 from tests.support.paths import FIXTURES
+from tests.support.processes import on_two_ranks
 from tests.support.released_training import recorded_config, recorded_runner
 
 #: What does not depend on how a batch is split, whatever the definitions: each image's own.
@@ -56,15 +53,8 @@ def train(name, work_dir, ranks=1):
     return model.history, model.state_dict()
 
 
-def rank_main(rank, work_dir):
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        'gloo', init_method=f'file://{work_dir}/rendezvous', rank=rank, world_size=2
-    )
-    found = {name: train(name, work_dir / name, 2) for name in SETTINGS}
-    torch.save(found, work_dir / f'rank{rank}.pth')
-    dist.destroy_process_group()
+def rank_main(_, work_dir):
+    return {name: train(name, work_dir / name, 2) for name in SETTINGS}
 
 
 @pytest.fixture(scope='module')
@@ -73,8 +63,7 @@ def two_ranks(tmp_path_factory):
     folder = tmp_path_factory.mktemp('two')
     for name in SETTINGS:
         (folder / name).mkdir()
-    mp.start_processes(rank_main, (folder,), nprocs=2, start_method='spawn')
-    return [torch.load(folder / f'rank{r}.pth', weights_only=True) for r in (0, 1)]
+    return on_two_ranks(rank_main, folder)
 
 
 @pytest.mark.parametrize('name', ['split-invariant', 'stock wrapper and hooks'])

@@ -1,13 +1,10 @@
 """Evaluation through MMEngine's runner: one and two ranks, any batch size, one table."""
 
-import os
-
 import numpy as np
 import pytest
 import torch
-from torch import distributed as dist
-from torch import multiprocessing
 
+from tests.support.processes import on_two_ranks
 from tests.support.samples import clustering, linear_heads, retrieval, ridge, scenes_runner
 
 
@@ -22,18 +19,13 @@ def tables(work_dir, batch_size, **kwargs):
     return metrics, [metric.report for metric in runner.val_loop.evaluator.metrics], memory
 
 
-def rank_main(rank, folder):
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
-    torch.set_num_threads(1)
-    dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
-    outcome = tables(
+def rank_main(_, folder):
+    return tables(
         folder,
         2,
         launcher='pytorch',
         cfg=dict(model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None)),
     )
-    torch.save(outcome, f'{folder}/{rank}.pt')
-    dist.destroy_process_group()
 
 
 @pytest.fixture(scope='module')
@@ -57,8 +49,7 @@ def test_batch_size_does_not_change_the_table(single, batch_size, tmp_path):
 
 def test_two_ranks_give_the_table_of_one(single, tmp_path):
     """Seven images on two ranks: one is repeated, and must not count twice."""
-    multiprocessing.spawn(rank_main, (str(tmp_path),), nprocs=2)
-    outcomes = [torch.load(tmp_path / f'{rank}.pt') for rank in range(2)]
+    outcomes = on_two_ranks(rank_main, tmp_path)
     assert outcomes[0][0] == outcomes[1][0]
     assert_same(outcomes[0][1], single[1])
     for name, values in single[2].items():  # 30 of 36 segments, drawn alike

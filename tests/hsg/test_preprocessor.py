@@ -3,7 +3,7 @@ import torch
 from mmpretrain.structures import DataSample
 
 from mmcroc.data.two_views import TwoViewDataPreprocessor
-from mmcroc.hsg.preprocessor import RegionViewDataPreprocessor
+from mmcroc.hsg.views import RegionViewDataPreprocessor
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 

@@ -3,14 +3,14 @@
 import pytest
 import torch
 from mmengine.model import BaseDataPreprocessor, BaseModule, MMDistributedDataParallel
-from torch import distributed as dist
-from torch import multiprocessing, nn
+from torch import nn
 
 from mmcroc.hsg.algorithm import HSG
 from mmcroc.hsg.head import HSGHead
 from mmcroc.numerics.distributed import differentiable_all_gather
 from mmcroc.numerics.resize import nearest_resize
 from mmcroc.registry import MODELS
+from tests.support.processes import on_two_ranks
 
 CHANNELS, SIDE = 8, 12
 #: What is trained. Batch norms are per rank on a CPU (their synchronised kind needs a GPU).
@@ -117,21 +117,16 @@ def gather_gradient(rank):
     return gathered.detach(), mine.grad
 
 
-def rank_main(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
+def rank_main(rank, _):
     outcome = {name: train(name, rank, 2) for name in SETTINGS}
     means = {name: [first_losses(name, sync, rank) for sync in (True, False)] for name in SETTINGS}
     errors = error_of_too_many_segments(rank)
-    torch.save((outcome, gather_gradient(rank), means, errors), f'{folder}/{rank}.pt')
-    dist.destroy_process_group()
+    return outcome, gather_gradient(rank), means, errors
 
 
 @pytest.fixture(scope='module')
 def outcomes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('ranks')
-    multiprocessing.spawn(rank_main, (str(folder),), nprocs=2)
-    return [torch.load(folder / f'{rank}.pt') for rank in range(2)]
+    return on_two_ranks(rank_main, tmp_path_factory.mktemp('ranks'))
 
 
 @pytest.mark.parametrize('name', SETTINGS)

@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from torch import distributed as dist
-from torch import multiprocessing
 
 from mmcroc.numerics.distributed import all_gather_stack, all_reduce_sum
 from mmcroc.numerics.faiss_kmeans import faiss_kmeans
@@ -11,6 +9,7 @@ from mmcroc.numerics.kmeans import kmeans
 from mmcroc.numerics.matching import confusion_matrix
 from mmcroc.numerics.pca import RunningMoments, fit_pca
 from mmcroc.numerics.ridge import RidgeAccumulator
+from tests.support.processes import on_two_ranks
 
 # Unlike shares, the second rank's first: nothing may lean on equal sizes or on the order.
 SHARES = (slice(900, 3000), slice(0, 900))
@@ -64,9 +63,7 @@ def evaluate(share, distributed):
     }
 
 
-def run_rank(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
+def run_rank(rank, _):
     united, own = evaluate(SHARES[rank], distributed=True)
     alone = kmeans(data()[0][SHARES[rank]], 6, num_iterations=5)  # asks no other rank
     in_order = (slice(0, 900), slice(900, 3000))[rank]
@@ -74,15 +71,12 @@ def run_rank(rank, folder):
         data()[0][in_order], 20, distributed=True, num_iterations=0, max_init_points=400
     )
     gathered = all_gather_stack(torch.tensor([rank, 10]))
-    torch.save((united, own, alone.inertia, gathered, unnumbered.centroids), f'{folder}/{rank}.pt')
-    dist.destroy_process_group()
+    return united, own, alone.inertia, gathered, unnumbered.centroids
 
 
 @pytest.fixture(scope='module')
 def outcomes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('ranks')
-    multiprocessing.spawn(run_rank, (str(folder),), nprocs=2)
-    return [torch.load(folder / f'{rank}.pt') for rank in range(2)]
+    return on_two_ranks(run_rank, tmp_path_factory.mktemp('ranks'))
 
 
 @pytest.fixture(scope='module')

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from mmcroc.pictures.token_colours import TokenColours
+from mmcroc.pictures.painters import TokenColours
 
 
 def token_maps(number=4, channels=12, seed=0):

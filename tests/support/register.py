@@ -39,7 +39,7 @@ HUMMINGBIRD = 'tests/evaluation/test_evaluation_configs.py::' + (
     'test_it_runs_to_the_end_and_names_its_protocol'
 )
 RETRIEVAL = f'{TOOL}evaluate.py::test_retrieval_reads_training_images_from_the_same_root'
-DIST_TEST = f'{TOOL}evaluate.py::test_two_processes_test_on_a_cpu'
+DIST_TEST = f'{TOOL}test.py::test_two_processes_test_on_a_cpu'
 SEGMENT = f'{TOOL}segment.py::test_a_folder_gives_maps_and_sheets_by_command_line'
 EXTRACT = f'{TOOL}extract.py::test_a_folder_gives_the_features_of_each_image_by_command_line'
 PROBES = (

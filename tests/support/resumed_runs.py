@@ -41,4 +41,6 @@ def train(cfg, *hooks):
         runner.register_hook(hook)
     with contextlib.suppress(KeyboardInterrupt):
         runner.train()
+    # Else its workers are waited for, seconds each, whenever the garbage is collected.
+    vars(runner.train_loop).pop('dataloader_iterator', None)
     return runner, seen.seen

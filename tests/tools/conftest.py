@@ -5,6 +5,7 @@ import runpy
 import pytest
 
 from tests.support.images import write_images
+from tests.support.mini_data import make_voc
 
 
 @pytest.fixture
@@ -25,3 +26,11 @@ def images(tmp_path):
     """A folder of two; a tool's results of them are ``a.png`` and ``deep/b.png``."""
     write_images(tmp_path / 'in', ['a.jpg', 'deep/b.png'])
     return tmp_path / 'in'
+
+
+@pytest.fixture(scope='module')
+def voc(tmp_path_factory):
+    """Pascal VOC of three images a split, as configs want it."""
+    root = tmp_path_factory.mktemp('voc')
+    make_voc(root)
+    return root

@@ -1,12 +1,12 @@
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.support.processes import call
 
 CONVERTERS = Path(__file__).parents[2] / 'tools' / 'dataset_converters'
 
@@ -50,12 +50,7 @@ def kitti_step(root, image_folder):
 
 def test_kitti_step_is_converted_from_the_download_by_command_line(tmp_path):
     frames = kitti_step(tmp_path, 'training/image_02')
-    run = subprocess.run(
-        [sys.executable, CONVERTERS / 'kitti_step.py', tmp_path, '--nproc', '2'],
-        capture_output=True,
-        text=True,
-        env={**os.environ, 'PYTHONPATH': str(CONVERTERS.parents[1])},
-    )
+    run = call(sys.executable, CONVERTERS / 'kitti_step.py', tmp_path, '--nproc', 2)
     assert run.returncode == 0, run.stderr
     assert '3 converted, 0 already there, 0 failed' in run.stdout
     assert 'train: 2 of 5027, val: 1 of 2981' in run.stdout

@@ -1,30 +1,17 @@
-"""tools/evaluate.py, tools/test.py and tools/dist_test.sh as users call them."""
+"""tools/evaluate.py as users call it."""
 
 import json
-import os
 import runpy
 import sys
 
 import pytest
-import torch
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 
-from mmcroc.config_files import read_config
-from mmcroc.registry import MODELS
-from tests.support.mini_data import make_voc
-from tests.support.paths import CONFIGS, TOOLS
+from tests.support.paths import TOOLS
 from tests.support.processes import call
 
 FEW = ['test_evaluator.num_restarts=1', 'test_evaluator.seeds=[0,1]']
-
-
-@pytest.fixture(scope='module')
-def voc(tmp_path_factory):
-    root = tmp_path_factory.mktemp('voc')
-    make_voc(root)
-    return root
 
 
 def test_one_command_gives_a_table_of_models_and_protocols(voc, tmp_path):
@@ -62,26 +49,6 @@ def test_one_command_gives_a_table_of_models_and_protocols(voc, tmp_path):
     assert {result['settings']['image_size'] for result in found.values()} == {448}
 
 
-def test_the_best_epoch_is_reported_beside_the_last(voc, tmp_path):
-    done = call(
-        sys.executable, TOOLS / 'evaluate.py', 'rgb', '--protocol', 'linear-leopart', '--data',
-        'voc', '--data-root', voc, '--work-dir', tmp_path, '--batch-size', 1, '--num-workers', 0,
-        '--cfg-options', 'train_cfg.max_epochs=4', 'optim_wrapper.optimizer.lr=40',
-        'auto_scale_lr.enable=False',
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    (result,) = json.loads((tmp_path / 'results.json').read_text())['results']
-    (path,) = (tmp_path / 'linear-leopart' / 'rgb').glob('*/vis_data/scalars.json')
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    history = [line['linear-leopart/mIoU'] for line in lines if 'linear-leopart/mIoU' in line]
-    assert len(history) == 4 and len(set(history)) > 1
-    assert result['metrics']['mIoU'] == pytest.approx(history[-1])
-    assert result['best']['mIoU'] == pytest.approx(max(history))
-    assert result['best']['epoch'] == 1 + history.index(max(history))
-    best = f'{history[-1]:.2f}; best {max(history):.2f}, epoch {result["best"]["epoch"]}'
-    assert best in done.stdout
-
-
 def test_retrieval_reads_training_images_from_the_same_root(voc, tmp_path):
     memory = tmp_path / 'memory'
     done = call(
@@ -100,63 +67,6 @@ def test_retrieval_reads_training_images_from_the_same_root(voc, tmp_path):
     assert (tmp_path / 'predictions.png').is_file()
 
 
-def test_two_processes_test_on_a_cpu(voc, tmp_path):
-    done = call(
-        'bash', TOOLS / 'dist_test.sh', CONFIGS / 'eval' / 'clustering-leopart_voc.py', 'rgb',
-        2, '--data-root', voc, '--work-dir', tmp_path,
-        '--cfg-options', *FEW, 'test_dataloader.num_workers=0',
-        PORT='29534', PATH=f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}',
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert 'Distributed training: True' in done.stdout
-    assert 'clustering-leopart: 2352 tokens of 3 images' in done.stdout  # not of 4
-
-
-@pytest.mark.parametrize('protocol', ['clustering-leopart', 'linear-leopart'])
-def test_training_without_weights_is_refused_with_the_command_that_was_meant(
-    voc, tmp_path, protocol
-):
-    """Once they trained a head on, or scored, random weights."""
-    config = CONFIGS / 'eval' / f'{protocol}_voc.py'
-    done = call(sys.executable, TOOLS / 'train.py', config, '--work-dir', tmp_path)
-    assert done.returncode != 0
-    assert 'tools/evaluate.py MODEL' in done.stderr and 'model.backbone.model=MODEL' in done.stderr
-    assert 'Traceback' not in done.stderr
-
-
-def run_test(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, 'argv', ['test.py', *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        runpy.run_path(str(TOOLS / 'test.py'), run_name='__main__')
-    return stop.value.code
-
-
-LINEAR = CONFIGS / 'eval' / 'linear-leopart_voc.py'
-
-
-def test_a_pretrained_file_is_no_checkpoint_of_a_linear_probe(monkeypatch):
-    said = run_test(monkeypatch, LINEAR, 'dino.pth')
-    assert 'tools/evaluate.py dino.pth --protocol linear-leopart' in said
-
-
-@pytest.mark.parametrize('kept', [('backbone.',), ('decode_head.',), ()])
-def test_a_checkpoint_that_does_not_fill_the_model_is_refused(voc, tmp_path, monkeypatch, kept):
-    """Once it was loaded as far as it fitted, and the rest scored as initialised."""
-    options = ['model.backbone.model=random:resnet18', 'test_dataloader.num_workers=0']
-    init_default_scope('mmseg')
-    cfg = read_config(LINEAR)
-    cfg.model.backbone.model = 'random:resnet18'
-    state = MODELS.build(cfg.model).state_dict()
-    part = {key: value for key, value in state.items() if key.startswith(kept)} if kept else {}
-    torch.save(dict(state_dict=part or {'cls_token': torch.zeros(1)}), tmp_path / 'part.pth')
-    said = run_test(
-        monkeypatch, LINEAR, tmp_path / 'part.pth', '--data-root', voc, '--work-dir',
-        tmp_path / 'work', '--cfg-options', *options,
-    )  # fmt: skip
-    assert 'part.pth is no checkpoint of the model of' in said
-    assert 'tools/evaluate.py MODEL --protocol' in said
-
-
 def test_any_default_hook_is_turned_off_on_the_command_line(monkeypatch, tmp_path):
     """Once None of a hook that is not MMEngine's was an AssertionError without a word."""
     arguments = ['rgb', '--protocol', 'linear-leopart', '--data', 'voc', '--work-dir', tmp_path,
@@ -170,13 +80,6 @@ def test_any_default_hook_is_turned_off_on_the_command_line(monkeypatch, tmp_pat
     with pytest.raises(SystemExit, match='hooks: ') as built:
         runpy.run_path(str(TOOLS / 'evaluate.py'), run_name='__main__')
     assert 'checkpoint' in str(built.value) and 'fit_probes' not in str(built.value)
-
-
-def test_features_cannot_be_shown(monkeypatch):
-    config = CONFIGS / 'eval' / 'clustering-leopart_voc.py'
-    monkeypatch.setattr(sys, 'argv', ['test.py', str(config), 'rgb', '--show'])
-    with pytest.raises(SystemExit, match='predicts no classes'):
-        runpy.run_path(str(TOOLS / 'test.py'), run_name='__main__')
 
 
 def refusal(monkeypatch, capsys, *arguments):

@@ -1,12 +1,11 @@
 """tools/export.py as users call it."""
 
-import os
-import subprocess
 import sys
 
 import pytest
 
-from tests.support.paths import ROOT, TOOLS
+from tests.support.paths import TOOLS
+from tests.support.processes import call
 from tests.support.random_models import TINY, save, vit_config
 
 SCRIPT = TOOLS / 'export.py'
@@ -24,9 +23,7 @@ def refusal(run_tool):
 
 def test_the_last_lines_say_where_it_is_and_how_to_load_it(checkpoint, tmp_path):
     out = tmp_path / 'out.safetensors'
-    command = [sys.executable, SCRIPT, checkpoint, '--format', 'timm', '--out', out]
-    env = dict(os.environ, PYTHONPATH=str(ROOT))
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = call(sys.executable, SCRIPT, checkpoint, '--format', 'timm', '--out', out)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.strip().splitlines()
     assert lines[-1].startswith(f'Exported to {out} (timm, ')

@@ -1,5 +1,3 @@
-import os
-import subprocess
 import sys
 from functools import partial
 
@@ -9,7 +7,8 @@ from PIL import Image
 
 from tests.support.drawn_regions import assert_regions, patches, two_tone
 from tests.support.images import truncate
-from tests.support.paths import ROOT, TOOLS
+from tests.support.paths import TOOLS
+from tests.support.processes import call
 from tests.support.tool_outputs import files, read
 
 SCRIPT = TOOLS / 'prepare_oversegmentation.py'
@@ -32,12 +31,7 @@ def images(tmp_path):
 
 
 def test_the_tree_is_mirrored_by_command_line_with_two_workers(images, tmp_path):
-    run = subprocess.run(
-        [sys.executable, SCRIPT, images, tmp_path / 'out', '--num-workers', '2'],
-        capture_output=True,
-        text=True,
-        env={**os.environ, 'PYTHONPATH': str(ROOT)},
-    )
+    run = call(sys.executable, SCRIPT, images, tmp_path / 'out', '--num-workers', 2)
     assert run.returncode == 0, run.stderr
     assert '3 made' in run.stdout
     assert '3/3' in run.stderr  # the bar

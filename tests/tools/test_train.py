@@ -168,3 +168,13 @@ def test_a_wrong_data_root_is_named(tmp_path):
     )
     assert done.returncode != 0
     assert 'data_root' in done.stderr and str(tmp_path / 'nowhere') in done.stderr
+
+
+@pytest.mark.parametrize('protocol', ['clustering-leopart', 'linear-leopart'])
+def test_training_without_weights_is_refused_with_the_command_that_was_meant(tmp_path, protocol):
+    """Once they trained a head on, or scored, random weights."""
+    config = CONFIGS / 'eval' / f'{protocol}_voc.py'
+    done = call(sys.executable, TOOLS / 'train.py', config, '--work-dir', tmp_path)
+    assert done.returncode != 0
+    assert 'tools/evaluate.py MODEL' in done.stderr and 'model.backbone.model=MODEL' in done.stderr
+    assert 'Traceback' not in done.stderr

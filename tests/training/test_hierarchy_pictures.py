@@ -1,12 +1,8 @@
 """Pictures of the hierarchy while it is learned."""
 
-import os
-
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -19,6 +15,7 @@ from mmcroc.training.launch import prepare_cpu_ranks
 from mmcroc.training.pictures import HierarchyPicturesHook, fixed_images
 from tests.support.paths import CONFIGS
 from tests.support.picture_runs import generator_states, modes, pictures, small_run, train
+from tests.support.processes import on_two_ranks
 
 VIEWS = [
     dict(type='mmcroc.TwoViewsWithRegions', size=32, scale=(0.5, 1.5)),
@@ -172,12 +169,8 @@ def test_configs_with_groups_have_the_hook(name):
         assert 4 <= cfg.train_cfg.max_iters / hook.interval <= 40
 
 
-def rank_main(rank, work_dir):
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        'gloo', init_method=f'file://{work_dir}/rendezvous', rank=rank, world_size=2
-    )
+def paint_and_train(_, work_dir):
+    """How many pictures this rank paints."""
     cfg = small_config(work_dir, **{'train_cfg.max_iters': 2})
     cfg.default_hooks.hierarchy_pictures.interval = 1
     cfg.launcher = 'pytorch'
@@ -187,11 +180,9 @@ def rank_main(rank, work_dir):
     paint = training_pictures.overlay_sheet
     training_pictures.overlay_sheet = lambda *args: painted.append(1) or paint(*args)
     Runner.from_cfg(cfg).train()
-    (work_dir / f'painted{rank}').write_text(str(len(painted)))
-    dist.destroy_process_group()
+    return len(painted)
 
 
 def test_of_two_ranks_one_paints_and_none_waits_for_ever(tmp_path):
-    mp.start_processes(rank_main, (tmp_path,), nprocs=2, start_method='spawn')
-    assert [(tmp_path / f'painted{rank}').read_text() for rank in (0, 1)] == ['3', '0']
+    assert on_two_ranks(paint_and_train, tmp_path) == [3, 0]
     assert pictures(tmp_path) == [f'hierarchy_00000{i}.png' for i in (0, 1, 2)]
