@@ -1,6 +1,7 @@
 """Weights for timm."""
 
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -43,6 +44,7 @@ def write_timm(source: Source, path: Path) -> list[str]:
     """Write weights under timm's names; timm's model is built and must take them all."""
     architecture = source.architecture
     prefix = ''
+    settings: dict[str, Any]
     if isinstance(architecture, ViTArchitecture):
         name, settings = timm_vit(architecture)
         state = vit_to_timm(source.state)
@@ -83,7 +85,7 @@ def write_timm(source: Source, path: Path) -> list[str]:
     ]
 
 
-def timm_vit(architecture: ViTArchitecture) -> tuple[str, dict[str, object]]:
+def timm_vit(architecture: ViTArchitecture) -> tuple[str, dict[str, Any]]:
     """timm's name of a Vision Transformer, and what to change in it."""
     require_settings(
         architecture,
@@ -96,7 +98,7 @@ def timm_vit(architecture: ViTArchitecture) -> tuple[str, dict[str, object]]:
     )
     size = architecture.embed_dims, architecture.num_layers, architecture.num_heads
     name = f'vit_{VIT_SIZES.get(size, "")}_patch{architecture.patch_size}_224'
-    settings: dict[str, object] = dict(dynamic_img_size=True)  # takes any size
+    settings: dict[str, Any] = dict(dynamic_img_size=True)  # takes any size
     if architecture.img_size != (224, 224):
         settings['img_size'] = architecture.side
     if not timm.is_model(name):
@@ -116,7 +118,7 @@ def timm_vit(architecture: ViTArchitecture) -> tuple[str, dict[str, object]]:
     return name, settings
 
 
-def timm_resnet(architecture: ResNetArchitecture) -> tuple[str, dict[str, object]]:
+def timm_resnet(architecture: ResNetArchitecture) -> tuple[str, dict[str, Any]]:
     """timm's name of a ResNet, and what to change in it."""
     if architecture.style != 'pytorch' and architecture.expansion > 1:
         raise ValueError("timm's ResNets stride in the 3x3 convolution, this one in the 1x1")
@@ -125,7 +127,7 @@ def timm_resnet(architecture: ResNetArchitecture) -> tuple[str, dict[str, object
             f"timm's ResNets have 64 stem channels, this one {architecture.stem_channels}"
         )
     name = RESNET_NAMES[architecture.variant].format(architecture.depth)
-    settings: dict[str, object] = {}
+    settings: dict[str, Any] = {}
     if architecture.variant == 'ResNetV1c' and architecture.depth < 50:  # timm has no such name
         name = f'resnet{architecture.depth}'
         settings.update(stem_type='deep', stem_width=32)

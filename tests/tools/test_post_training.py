@@ -18,7 +18,8 @@ SMALL = [
     'model.neck.hidden_channels=32', 'model.neck.num_prototypes=32',
     'model.head.num_prototypes=32',
     '--probe-options', 'val_dataloader.num_workers=0', 'val_evaluator.1.num_clusters=8',
-    'val_evaluator.2.train_dataloader.num_workers=0',
+    'val_evaluator.2.train_dataloader.num_workers=0', 'val_evaluator.3.fractions=[1]',
+    'val_evaluator.3.train_dataloader.num_workers=0',
     'val_evaluator.0.seeds=[0]', 'val_evaluator.1.seeds=[0]',
 ]  # fmt: skip
 

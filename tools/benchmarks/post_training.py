@@ -26,6 +26,7 @@ from mmengine.runner import Runner
 from prettytable import PrettyTable
 
 from mmcroc.config_files import read_config
+from mmcroc.evaluation.fitted_iou import fit_together
 from mmcroc.numerics.token_spread import effective_rank
 from mmcroc.registry import METRICS
 from mmcroc.training.launch import start
@@ -87,9 +88,7 @@ class Probes:
     def __call__(self, model):
         """All scores of a model, percent, and the effective rank of its tokens."""
         model.eval()
-        for metric in self.evaluator.metrics:
-            if hasattr(metric, 'fit'):
-                metric.fit(model)
+        fit_together(self.evaluator.metrics, model)
         tokens = []
         for batch in self.loader:
             samples = model.val_step(batch)

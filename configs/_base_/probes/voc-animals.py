@@ -2,7 +2,9 @@
 # Numbers in percent:
 #   clustering-probe      k-means of all validation tokens, K = classes, Hungarian match, mean IoU
 #   overclustering-probe  the same with 100 clusters, each mapped to the class of most of its pixels
-#   linear-ridge          a linear classifier in closed form, fitted on all training images
+#   linear-ridge-probe    a linear classifier in closed form, fitted on all training images
+#   hummingbird-probe     each token takes the labels of its 30 nearest ones in all training images,
+#                         and in samples of an eighth and a 64th of them
 # On images squashed to 448x448 (MMCROC_IMAGE_SIZE in the environment: another size). Labels serve
 # the measuring alone. Inherit it beside a pretraining config and say how often:
 # train_cfg = dict(val_interval=10).
@@ -46,6 +48,15 @@ clustering = dict(
 val_evaluator = [
     clustering,
     dict(clustering, protocol='overclustering-probe', num_clusters=100, matching='precision'),
-    dict(type='mmcroc.LinearRidgeIoU', train_dataloader=train_images),
+    dict(
+        type='mmcroc.LinearRidgeIoU', protocol='linear-ridge-probe', train_dataloader=train_images
+    ),
+    dict(
+        type='mmcroc.HummingbirdIoU',
+        protocol='hummingbird-probe',
+        train_dataloader=train_images,
+        memory_dtype='float16',
+        fractions=[1, 8, 64],
+    ),
 ]
 val_cfg = dict()
