@@ -18,13 +18,11 @@ SETS = ('train_set', 'val_set', 'region_set', 'videos')
 
 
 class LabelledData(Protocol):
-    """Labelled data that protocols score.
+    """Labelled data that protocols score."""
 
-    Attributes:
-        name: Name of the data in tables.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of the data in tables."""
 
     def sets(self) -> Mapping[str, Any]:
         """Configs of the data: :data:`SETS`, those there are, and ``num_classes``."""

@@ -128,6 +128,8 @@ class EvaluationLoggerHook(LoggerHook):
     MMEngine's counts batches, which an evaluation may have few of, or slow ones.
     """
 
+    interval: int
+
     def before_train(self, runner: Runner) -> None:
         """Begin to watch the time."""
         super().before_train(runner)

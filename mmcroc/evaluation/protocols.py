@@ -202,7 +202,7 @@ def prepare(
     size = wanted.pop('image_size', None)
     cfg = protocol.read(data)
     changes: dict[str, Any] = {}
-    unused = set()
+    unused: set[str] = set()
     if size is not None:
         if 'image_size' not in cfg:
             _refuse_or_note('image_size', protocol, cfg, unused)

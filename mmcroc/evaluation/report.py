@@ -222,7 +222,7 @@ class Report:
 
     def _notes(self) -> list[str]:
         """Lines below the tables."""
-        notes = {}
+        notes: dict[str, None] = {}
         for result in self.results:
             if changes := result.get('changes'):
                 said = ', '.join(f'{name}={value}' for name, value in changes.items())
