@@ -1,5 +1,6 @@
 """Metrics that learn from labelled training images before they score, and share their passes."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from mmengine.hooks.hook import DATA_BATCH
 from mmengine.runner import Runner
 from torch import nn
 
+from mmcroc.evaluation import training_images
 from mmcroc.evaluation.token_metric import PixelIoU
 from mmcroc.evaluation.training_images import Progress, TrainingImages
 from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size
@@ -121,10 +123,33 @@ class FitProbesHook(Hook):
 
 @HOOKS.register_module()
 class EvaluationLoggerHook(LoggerHook):
-    """Logger of MMEngine that tells of scored images by time, with the time left.
+    """Logger of MMEngine that also tells of progress by time, with the time left.
 
-    MMEngine's counts batches, of which an evaluation may have fewer than its interval.
+    MMEngine's counts batches, which an evaluation may have few of, or slow ones.
     """
+
+    interval: int
+
+    def before_train(self, runner: Runner) -> None:
+        """Begin to watch the time."""
+        super().before_train(runner)
+        self.logged = time.perf_counter()
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: DATA_BATCH = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Log an iteration of the interval, or one since ``LOG_EVERY`` seconds without a line."""
+        interval, now = self.interval, time.perf_counter()
+        if now - self.logged >= training_images.LOG_EVERY:
+            self.interval = 1
+        if self.every_n_inner_iters(batch_idx, self.interval):
+            self.logged = now
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        self.interval = interval
 
     def after_val_iter(
         self,

@@ -31,7 +31,7 @@ from mmcroc.evaluation.protocols import (
     protocol,
     protocol_names,
 )
-from mmcroc.evaluation.report import Report, device_name, versions
+from mmcroc.evaluation.report import Report, device_name, peak_memory, versions
 from mmcroc.features.pretrained_backbone import load_model, modules_by_name
 from mmcroc.numerics.segment_memory import model_fingerprint
 from mmcroc.weights.checkpoint_file import split_checkpoint
@@ -180,8 +180,12 @@ def _evaluations(
 def _by_name(model: Model | Sequence[Model]) -> dict[str, Model]:
     """Models by their names in tables."""
     found: dict[str, Model] = {}
+<<<<<<< HEAD
     models: Sequence[Model] = [model] if isinstance(model, Model) else model
     for one in models:
+=======
+    for one in [model] if isinstance(model, str | os.PathLike | nn.Module) else model:
+>>>>>>> eval
         name = type(one).__name__ if isinstance(one, nn.Module) else os.fspath(one)
         if isinstance(one, nn.Module):
             same = sum(re.sub(r' \d+$', '', other) == name for other in found)
@@ -284,7 +288,7 @@ class _Run:
         """Results and examples of evaluations that share a pass."""
         began = time.perf_counter()
         one = self.evaluations[labels[0]]
-        peak = _peak_memory()
+        peak = peak_memory()
         found = self._call if 'function' in one.cfg else self._mmengine
         results = found(model, labels)
         common = dict(
@@ -364,6 +368,7 @@ class _Run:
         with start(cfg) as runner:
             _log_progress(runner)
             if cfg.get('train_dataloader'):
+                _require_a_batch(runner)
                 runner.train()
                 loop = runner.val_loop
             else:
@@ -374,6 +379,16 @@ class _Run:
             label: (_result(metric.report, runner), (getattr(metric, 'examples', None), palette))
             for label, metric in zip(labels, loop.evaluator.metrics, strict=True)
         }
+
+
+def _require_a_batch(runner: Runner) -> None:
+    """Refuse epochs without a batch, after which a head would be scored as it began."""
+    cfg, loader = runner.cfg, runner.train_loop.dataloader
+    if 'max_epochs' in cfg.train_cfg and not len(loader):
+        raise ValueError(
+            f'{cfg.val_evaluator.protocol}: {len(loader.dataset)} training images do not fill a '
+            f'batch of {cfg.train_dataloader.batch_size}: give a smaller batch_size'
+        )
 
 
 def _log_progress(runner: Runner) -> None:
@@ -407,23 +422,3 @@ def _result(report: dict[str, Any], runner: Runner) -> dict[str, Any]:
         best = float(runner.message_hub.get_info('best_score'))
         result['best'] = dict(mIoU=best, epoch=int(re.search(r'(\d+)\.pth$', path)[1]))  # type: ignore[index]
     return result
-
-
-def _peak_memory() -> Callable[[], dict[str, float]]:
-    """Begin to watch the process's peak memory; the function called at the end gives it, GiB."""
-    status, reset = Path('/proc/self/status'), Path('/proc/self/clear_refs')
-    with contextlib.suppress(OSError):
-        reset.write_text('5')
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-
-    def peak() -> dict[str, float]:
-        found = {}
-        with contextlib.suppress(OSError, TypeError):
-            kib = re.search(r'VmHWM:\s+(\d+)', status.read_text())
-            found['main'] = int(kib[1]) / 2**20  # type: ignore[index]
-        if torch.cuda.is_available():
-            found['cuda'] = torch.cuda.max_memory_allocated() / 2**30
-        return found
-
-    return peak

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,28 @@ def device_name() -> str:
     import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'
+
+
+def peak_memory() -> Callable[[], dict[str, float]]:
+    """Begin to watch the process's peak memory; the function called at the end gives it, GiB."""
+    import torch
+
+    status, reset = Path('/proc/self/status'), Path('/proc/self/clear_refs')
+    with contextlib.suppress(OSError):
+        reset.write_text('5')
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+    def peak() -> dict[str, float]:
+        found = {}
+        with contextlib.suppress(OSError, TypeError):
+            kib = re.search(r'VmHWM:\s+(\d+)', status.read_text())
+            found['main'] = int(kib[1]) / 2**20  # type: ignore[index]
+        if torch.cuda.is_available():
+            found['cuda'] = torch.cuda.max_memory_allocated() / 2**30
+        return found
+
+    return peak
 
 
 class Report:

@@ -9,6 +9,7 @@ import mmcroc
 from mmcroc.evaluation.data_sets import OwnImages
 from mmcroc.evaluation.protocols import data_set, prepare, protocol
 from tests.support.own_images import FEW, TinyNet, draw_own
+from tests.support.paths import CONFIGS
 
 
 @pytest.fixture(scope='module')
@@ -69,6 +70,17 @@ def test_a_changed_setting_changes_the_name_and_an_unchanged_one_does_not(own):
     assert made(protocol('retrieval-hsg').changed(grid=(6, 6)), data_set('cityscapes'))
     with pytest.raises(ValueError, match="no setting 'num_restart'; clustering-leopart has absent"):
         made(clustering.changed(num_restart=2))
+
+
+def test_a_data_set_of_ones_own_may_carry_settings_of_protocols(tmp_path):
+    voc = CONFIGS / '_base_' / 'datasets' / 'voc.py'
+    (tmp_path / 'streets.py').write_text(
+        f'_base_ = {str(voc)!r}\nprotocol_settings = dict(clustering=dict(map_size=7))\n'
+    )
+    streets = data_set(str(tmp_path / 'streets.py'))
+    made = prepare(protocol('clustering'), streets)
+    assert streets.name == 'streets' and made.cfg.test_evaluator.map_size == 7 and not made.changes
+    assert prepare(protocol('clustering').changed(map_size=100), streets).changes
 
 
 def test_variants_of_one_protocol_stand_beside_each_other(own):

@@ -75,3 +75,9 @@ def test_a_broken_results_file_is_named_and_kept(own, tmp_path):
     with pytest.raises(ValueError, match=r'results\.json is no results\.json of an evaluation'):
         mmcroc.evaluate('rgb', 'clustering', own, work_dir=tmp_path, **FEW)
     assert (tmp_path / 'results.json').read_text() == '{"results": ['
+
+
+def test_a_head_that_would_not_be_trained_is_not_scored(own):
+    """Once four images and batches of 120, the last left out, gave the score of a random head."""
+    with pytest.raises(ValueError, match='4 training images do not fill a batch of 120'):
+        mmcroc.evaluate('rgb', 'linear-leopart', own, image_size=64, num_workers=0)

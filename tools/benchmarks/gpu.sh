@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Tests and figures on a machine with a GPU, without network, within 10 minutes:
 #     bash tools/benchmarks/gpu.sh [OUT]
-# Logs, a table and JSON files go to OUT (default: work_dirs/gpu). Packages that the machine lacks
-# are taken from wheels in .whl, where there is such a folder.
+# Logs, tables and JSON files go to OUT (default: work_dirs/gpu). Packages that the machine lacks are
+# taken from wheels in .whl, where there is such a folder.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 out=${1:-work_dirs/gpu}
@@ -18,17 +18,19 @@ part() {  # part SECONDS NAME COMMAND...
     local seconds=$1 name=$2 began=$SECONDS
     shift 2
     echo "== $name"
-    timeout "$seconds" "$@" 2>&1 | grep -v -i warn | tee "$out/$name.log" || status=1
+    timeout "$seconds" "$@" > "$out/$name.log" 2>&1 || status=1
+    grep -v -i warn "$out/$name.log" | tail -25
     echo "== $name: $((SECONDS - began)) s"
 }
 
+step='python3 tools/benchmarks/training_step.py'
 part 110 tests python3 -m pytest -m gpu -n 6 -p no:cacheprovider --timeout 120 \
     $(grep -rlE 'mark\.gpu|ON_DEVICES' tests --include='test_*.py')
-part 90 croc_step python3 tools/benchmarks/training_step.py configs/croc_vit-s_coco.py \
-    --json "$out/croc_step.json"
-part 60 hsg_step python3 tools/benchmarks/training_step.py configs/hsg_r50_coco_stage2.py \
-    --batch-sizes 6 16 --size 448 --json "$out/hsg_step.json"
+part 180 croc_step $step configs/croc_vit-s_coco.py --compile --json "$out/croc_step.json"
+part 60 hsg_step $step configs/hsg_r50_coco_stage2.py --batch-sizes 6 16 --size 448 \
+    --json "$out/hsg_step.json"
 part 40 hsg_parts python3 tools/benchmarks/hsg_step.py
 part 40 clustering python3 tools/benchmarks/online_clustering.py --batch 128
 part 60 kmeans python3 tools/benchmarks/kmeans.py --libraries mmcroc --device cuda --num-restarts 1
+part 90 search python3 tools/benchmarks/dense_search.py --libraries mmcroc --device cuda
 exit $status
