@@ -180,12 +180,7 @@ def _evaluations(
 def _by_name(model: Model | Sequence[Model]) -> dict[str, Model]:
     """Models by their names in tables."""
     found: dict[str, Model] = {}
-<<<<<<< HEAD
-    models: Sequence[Model] = [model] if isinstance(model, Model) else model
-    for one in models:
-=======
     for one in [model] if isinstance(model, str | os.PathLike | nn.Module) else model:
->>>>>>> eval
         name = type(one).__name__ if isinstance(one, nn.Module) else os.fspath(one)
         if isinstance(one, nn.Module):
             same = sum(re.sub(r' \d+$', '', other) == name for other in found)
