@@ -40,12 +40,12 @@ def sinkhorn(
         Plan Q, (..., N, K). An entry that is 0/0 (a row or column that underflowed) is 1e-8.
     """
     kernel = (cost * -regularisation).exp_()
-    rows, columns = row_marginal.unsqueeze(-2), column_marginal.unsqueeze(-2)
+    rows, columns = row_marginal.unsqueeze(-1), column_marginal.unsqueeze(-2)
     u, v = torch.ones_like(rows), torch.ones_like(columns)
-    for _ in range(num_iterations):
-        u = rows / (v @ kernel.mT)
-        v = columns / (u @ kernel)
-    return kernel.mul_(u.mT).mul_(v).nan_to_num_(1e-8)
+    for _ in range(num_iterations):  # sums, not matrix products: the compiler fuses them
+        u = rows / (kernel * v).sum(dim=-1, keepdim=True)
+        v = columns / (kernel * u).sum(dim=-2, keepdim=True)
+    return kernel.mul_(u).mul_(v).nan_to_num_(1e-8)
 
 
 def patch_positions(view_boxes: Tensor, grid_size: tuple[int, int]) -> Tensor:

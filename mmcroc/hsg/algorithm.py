@@ -70,6 +70,7 @@ class HSG(MeasuredModel, BaseSelfSupervisor):
         """
         return frozen_config(config, PREPROCESSOR), with_trained_positions(checkpoint)
 
+    @torch.compiler.disable(recursive=False)
     def forward(
         self,
         inputs: Tensor,
@@ -107,6 +108,7 @@ class HSG(MeasuredModel, BaseSelfSupervisor):
         """
         return (self.neck(self.backbone(inputs)),)
 
+    @torch.compiler.disable(recursive=False)
     def loss(
         self, inputs: Tensor, data_samples: list | None, oversegmentation: Tensor
     ) -> dict[str, Tensor]:

@@ -3,13 +3,17 @@
     python tools/benchmarks/online_clustering.py [--device cuda] [--batch 32]
 
 Prints a table: the teacher's forward, with and without the keys that are computed in float32 beside
-it, and the clustering, all in this run. On a GPU it also counts how often the clustering makes the
-host wait.
+it, and the clustering, eager and (--compile) compiled, all in this run. With --released FOLDER, a
+checkout of the authors' code (github.com/stegmuel/CrOC), their clustering of the same tokens, too.
+On a GPU it also counts how often the clustering makes the host wait.
 """
 
 import argparse
+import sys
 import time
 import warnings
+from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from mmengine.registry import init_default_scope
@@ -26,6 +30,8 @@ def parse_args():
     parser.add_argument('--size', type=int, default=224, help='side of the views, pixels')
     parser.add_argument('--clusters', type=int, default=12, help='K_0 and K_max')
     parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--compile', action='store_true', help='time the compiled clustering too')
+    parser.add_argument('--released', type=Path, help="checkout of the authors' code")
     return parser.parse_args()
 
 
@@ -59,6 +65,35 @@ def count_waits(function):
     return sum('synchroniz' in str(warning.message) for warning in caught)
 
 
+def released_clustering(args, found, positions, seeds):
+    """The authors' clustering of the same tokens from the same seeds, as a function."""
+    sys.path.insert(0, str(args.released))
+    from main_croc import Clustering
+
+    heads = found.attention.shape[1]
+    clustering = Clustering(
+        SimpleNamespace(patch_size=1, n_centroids_max=args.clusters),
+        args.clusters,
+        sinkhorn_lambda=20.0,
+        uniform_marginals=False,
+        n_heads=heads,
+    )
+    keys = found.attention.flatten(0, 1)
+    final = torch.cat([found.cls_token.unsqueeze(1), found.tokens], 1)
+    side = round(positions.shape[-2] ** 0.5)
+    maps = tuple(positions.mT.unflatten(-1, (side, side)))  # a pixel is a patch
+    drawn = torch.Tensor.multinomial
+
+    def cluster():
+        torch.Tensor.multinomial = lambda *_, **__: seeds.flatten(0, 1)
+        try:
+            return clustering.compute_teacher_centroids(final, keys, maps)
+        finally:
+            torch.Tensor.multinomial = drawn
+
+    return cluster
+
+
 def main():
     args = parse_args()
     device = torch.device(args.device)
@@ -78,7 +113,8 @@ def main():
         with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
             return backbone.forward_tapped(images, feature)
 
-    keys = forward().attention.unflatten(0, (2, -1))
+    found = forward()
+    keys = found.attention.unflatten(0, (2, -1))
     cls_keys, keys = keys[..., 0, :], keys[..., 1:, :]
     positions = torch.rand(2, args.batch, keys.shape[-2], 2, device=device) * 400
     seeds = torch.rand(args.batch, keys.shape[2], 2 * keys.shape[-2], device=device)
@@ -92,6 +128,14 @@ def main():
         'the same without float32 keys': seconds(lambda: forward(None), args.repeats, device),
         'clustering': seconds(cluster, args.repeats, device),
     }
+    if args.released:
+        released = torch.no_grad()(released_clustering(args, found, positions, seeds))
+        times['released clustering'] = seconds(released, args.repeats, device)
+        same = (released()[2] > 0) == (cluster().plans.flatten(1, 2) > 0)
+        print(f'entries that both keep, or neither: {same.float().mean().item():.4%}')
+    if args.compile:
+        compiled = torch.compile(cluster)
+        times['compiled clustering'] = seconds(compiled, args.repeats, device)
     first = next(iter(times.values()))
     print(
         f'\n{device}, {args.batch} images x {keys.shape[2]} heads, {2 * keys.shape[-2]} tokens, '
