@@ -189,6 +189,7 @@ class CrOC(BaseSelfSupervisor):
         self.teacher.eval()  # no stochastic depth, ever
         return self
 
+    @torch.compiler.disable(recursive=False)
     def forward(
         self,
         inputs: Tensor,
@@ -216,6 +217,7 @@ class CrOC(BaseSelfSupervisor):
             return hand_out_tokens(self.extract_feat(inputs)[0], data_samples)
         return super().forward(inputs, data_samples, mode)
 
+    @torch.compiler.disable
     def _begin_iteration(self) -> None:
         """Take temperature and m of this iteration, and ask to be called around the next step."""
         act_around_next_step(self)
@@ -311,6 +313,7 @@ class CrOC(BaseSelfSupervisor):
         """
         return (dense_tokens(self.teacher['backbone'], inputs),)
 
+    @torch.compiler.disable(recursive=False)
     def loss(
         self,
         inputs: Tensor,

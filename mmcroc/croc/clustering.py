@@ -24,27 +24,28 @@ def sinkhorn(
 ) -> Tensor:
     """Transport plan between tokens and clusters.
 
-    ``Q = exp(-λ M)``, divided by its total, then rounds of scaling the rows to their marginal and
-    the columns to theirs (Cuturi, *Sinkhorn Distances*, NeurIPS 2013). The column marginal holds
-    exactly after a round, the row marginal in the limit.
+    ``Q = exp(-λ M)``, then rounds of scaling the rows to their marginal and the columns to theirs
+    (Cuturi, *Sinkhorn Distances*, NeurIPS 2013): ``Q = diag(u) exp(-λ M) diag(v)``, of which a
+    round changes u and v alone. The column marginal holds exactly after a round, the row marginal
+    in the limit.
 
     Args:
         cost: M, (..., N, K), of order 1; float32 or wider (exp(-20) is 0 in half precision).
         row_marginal: (..., N), sums to 1.
         column_marginal: (..., K), sums to 1.
         regularisation: λ, the inverse of the entropy's weight.
-        num_iterations: Number of rounds.
+        num_iterations: Number of rounds, at least 1.
 
     Returns:
         Plan Q, (..., N, K). An entry that is 0/0 (a row or column that underflowed) is 1e-8.
     """
-    plan = torch.exp(-regularisation * cost)
-    plan = plan / plan.sum(dim=(-2, -1), keepdim=True)
-    row_marginal, column_marginal = row_marginal.unsqueeze(-1), column_marginal.unsqueeze(-2)
-    for _ in range(num_iterations):
-        plan = plan * (row_marginal / plan.sum(dim=-1, keepdim=True))
-        plan = plan * (column_marginal / plan.sum(dim=-2, keepdim=True))
-    return torch.nan_to_num(plan, nan=1e-8, posinf=None, neginf=None)
+    kernel = (cost * -regularisation).exp_()
+    rows, columns = row_marginal.unsqueeze(-1), column_marginal.unsqueeze(-2)
+    u, v = torch.ones_like(rows), torch.ones_like(columns)
+    for _ in range(num_iterations):  # sums, not matrix products: the compiler fuses them
+        u = rows / (kernel * v).sum(dim=-1, keepdim=True)
+        v = columns / (kernel * u).sum(dim=-2, keepdim=True)
+    return kernel.mul_(u).mul_(v).nan_to_num_(1e-8)
 
 
 def patch_positions(view_boxes: Tensor, grid_size: tuple[int, int]) -> Tensor:
@@ -102,16 +103,14 @@ def saliency(tokens: Tensor, cls_tokens: Tensor) -> Tensor:
     """Cosine between each token's feature and the [CLS] feature of its own view and head.
 
     Args:
-        tokens: (2, B, h, n, d), features of the patch tokens.
-        cls_tokens: (2, B, h, d), features of [CLS].
+        tokens: (2, B, h, n, d), unit-norm features of the patch tokens.
+        cls_tokens: (2, B, h, d), unit-norm features of [CLS].
 
     Returns:
         (B, h, 2n), view 1's tokens first.
     """
-    cosine = torch.einsum(
-        'vbhnd,vbhd->vbhn', F.normalize(tokens, dim=-1), F.normalize(cls_tokens, dim=-1)
-    )
-    return torch.cat(tuple(cosine), dim=-1)
+    cosine = tokens @ cls_tokens.unsqueeze(-1)
+    return torch.cat(tuple(cosine.squeeze(-1)), dim=-1)
 
 
 def sample_seeds(probability: Tensor, num_seeds: int) -> Tensor:
@@ -174,10 +173,7 @@ def online_clustering(
     Returns:
         The assignments of both views.
     """
-    joint = F.normalize(torch.cat(tuple(tokens), dim=-2), dim=-1)  # (B, h, N, d)
-    joint_positions = torch.cat(tuple(positions.to(tokens)), dim=-2).unsqueeze(1)  # (B, 1, N, 2)
-    joint_positions = joint_positions.expand(*joint.shape[:3], 2)
-
+    tokens, cls_tokens = F.normalize(tokens, dim=-1), F.normalize(cls_tokens, dim=-1)
     scores = saliency(tokens, cls_tokens)  # r, (B, h, N)
     if uniform_marginals:
         scores = torch.zeros_like(scores)
@@ -185,11 +181,19 @@ def online_clustering(
     if seeds is None:
         seeds = sample_seeds(token_marginal, num_start_clusters)
     cluster_marginal = torch.softmax(scores.gather(-1, seeds) / cluster_temperature, dim=-1)
-    centroids = _take(joint, seeds)
-    centroid_positions = _take(joint_positions, seeds)
+
+    # What clusters have means of: features, position, token marginal; and 1, to be counted by.
+    marginal = token_marginal.unsqueeze(-2)
+    places = torch.cat(tuple(positions.to(tokens).mT), dim=-1).unsqueeze(1)
+    places = places.expand(-1, tokens.shape[2], -1, -1)
+    features = [torch.cat(tuple(tokens.mT), dim=-1), places, marginal, torch.ones_like(marginal)]
+    widths = [x.shape[-2] for x in features]
+    described = torch.cat(features, dim=-2).mT  # (B, h, N, d + 4), in memory channel by channel
+    joint, joint_positions, _, _ = described.split(widths, dim=-1)
+    centroids, centroid_positions = _take(joint, seeds), _take(joint_positions, seeds)
 
     best_cost = joint.new_full(joint.shape[:2], float('inf'))
-    best_plan = joint.new_zeros(*joint.shape[:3], max_clusters)
+    best_plan = joint.new_zeros(*joint.shape[:2], max_clusters, joint.shape[2]).mT
     num_clusters = torch.zeros_like(best_cost, dtype=torch.long)
     for level in range(num_start_clusters, 1, -1):
         cost = assignment_cost(
@@ -197,19 +201,21 @@ def online_clustering(
         )
         plan = sinkhorn(cost, token_marginal, cluster_marginal, sinkhorn_reg, sinkhorn_iterations)
         if level <= max_clusters:
-            level_cost = (plan * cost).sum(dim=(-2, -1))
+            level_cost = cost.mul_(plan).sum(dim=(-2, -1))
             better = level_cost < best_cost
             best_cost = torch.where(better, level_cost, best_cost)
-            padded = F.pad(plan, (0, max_clusters - level))
-            best_plan = torch.where(better[..., None, None], padded, best_plan)
+            best_plan[..., :level].copy_(
+                torch.where(better[..., None, None], plan, best_plan[..., :level])
+            )
             num_clusters = num_clusters.masked_fill(better, level)
         if level > 2:
-            plan = merge_closest_clusters(plan, joint)
-            weights = plan / plan.sum(dim=-2, keepdim=True)
-            centroids = weights.mT @ joint
-            centroid_positions = weights.mT @ joint_positions
-            cluster_marginal = torch.einsum('bhnk,bhn->bhk', weights, token_marginal)
+            sums = merge_closest_clusters(plan.mT @ described, widths[0])
+            means = sums[..., :-1] / sums[..., -1:]
+            centroids, centroid_positions, cluster_marginal = means.split(widths[:-1], dim=-1)
+            cluster_marginal = cluster_marginal.squeeze(-1)
             cluster_marginal = cluster_marginal / cluster_marginal.sum(dim=-1, keepdim=True)
+    columns = torch.arange(max_clusters, device=best_plan.device)
+    best_plan.masked_fill_((columns >= num_clusters.unsqueeze(-1)).unsqueeze(-2), 0)
     return split(best_plan, num_clusters)
 
 
@@ -235,44 +241,44 @@ def assignment_cost(
         scaling: ``'batch'`` or ``'problem'``: whose extremes become 0 and 1.
 
     Returns:
-        (B, h, N, K).
+        (B, h, N, K), in memory cluster by cluster.
     """
-    similarity = tokens @ F.normalize(centroids, dim=-1).mT
-    # Not cdist: its matrix-product form loses digits on positions of some hundred pixels.
-    distance = (positions.unsqueeze(-2) - centroid_positions.unsqueeze(-3)).norm(dim=-1)
-    distance = distance / distance.amax(dim=(-2, -1), keepdim=True).clamp_min(TINY)
-    cost = position_weight * distance - similarity
-    if scaling == 'batch':
-        low, high = cost.amin(), cost.amax()
-    else:
-        low, high = cost.amin(dim=(-2, -1), keepdim=True), cost.amax(dim=(-2, -1), keepdim=True)
-    return (cost - low) / (high - low).clamp_min(TINY)
+    # Not by squares expanded to products: they lose digits on positions of some hundred pixels.
+    x, y = (
+        there.unsqueeze(-2) - here.unsqueeze(-1)
+        for there, here in zip(positions.unbind(-1), centroid_positions.unbind(-1), strict=True)
+    )
+    distance = x.square_().addcmul_(y, y).sqrt_()  # (B, h, K, N)
+    cost = distance.mul_(position_weight / distance.amax((-2, -1), keepdim=True).clamp_min(TINY))
+    cost = cost.sub_(F.normalize(centroids, dim=-1) @ tokens.mT)
+    dims = (0, 1, 2, 3) if scaling == 'batch' else (-2, -1)
+    low, high = cost.amin(dims, keepdim=True), cost.amax(dims, keepdim=True)
+    return cost.sub_(low).div_((high - low).clamp_min(TINY)).mT
 
 
-def merge_closest_clusters(plan: Tensor, tokens: Tensor) -> Tensor:
-    """Merge the two clusters whose mean tokens have the greatest dot product.
+def merge_closest_clusters(sums: Tensor, num_channels: int) -> Tensor:
+    """Merge the two clusters whose mean features have the greatest dot product.
 
     Args:
-        plan: (B, h, N, K), transport plan.
-        tokens: (B, h, N, d), unit norm.
+        sums: (B, h, K, c), sums over each cluster's tokens, weighted by the plan: first of the
+            features, last of 1, the cluster's weight.
+        num_channels: Number of the features' channels.
 
     Returns:
-        (B, h, N, K - 1): the kept columns in their order, then the sum of the merged two.
+        (B, h, K - 1, c): the kept clusters in their order, then the sum of the merged two.
     """
-    num_clusters = plan.shape[-1]
-    means = (plan / plan.sum(dim=-2, keepdim=True)).mT @ tokens
+    num_clusters = sums.shape[-2]
+    means = sums[..., :num_channels] / sums[..., -1:]
     closeness = means @ means.mT
     above = torch.ones_like(closeness, dtype=torch.bool).triu(diagonal=1)
     pair = closeness.masked_fill(~above, float('-inf')).flatten(-2).argmax(dim=-1, keepdim=True)
     first, second = pair // num_clusters, pair % num_clusters  # (B, h, 1), first < second
-    # The kept columns' old places: count on, stepping over the merged two.
-    kept = torch.arange(num_clusters - 2, device=plan.device).expand(*plan.shape[:2], -1)
+    # The kept clusters' old places: count on, stepping over the merged two.
+    kept = torch.arange(num_clusters - 2, device=sums.device).expand(*sums.shape[:2], -1)
     kept = kept + (kept >= first)
     kept = kept + (kept >= second)
-    columns = torch.cat([kept, first, second], dim=-1)
-    ordered = plan.gather(-1, columns.unsqueeze(-2).expand(*plan.shape[:-1], -1))
-    merged = ordered[..., -2:].sum(dim=-1, keepdim=True)
-    return torch.cat([ordered[..., :-2], merged], dim=-1)
+    both = _take(sums, torch.cat([first, second], dim=-1)).sum(dim=-2, keepdim=True)
+    return torch.cat([_take(sums, kept), both], dim=-2)
 
 
 def split(plan: Tensor, num_clusters: Tensor) -> ClusterAssignments:
@@ -287,10 +293,10 @@ def split(plan: Tensor, num_clusters: Tensor) -> ClusterAssignments:
     Returns:
         The assignments of both views.
     """
-    views = torch.stack(plan.chunk(2, dim=-2))  # (2, B, h, n, K)
+    views = plan.unflatten(-2, (2, -1)).movedim(-3, 0)  # (2, B, h, n, K)
     total = views.sum(dim=-2, keepdim=True)
     views = views / total.masked_fill(total == 0, 1)
-    views = views * (views == views.amax(dim=-1, keepdim=True))
+    views = views.mul_(views == views.amax(dim=-1, keepdim=True))
     valid = (views > 0).any(dim=-2).all(dim=0)
     return ClusterAssignments(views, valid, num_clusters)
 

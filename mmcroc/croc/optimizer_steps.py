@@ -10,6 +10,7 @@ import functools
 import weakref
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from mmengine.logging import MessageHub
 from torch import nn
 from torch.optim import Optimizer
@@ -81,12 +82,14 @@ def _hear_of_all_steps() -> None:
     register_optimizer_step_post_hook(_after_step)
 
 
+@torch.compiler.disable
 def _before_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
     """Tell the models that an optimiser trains that it is about to step."""
     for model in _trained_by(optimizer):
         model.before_optimizer_step()
 
 
+@torch.compiler.disable
 def _after_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
     """Tell the models that an optimiser trains that it has stepped."""
     for model in _trained_by(optimizer):

@@ -25,7 +25,7 @@ class OnlineClustering(BaseModule):
         max_clusters: K_max, greatest number of clusters that a problem may end with.
         position_weight: λ_pos.
         sinkhorn_reg: λ.
-        sinkhorn_iterations: Number of Sinkhorn's rounds.
+        sinkhorn_iterations: Number of Sinkhorn's rounds, at least 1.
         token_temperature: T_r.
         cluster_temperature: T_c.
         uniform_marginals: Whether marginals are uniform instead of saliency-weighted.
@@ -59,6 +59,11 @@ class OnlineClustering(BaseModule):
             raise ValueError(
                 'OnlineClustering: max_clusters must be between 2 and '
                 f'num_start_clusters={num_start_clusters}, got {max_clusters}'
+            )
+        if sinkhorn_iterations < 1:
+            raise ValueError(
+                f'OnlineClustering: sinkhorn_iterations must be at least 1, '
+                f'got {sinkhorn_iterations}'
             )
         if cost_scaling not in COST_SCALINGS:
             raise ValueError(

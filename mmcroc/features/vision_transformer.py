@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmcroc.features.dense_tokens import chosen_layers
-from mmcroc.numerics.precision import at_least_float32, full_float32
+from mmcroc.numerics.precision import full_float32, in_float32
 from mmcroc.registry import MODELS
 
 ATTENTION_FEATURES = ('q', 'k', 'v')
@@ -158,9 +158,9 @@ class VisionTransformer(MMPretrainVisionTransformer):
     def _tokens_after(
         self, images: Tensor, blocks: Sequence[int], partway: PartwayTokens | None = None
     ) -> tuple[list[Tensor], tuple]:
-        """Tokens (B, extra + n, C) after some blocks, and their grid."""
+        """Tokens (B, extra + n, C) after some blocks, -1 for before the first, and their grid."""
         tokens, grid, passed = partway or self.first_blocks(images, 0)
-        after = []
+        after = [self._without_registers(tokens)] if passed - 1 in blocks else []
         for index in range(passed, len(self.layers)):
             tokens = self.layers[index](tokens)
             if index == len(self.layers) - 1 and self.final_norm:
@@ -217,17 +217,17 @@ class VisionTransformer(MMPretrainVisionTransformer):
                 have no place in the image).
         """
         require_whole_patches(images, self.patch_size)
+        last = len(self.layers) - 1
+        (before, after), _ = self._tokens_after(images, [last - 1, last], partway)
+        cls_token, tokens = after[:, 0], after[:, self.num_extra_tokens :]
         if feature is None:
-            return TappedTokens(*self._final_tokens(images, partway), None)
-        attention = self.layers[-1].attn
-        with inputs_of(attention.qkv) as inputs:
-            cls_token, tokens = self._final_tokens(images, partway)
+            return TappedTokens(cls_token, tokens, None)
         third = ATTENTION_FEATURES.index(feature)
-        bias = attention.qkv.bias
+        qkv = self.layers[last].attn.qkv
         wanted = linear_in_float32(
-            self._without_registers(inputs[0]),
-            attention.qkv.weight.chunk(3)[third],
-            None if bias is None else bias.chunk(3)[third],
+            self.layers[last].ln1(before),
+            qkv.weight.chunk(3)[third],
+            None if qkv.bias is None else qkv.bias.chunk(3)[third],
         )
         heads = wanted.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         return TappedTokens(cls_token, tokens, heads)
@@ -256,13 +256,6 @@ class VisionTransformer(MMPretrainVisionTransformer):
     def grid_size(self, images: Tensor) -> tuple[int, int]:
         """Rows and columns of patches of a batch of images."""
         return images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size
-
-    def _final_tokens(
-        self, images: Tensor, partway: PartwayTokens | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """[CLS] (B, C) and patch tokens (B, n, C), final normed."""
-        (tokens,), _ = self._tokens_after(images, [len(self.layers) - 1], partway)
-        return tokens[:, 0], tokens[:, self.num_extra_tokens :]
 
 
 def train_last_blocks(
@@ -322,6 +315,7 @@ def inputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
+@in_float32
 def linear_in_float32(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """A linear map of normed tokens (B, 1 + n, C), at least in float32: (B, 1 + n, D).
 
@@ -329,9 +323,7 @@ def linear_in_float32(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Te
     clusters of keys. Its input is not: a residual stream that began in float32 stays in it. So the
     wanted third of it is computed again.
     """
-    with full_float32(tokens.device):
-        tokens, weight = at_least_float32(tokens), at_least_float32(weight)
-        return F.linear(tokens, weight, None if bias is None else at_least_float32(bias))
+    return F.linear(tokens, weight, bias)
 
 
 def cls_attention(query: Tensor, key: Tensor) -> Tensor:

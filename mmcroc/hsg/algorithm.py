@@ -65,6 +65,7 @@ class HSG(DenseModel, BaseSelfSupervisor):
         """Config and weights of a trained HSG (a file's content) as it is used, at stride 8."""
         return frozen_config(config, PREPROCESSOR), with_trained_positions(checkpoint)
 
+    @torch.compiler.disable(recursive=False)
     def forward(
         self,
         inputs: Tensor,
@@ -95,6 +96,7 @@ class HSG(DenseModel, BaseSelfSupervisor):
         """Embed the pixels of normalised images (B, 3, H, W): one map (B, C, h, w), of any norm."""
         return (self.neck(self.backbone(inputs)),)
 
+    @torch.compiler.disable(recursive=False)
     def loss(
         self, inputs: Tensor, data_samples: list | None, oversegmentation: Tensor
     ) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -181,6 +182,7 @@ class HSGHead(BaseModule):
 
     # All of it is small beside the backbone, and bf16 would turn groups over: one near-tie more or
     # less is another loss.
+    @torch.compiler.disable
     @in_float32
     def loss(
         self, embedding: Tensor, oversegmentation: Tensor, position: Tensor

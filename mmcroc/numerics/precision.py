@@ -42,17 +42,24 @@ def in_float32(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate a function of tensors so that it computes in float32, see :func:`full_float32`.
 
     Its tensors of half precision are cast to float32; those of float64 stay, and so do integers.
-    Its first tensor tells the device.
+    Its first tensor tells the device. ``torch.compile`` compiles the function by itself: switches
+    of precision are set outside of what it compiles.
     """
 
     def cast(value: Any) -> Any:
         is_real = torch.is_tensor(value) and value.is_floating_point()
         return at_least_float32(value) if is_real else value
 
+    @torch.compiler.disable
+    def prepared(args: tuple, kwargs: dict) -> tuple[torch.device, list, dict]:
+        device = next(x.device for x in (*args, *kwargs.values()) if torch.is_tensor(x))
+        return device, [*map(cast, args)], {name: cast(value) for name, value in kwargs.items()}
+
+    @torch.compiler.disable(recursive=False)
     @functools.wraps(function)
     def computed(*args: P.args, **kwargs: P.kwargs) -> R:
-        device = next(x.device for x in (*args, *kwargs.values()) if torch.is_tensor(x))
+        device, args, kwargs = prepared(args, kwargs)
         with full_float32(device):
-            return function(*map(cast, args), **{k: cast(v) for k, v in kwargs.items()})
+            return function(*args, **kwargs)
 
     return computed

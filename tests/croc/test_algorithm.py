@@ -194,6 +194,7 @@ def test_a_training_step_never_waits_for_the_device(device):
         (dict(max_clusters=5), r'max_clusters must be between 2 and num_start_clusters=4, got 5'),
         (dict(max_clusters=1), r'max_clusters must be between'),
         (dict(num_start_clusters=1), r'num_start_clusters must be at least 2.*got 1'),
+        (dict(sinkhorn_iterations=0), r'sinkhorn_iterations must be at least 1, got 0'),
         (dict(feature='keys'), r"feature='keys' is none of \('q', 'k', 'v', 'tokens'\)"),
         (dict(cost_scaling='image'), r"cost_scaling='image' is none of"),
     ],

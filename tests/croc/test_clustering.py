@@ -220,10 +220,12 @@ def test_merging_agrees_with_loops():
     torch.manual_seed(0)
     plan = torch.rand(4, 3, 20, 7)
     tokens = F.normalize(torch.randn(4, 3, 20, 5), dim=-1)
-    merged = merge_closest_clusters(plan, tokens)
+    described = torch.cat([tokens, torch.rand(4, 3, 20, 2), torch.ones(4, 3, 20, 1)], -1)
+    merged = merge_closest_clusters(plan.mT @ described, 5)
     for b in range(4):
         for h in range(3):
-            torch.testing.assert_close(merged[b, h], merge_by_loops(plan[b, h], tokens[b, h]))
+            columns = merge_by_loops(plan[b, h], tokens[b, h])
+            torch.testing.assert_close(merged[b, h], columns.mT @ described[b, h])
 
 
 @ON_DEVICES

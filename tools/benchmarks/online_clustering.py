@@ -3,11 +3,15 @@
     python tools/benchmarks/online_clustering.py [--device cuda] [--batch 32]
 
 Prints a table: the teacher's forward, with and without the keys that are computed in float32 beside
-it, and the clustering, all in this run. On a GPU it also counts how often the clustering makes the
-host wait.
+it, and the clustering, eager and (--compile) compiled, all in this run. With --released FOLDER, a
+checkout of the authors' code (github.com/stegmuel/CrOC), their clustering of the same tokens, too.
+On a GPU it also counts how often the clustering makes the host wait.
 """
 
+import sys
 import warnings
+from pathlib import Path
+from types import SimpleNamespace
 
 import measure
 import torch
@@ -23,6 +27,8 @@ def parse_args():
     parser.add_argument('--arch', default='deit-small')
     parser.add_argument('--size', type=int, default=224, help='side of the views, pixels')
     parser.add_argument('--clusters', type=int, default=12, help='K_0 and K_max')
+    parser.add_argument('--compile', action='store_true', help='time the compiled clustering too')
+    parser.add_argument('--released', type=Path, help="checkout of the authors' code")
     return parser.parse_args()
 
 
@@ -36,6 +42,35 @@ def count_waits(function):
     finally:
         torch.cuda.set_sync_debug_mode('default')
     return sum('synchroniz' in str(warning.message) for warning in caught)
+
+
+def released_clustering(args, found, positions, seeds):
+    """The authors' clustering of the same tokens from the same seeds, as a function."""
+    sys.path.insert(0, str(args.released))
+    from main_croc import Clustering
+
+    heads = found.attention.shape[1]
+    clustering = Clustering(
+        SimpleNamespace(patch_size=1, n_centroids_max=args.clusters),
+        args.clusters,
+        sinkhorn_lambda=20.0,
+        uniform_marginals=False,
+        n_heads=heads,
+    )
+    keys = found.attention.flatten(0, 1)
+    final = torch.cat([found.cls_token.unsqueeze(1), found.tokens], 1)
+    side = round(positions.shape[-2] ** 0.5)
+    maps = tuple(positions.mT.unflatten(-1, (side, side)))  # a pixel is a patch
+    drawn = torch.Tensor.multinomial
+
+    def cluster():
+        torch.Tensor.multinomial = lambda *_, **__: seeds.flatten(0, 1)
+        try:
+            return clustering.compute_teacher_centroids(final, keys, maps)
+        finally:
+            torch.Tensor.multinomial = drawn
+
+    return cluster
 
 
 def main():
@@ -56,7 +91,8 @@ def main():
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == 'cuda'):
             return backbone.forward_tapped(images, feature)
 
-    keys = forward().attention.unflatten(0, (2, -1))
+    found = forward()
+    keys = found.attention.unflatten(0, (2, -1))
     cls_keys, keys = keys[..., 0, :], keys[..., 1:, :]
     heads, tokens = keys.shape[2], 2 * keys.shape[-2]
     positions = torch.rand(2, args.batch, keys.shape[-2], 2, device=device) * 400
@@ -71,6 +107,13 @@ def main():
         'the same without float32 keys': measure.seconds(lambda: forward(None)),
         'clustering': measure.seconds(cluster),
     }
+    if args.released:
+        released = torch.no_grad()(released_clustering(args, found, positions, seeds))
+        times['released clustering'] = measure.seconds(released)
+        same = (released()[2] > 0) == (cluster().plans.flatten(1, 2) > 0)
+        print(f'entries that both keep, or neither: {same.float().mean().item():.4%}')
+    if args.compile:
+        times['compiled clustering'] = measure.seconds(torch.compile(cluster))
     print(
         f'\n{device}, {args.batch} images x {heads} heads, {tokens} tokens, {args.clusters} '
         f'clusters\n\n{"":42s}{"ms":>10s}{"x forward":>12s}'

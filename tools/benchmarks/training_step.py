@@ -114,6 +114,7 @@ def measure(path, images, compiled, args, peak):
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     wrapper.initialize_count_status(model, 0, 10**9)
     if compiled:
+        torch.compiler.reset()  # an earlier row's size must not make this one's dynamic
         model.compile()
     # What a Runner's hook tells: CrOC takes no step without it.
     hub, iteration = MessageHub.get_current_instance(), count()

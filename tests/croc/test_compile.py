@@ -1,0 +1,59 @@
+"""CrOC compiled: by the config's ``compile``, and by ``model.compile()``."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import MessageHub
+from mmengine.optim import OptimWrapper
+from mmpretrain.structures import DataSample
+
+from mmcroc.croc.optim_wrapper import SelfDistillOptimWrapper
+from tests.support.croc_models import build_croc, small_croc
+
+
+@pytest.fixture(autouse=True)
+def fresh_compiler():
+    """Each test compiles by itself, and may train where no Runner does."""
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+    MessageHub.get_current_instance().pop_info('loop_stage')
+
+
+def train(model, compiled, wrapper, steps=3):
+    """Losses of some steps, and the model's weights after them."""
+    optimizer = torch.optim.SGD(model.learning_parameters(), lr=0.1)
+    optim_wrapper = wrapper(optimizer)
+    # As MMEngine's Runner does it for `compile=True`, or by hand.
+    if compiled == 'runner':
+        model.train_step = torch.compile(model.train_step, backend='eager')
+    elif compiled == 'model':
+        model.compile(backend='eager')
+    box = np.array([[0, 0, 32, 32, 0]] * 2, dtype=np.float32)
+    samples = [DataSample(metainfo=dict(view_boxes=box)) for _ in range(3)]
+    history = []
+    for iteration in range(steps):
+        progress = dict(iter=iteration, max_iters=10, epoch=iteration, max_epochs=10)
+        MessageHub.get_current_instance().update_info_dict(dict(loop_stage='train', **progress))
+        torch.manual_seed(iteration)
+        views = torch.randint(256, (2, 3, 3, 32, 32), dtype=torch.uint8)
+        losses = model.train_step(dict(inputs=list(views), data_samples=samples), optim_wrapper)
+        history.append({name: value.detach().double() for name, value in losses.items()})
+    return history, model.state_dict()
+
+
+@pytest.mark.parametrize(
+    ('build', 'compiled', 'wrapper'),
+    [
+        (build_croc, 'model', SelfDistillOptimWrapper),
+        (small_croc, 'runner', SelfDistillOptimWrapper),
+        (small_croc, 'runner', OptimWrapper),
+    ],
+)
+def test_compiled_training_gives_the_eager_losses_and_weights(build, compiled, wrapper):
+    eager = train(build().train(), None, wrapper)
+    fast = train(build().train(), compiled, wrapper)
+    torch.testing.assert_close(fast[0], eager[0], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(fast[1], eager[1], rtol=1e-4, atol=1e-6)
+    graphs = torch._dynamo.utils.counters['stats']['unique_graphs']
+    assert graphs >= 4  # both backbones, losses, projections: something was compiled
