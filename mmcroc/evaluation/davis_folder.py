@@ -240,7 +240,7 @@ def read_masks(video: Video, folder: str | Path) -> list[np.ndarray]:
         ValueError: One is of another size, or has more objects than a sequence that is scored.
         UnreadableImageError: One is broken.
     """
-    masks = []
+    masks: list[np.ndarray] = []
     for path in video.masks_in(folder):
         if not path.is_file():
             raise FileNotFoundError(f'{path} is missing: every frame needs its mask')
