@@ -35,9 +35,10 @@ def named(kind, last):
     """
     with np.load(FILE) as file:
         keys = set(file)
-    names = sorted(key[len(kind) + 1 : -len(last)] for key in keys if key.startswith(kind))
+    found = sorted(key for key in keys if key.startswith(kind) and key.endswith(last))
+    names = [key[len(kind) + 1 : -len(last)] for key in found]
     array = 'mask' if kind == 'read' else 'rgb'
-    return [name for name in names if name and (DATA or f'{kind}_{name}_{array}' in keys)]
+    return [name for name in names if DATA or f'{kind}_{name}_{array}' in keys]
 
 
 def path_of(reference, key, folder, real):
