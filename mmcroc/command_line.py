@@ -73,5 +73,5 @@ def refusals(before: str = '', errors: tuple[type[Exception], ...] = ()) -> Iter
     """Let what cannot be, and further errors, end a program with one sentence after some words."""
     try:
         yield
-    except (ImportError, OSError, ValueError, KeyError, *errors) as error:
+    except (ImportError, OSError, ValueError, KeyError) + errors as error:  # noqa: RUF005
         sys.exit(f'{before}{error}')
