@@ -13,11 +13,8 @@ from typing import BinaryIO
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a binary file to write to that appears under its name only once it is written out.
 
-    Args:
-        path: Name of the file. Its folder is made if need be.
-
-    Yields:
-        Temporary neighbour, opened for writing; renamed at the end, deleted after an error.
+    Its folder is made if need be. What is written is a temporary neighbour, renamed at the end and
+    deleted after an error.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,14 +33,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A folder to write to that appears under its name only once it is complete.
-
-    Args:
-        path: Name of the folder. One that is there is replaced.
-
-    Yields:
-        A temporary neighbour; renamed at the end, deleted after an error.
-    """
+    """A folder to write to, as of a file; one that is there is replaced once it is complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))

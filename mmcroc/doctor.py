@@ -12,19 +12,18 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import textwrap
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 
 from packaging.requirements import Requirement
 
 import mmcroc
 from mmcroc import distributions
+from mmcroc.config_files import config_names
 
 OK, NOTE, PROBLEM = 'OK', 'note', 'problem'
 LOWEST_PYTHON, HIGHEST_PYTHON = (3, 10), (3, 13)
@@ -170,16 +169,15 @@ def check_mm_packages() -> Iterator[Finding]:
 
 def check_itself() -> Iterator[Finding]:
     """Whether configs find mmcroc's classes, and inherit by name."""
+    from mmengine.config import Config
     from mmengine.registry import MODELS
 
     found = MODELS.get('mmcroc.CrOC') is not None
     yield judged(found, "type='mmcroc.CrOC' in any config", 'MMEngine does not find it: reinstall.')
-    for base in INHERITED:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / 'inherits.py'
-            path.write_text(f'_base_ = {base!r}\n')
-            model = mmcroc.read_config(path).model.type
-        yield Finding(OK, f"_base_ = '{base}' gives {model}")
+    with config_names():
+        for base in INHERITED:
+            model = Config.fromstring(f'_base_ = {base!r}', '.py').model.type
+            yield Finding(OK, f"_base_ = '{base}' gives {model}")
 
 
 def check_gpus() -> Iterator[Finding]:

@@ -6,11 +6,10 @@ Needs the extra: pip install "mmcroc[oversegmentation]"
     python tools/prepare_oversegmentation.py data/cityscapes/leftImg8bit data/cityscapes/regions \\
         --threshold 0.05 --max-regions 1024
 
-OUT mirrors the tree of IMAGES with a grey PNG per image (8 bits up to 256 regions, else 16): ids
-from 0 without gaps, the image's size as training reads it (EXIF orientation applied), regions
-connected. Maps that are there already and fit their image are kept, so an interrupted run is
-simply started again (give OUT another name to change settings). Images that cannot be done are
-named and left out; the exit status is then 1. OUT/contact_sheet.png shows some results.
+OUT mirrors the tree of IMAGES with a grey PNG of region ids per image. Maps that are there already
+and fit their image are kept, so an interrupted run is simply started again (give OUT another name
+to change settings). Images that cannot be done are named and left out; the exit status is then 1.
+OUT/contact_sheet.png shows some results.
 
 The default, owt-ucm, makes maps as the authors of HSG did, of a colour gradient unless --edges
 gives better edges; felzenszwalb and slic are scikit-image's (docs/oversegmentation.md).

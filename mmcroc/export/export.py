@@ -68,20 +68,10 @@ def export_backbone(
         export = export_backbone('work_dirs/croc/epoch_300.pth', 'timm', 'croc.safetensors')
         print(export.usage)
 
-    ===============  ===============================================================================
-    ``mmpretrain``   checkpoint with ``backbone.*`` weights and a config inside; ``load_model``
-                     and tools/evaluate.py take it too
-    ``mmseg``        the same checkpoint, and beside it a config of a segmentor to inherit
-    ``timm``         weights under timm's names
-    ``huggingface``  folder for ``ViTModel`` or ``ResNetModel`` of transformers
-    ``safetensors``  weights under MMPretrain's names
-    ``onnx``         graph from images to the dense map, for any size
-    ===============  ===============================================================================
-
     Args:
         model: Name as :func:`mmcroc.features.load_model` takes it; of CrOC the teacher or, as
             ``'croc.pth:student'``, the student; of HSG the backbone without the neck.
-        format: Format as above.
+        format: One of ``FORMATS``; docs/weights.md says what each is.
         out: File to write, or folder of ``huggingface``.
         with_neck: Whether HSG's neck goes along; ``onnx`` only.
         results: ``results.json`` files of tools/evaluate.py, whose numbers of this model go into

@@ -163,26 +163,19 @@ def convert_checkpoint(
 ) -> str:
     """Write a checkpoint that every tool of mmcroc takes, and MMEngine's ``load_from``.
 
-    - CrOC's full checkpoint becomes one of ``mmcroc.CrOC``: student, teacher, heads and centres.
-    - HSG's becomes one of ``mmcroc.HSG``.
-    - Anything else that :func:`mmcroc.features.load_model` reads from a file, and ViTs and DINOv2
-      in folders of Hugging Face's, become a backbone under ``backbone.``; what is beside it, heads
-      or the other network, is left behind.
-
-    Before it is written the model of its config is built and has taken every weight.
+    CrOC's and HSG's full checkpoints become those of ``mmcroc.CrOC`` and ``mmcroc.HSG``, others a
+    backbone under ``backbone.``, without what is beside it. Before it is written the model of its
+    config is built and has taken every weight.
 
     Args:
         source: A local file, or a folder as Hugging Face's transformers writes it (``hf:FOLDER``
-            too).
+            too); a ValueError says what cannot be converted.
         out: Where to write; appears when it is whole.
         network: ``'student'`` or ``'teacher'``: of CrOC and others, this one's backbone alone.
         num_heads: Attention heads of a ViT, where they cannot be told from its width.
 
     Returns:
         What was found in it, in words.
-
-    Raises:
-        FileNotFoundError, ValueError: No such file, or nothing to convert in it.
     """
     source = os.fspath(source)
     checkpoint, config = read_checkpoint(source)
