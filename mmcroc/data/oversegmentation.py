@@ -33,14 +33,7 @@ STEP = 12.0
 
 
 def import_extra(name: str) -> ModuleType:
-    """Import a module of the extra ``oversegmentation``.
-
-    Args:
-        name: Name of the module.
-
-    Raises:
-        ImportError: It is not installed; the message says what to install.
-    """
+    """Import a module of the extra ``oversegmentation``, or say what to install."""
     return require(name, 'Over-segmentation', 'mmcroc[oversegmentation]')
 
 
@@ -52,16 +45,8 @@ def colour_edges(image: np.ndarray) -> np.ndarray:
     1 - exp(-max(0, g - 0.7 · mean of g around) / 12).
 
     The constants were chosen on 25 validation images of BSDS500, by boundaries and regions of the
-    human segmentations.
-
-    Args:
-        image: RGB image, uint8 (H, W, 3).
-
-    Returns:
-        Strength of the edges in [0, 1), float32 (H, W).
-
-    Raises:
-        ValueError: Not a uint8 RGB image.
+    human segmentations. Of uint8 RGB (H, W, 3), or it is a ValueError: strengths in [0, 1), float32
+    (H, W).
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f'expected uint8 RGB (H, W, 3), got {image.dtype} {image.shape}')
@@ -143,18 +128,9 @@ def ultrametric_contour_map(strength: np.ndarray, min_area: float = 0.001) -> np
 def edge_normals(strength: np.ndarray) -> np.ndarray:
     """Find the direction across the edge at each pixel: that of the most negative curvature.
 
-    Args:
-        strength: Strength of the edges, (H, W).
-
-    Returns:
-        Directions (H, W), radians in (-π/2, π/2], 0 along x and π/2 along y (downwards).
+    Radians in (-π/2, π/2], (H, W), 0 along x and π/2 along y (downwards).
     """
-    smooth = cv2.GaussianBlur(
-        strength.astype(np.float64),
-        (0, 0),
-        ORIENTATION_SIGMA,
-        borderType=cv2.BORDER_REPLICATE,
-    )
+    smooth = _blur(strength.astype(np.float64), ORIENTATION_SIGMA)
     dy, dx = np.gradient(smooth)
     dxy, dxx = np.gradient(dx)
     dyy = np.gradient(dy, axis=0)
@@ -268,9 +244,6 @@ def felzenszwalb_regions(
 
     Returns:
         Regions, int32 (H, W), ids from 0, each connected by sides or corners.
-
-    Raises:
-        ImportError: scikit-image is missing; the message names the extra.
     """
     segmentation = import_extra('skimage.segmentation')
     while True:
@@ -295,9 +268,6 @@ def slic_regions(image: np.ndarray, max_regions: int = 48, compactness: float = 
 
     Returns:
         Regions, int32 (H, W), ids from 0, each connected by sides or corners.
-
-    Raises:
-        ImportError: scikit-image is missing; the message names the extra.
     """
     segmentation = import_extra('skimage.segmentation')
     wanted = max_regions

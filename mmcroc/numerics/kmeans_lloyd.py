@@ -141,16 +141,8 @@ class Points:
         """Give every empty cluster the point farthest from its centroid, taken from its cluster.
 
         The i-th empty cluster gets the i-th farthest point, as in scikit-learn. Points at distance
-        0 are left where they are.
-
-        Args:
-            labels: Cluster of each point (B, N).
-            distances: Distance of each point to its centroid (B, N).
-            sums: Sums of the clusters' points, float64 (B, K, D).
-            counts: Numbers of the clusters' points, float64 (B, K).
-
-        Returns:
-            Sums and counts after the relocation.
+        0 are left where they are. Of labels and distances to the centroid, (B, N) each, and
+        clusters' sums (B, K, D) and counts (B, K): sums and counts after the relocation.
         """
         empty = counts == 0
         number = self.num_clusters

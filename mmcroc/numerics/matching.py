@@ -70,17 +70,12 @@ def pairwise_iou(counts: Tensor) -> Tensor:
 def match_hungarian(counts: Tensor) -> Tensor:
     """Match one cluster to each class: the matching of least Σ (1 - IoU) over the whole set.
 
-    Clusters left over, when there are more than classes, go to class 0.
+    Clusters left over, when there are more than classes, go to class 0. Of counts (K, C) it is each
+    cluster's class, int64 (K,) on the CPU.
 
     Reference: Kuhn, *The Hungarian method for the assignment problem*, 1955; the evaluation of
     Ziegler and Asano, *Self-supervised learning of object parts for semantic segmentation*
     (Leopart), CVPR 2022.
-
-    Args:
-        counts: Numbers of pixels (K, C).
-
-    Returns:
-        Each cluster's class, int64 (K,) on the CPU.
     """
     clusters, classes = linear_sum_assignment(1 - pairwise_iou(counts).cpu().numpy())
     mapping = torch.zeros(len(counts), dtype=torch.long)

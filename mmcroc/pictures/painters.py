@@ -203,11 +203,8 @@ class PCAPainter:
 class AttentionPainter:
     """Attention of [CLS] to the patches in the last block: the heads' mean, then each head.
 
-    Each map is scaled by its own greatest value; [CLS]'s attention to itself is left out.
-
-    Args:
-        model: Model with ``data_preprocessor`` and a :func:`tapped_backbone`.
-        longer_side: Longer side of images for the model, pixels.
+    Each map is scaled by its own greatest value; [CLS]'s attention to itself is left out. The model
+    has ``data_preprocessor`` and a :func:`tapped_backbone`; it sees images of ``longer_side``.
     """
 
     def __init__(self, model: Any, longer_side: int) -> None:
