@@ -29,9 +29,6 @@ def for_each_image(
 
     Returns:
         What ``do`` returned, by job; and why it failed, by job.
-
-    Raises:
-        BrokenProcessPool: A process died.
     """
     done: dict[Job, Any] = {}
     failed: dict[Job, str] = {}

@@ -155,7 +155,7 @@ class TwoViewDataPreprocessor(SelfSupDataPreprocessor):
             data: ``inputs``, a list of two (B, 3, S, S) tensors, and ``data_samples``, a list of
                 B data samples with metainfo ``view_boxes`` (2, 5). To extract features or to
                 validate: one (B, 3, H, W) tensor, or a list of B images (3, H, W) of one size.
-            training: Unused.
+            training: Ignored.
 
         Returns:
             ``inputs``: one (2B, 3, S, S) float tensor, view 1's images first, or (B, 3, H, W) for

@@ -29,7 +29,7 @@ def confusion_matrix(
         chunk_size: Number of pixels counted at once.
 
     Returns:
-        Numbers of pixels, int64 (K, C). Sum the matrices of batches, then of ranks.
+        Numbers of pixels, int64 (K, C), to be summed over batches and ranks.
 
     Raises:
         ValueError: Shapes that differ, or numbers out of range (at pixels that count).
@@ -86,14 +86,9 @@ def match_hungarian(counts: Tensor) -> Tensor:
 def match_many_to_one(counts: Tensor, criterion: str = 'precision') -> Tensor:
     """Match each cluster to the class it fits best: for over-clustering, K >> C.
 
-    Args:
-        counts: Numbers of pixels (K, C), from :func:`confusion_matrix`.
-        criterion: Measure of the fit. 'precision': the class of most of its pixels; 'iou': the
-            class of greatest intersection over union with the cluster.
-
-    Returns:
-        Each cluster's class, int64 (K,) on the CPU; 0 for a cluster without pixels, and
-        the lowest class in a tie.
+    By 'precision' the class of most of its pixels, by 'iou' that of greatest intersection over
+    union with the cluster: int64 (K,) on the CPU; 0 for a cluster without pixels, and the lowest
+    class in a tie.
     """
     if criterion == 'precision':  # the cluster's size divides the whole row
         score = counts
