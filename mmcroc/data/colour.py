@@ -49,15 +49,14 @@ def adjust_hue(img: np.ndarray, shift: float) -> np.ndarray:
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
 
 
+def with_settings(transform: BaseTransform) -> str:
+    """Name of a transform with its settings."""
+    settings = ', '.join(f'{name}={value}' for name, value in vars(transform).items())
+    return f'{type(transform).__name__}({settings})'
+
+
 class _RandomColour(BaseTransform):
-    """Apply :meth:`change` to ``img`` with a probability.
-
-    Args:
-        prob: Probability of the change.
-
-    Raises:
-        ValueError: ``prob`` outside [0, 1].
-    """
+    """Apply :meth:`change` to ``img`` with a probability."""
 
     def __init__(self, prob: float) -> None:
         if not 0 <= prob <= 1:
@@ -75,8 +74,7 @@ class _RandomColour(BaseTransform):
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        settings = ', '.join(f'{name}={value}' for name, value in vars(self).items())
-        return f'{type(self).__name__}({settings})'
+        return with_settings(self)
 
 
 @TRANSFORMS.register_module()
@@ -112,7 +110,7 @@ class ColorJitter(_RandomColour):
             setattr(self, name, value)
 
     def change(self, img: np.ndarray) -> np.ndarray:
-        """Change brightness, contrast, saturation and hue of an image, uint8 RGB (H, W, 3)."""
+        """Change brightness, contrast, saturation and hue."""
         operations = (
             (adjust_brightness, max(0, 1 - self.brightness), 1 + self.brightness),
             (adjust_contrast, max(0, 1 - self.contrast), 1 + self.contrast),

@@ -29,9 +29,6 @@ def for_each_image(
 
     Returns:
         What ``do`` returned, by job; and why it failed, by job.
-
-    Raises:
-        BrokenProcessPool: A process died.
     """
     done: dict[Job, Any] = {}
     failed: dict[Job, str] = {}
@@ -87,11 +84,7 @@ def _out_of_memory(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def exit_in_words(kept: str) -> Iterator[None]:
-    """Let an interrupt, or a want of memory, end a program with one sentence.
-
-    Args:
-        kept: What becomes of the work that was done.
-    """
+    """Let an interrupt, or a want of memory, end a program with what becomes of the work done."""
     try:
         yield
     except KeyboardInterrupt:

@@ -30,13 +30,8 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
     Grey, palette, CMYK and transparent images become RGB (transparency is dropped), 16 bits are
     scaled to 8, the EXIF orientation is applied. Pillow reads, not OpenCV, since the latter fills
-    the missing part of a truncated JPEG with grey and says nothing.
-
-    Args:
-        path: Image file.
-
-    Returns:
-        RGB image, uint8 (H, W, 3), writable.
+    the missing part of a truncated JPEG with grey and says nothing. The image is uint8 RGB
+    (H, W, 3), writable.
 
     Raises:
         UnreadableImageError: The file is missing, empty, truncated, corrupt, not an image, too

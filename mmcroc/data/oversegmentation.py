@@ -33,14 +33,7 @@ STEP = 12.0
 
 
 def import_extra(name: str) -> ModuleType:
-    """Import a module of the extra ``oversegmentation``.
-
-    Args:
-        name: Name of the module.
-
-    Raises:
-        ImportError: It is not installed; the message says what to install.
-    """
+    """Import a module of the extra ``oversegmentation``, or say what to install."""
     return require(name, 'Over-segmentation', 'mmcroc[oversegmentation]')
 
 
@@ -52,16 +45,8 @@ def colour_edges(image: np.ndarray) -> np.ndarray:
     1 - exp(-max(0, g - 0.7 · mean of g around) / 12).
 
     The constants were chosen on 25 validation images of BSDS500, by boundaries and regions of the
-    human segmentations.
-
-    Args:
-        image: RGB image, uint8 (H, W, 3).
-
-    Returns:
-        Strength of the edges in [0, 1), float32 (H, W).
-
-    Raises:
-        ValueError: Not a uint8 RGB image.
+    human segmentations. Of uint8 RGB (H, W, 3), or it is a ValueError: strengths in [0, 1), float32
+    (H, W).
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f'expected uint8 RGB (H, W, 3), got {image.dtype} {image.shape}')
@@ -104,10 +89,6 @@ def ultrametric_contour_map(strength: np.ndarray, min_area: float = 0.001) -> np
 
     Returns:
         Contour strengths, float32 (2H + 1, 2W + 1), as :func:`regions_of_ucm` takes it.
-
-    Raises:
-        ImportError: higra is missing; the message names the extra.
-        ValueError: Not a map of finite values in [0, 1].
     """
     strength = np.asarray(strength, np.float64)
     if strength.ndim != 2 or not strength.size:
@@ -143,18 +124,9 @@ def ultrametric_contour_map(strength: np.ndarray, min_area: float = 0.001) -> np
 def edge_normals(strength: np.ndarray) -> np.ndarray:
     """Find the direction across the edge at each pixel: that of the most negative curvature.
 
-    Args:
-        strength: Strength of the edges, (H, W).
-
-    Returns:
-        Directions (H, W), radians in (-π/2, π/2], 0 along x and π/2 along y (downwards).
+    Radians in (-π/2, π/2], (H, W), 0 along x and π/2 along y (downwards).
     """
-    smooth = cv2.GaussianBlur(
-        strength.astype(np.float64),
-        (0, 0),
-        ORIENTATION_SIGMA,
-        borderType=cv2.BORDER_REPLICATE,
-    )
+    smooth = _blur(strength.astype(np.float64), ORIENTATION_SIGMA)
     dy, dx = np.gradient(smooth)
     dxy, dxx = np.gradient(dx)
     dyy = np.gradient(dy, axis=0)
@@ -183,10 +155,6 @@ def regions_of_ucm(
     Returns:
         Regions, int32 (H, W), ids from 0 in the order of the rows, each connected by sides; and
         the threshold that gave them.
-
-    Raises:
-        ValueError: A map of another shape, negative or not finite values, a negative threshold,
-            ``max_regions`` or ``step`` not positive.
     """
     ucm = np.asarray(ucm)
     if ucm.ndim != 2 or min(ucm.shape) < 3 or not (ucm.shape[0] % 2 and ucm.shape[1] % 2):
@@ -256,21 +224,10 @@ def _spanning_tree(
 def felzenszwalb_regions(
     image: np.ndarray, max_regions: int = 48, scale: float = 100.0, growth: float = 1.5
 ) -> np.ndarray:
-    """Felzenszwalb and Huttenlocher's graph-based regions (IJCV 2004).
+    """Felzenszwalb and Huttenlocher's graph-based regions (IJCV 2004) of uint8 RGB (H, W, 3).
 
-    ``scale`` is multiplied by ``growth`` until few enough are left.
-
-    Args:
-        image: RGB image, uint8 (H, W, 3).
-        max_regions: Greatest number of regions.
-        scale: First scale: the higher, the larger the regions.
-        growth: Factor of the scale from one try to the next, above 1.
-
-    Returns:
-        Regions, int32 (H, W), ids from 0, each connected by sides or corners.
-
-    Raises:
-        ImportError: scikit-image is missing; the message names the extra.
+    ``scale`` (the higher, the larger the regions) is multiplied by ``growth`` until at most
+    ``max_regions`` are left: int32 (H, W), ids from 0, each connected by sides or corners.
     """
     segmentation = import_extra('skimage.segmentation')
     while True:
@@ -284,20 +241,10 @@ def felzenszwalb_regions(
 
 
 def slic_regions(image: np.ndarray, max_regions: int = 48, compactness: float = 10.0) -> np.ndarray:
-    """SLIC superpixels (Achanta et al., TPAMI 2012).
+    """SLIC superpixels (Achanta et al., TPAMI 2012) of uint8 RGB (H, W, 3).
 
-    As many as allowed are asked for; where more come back, 5 % fewer, until it holds.
-
-    Args:
-        image: RGB image, uint8 (H, W, 3).
-        max_regions: Greatest number of regions.
-        compactness: Weight of place against colour (CIE Lab).
-
-    Returns:
-        Regions, int32 (H, W), ids from 0, each connected by sides or corners.
-
-    Raises:
-        ImportError: scikit-image is missing; the message names the extra.
+    ``max_regions`` are asked for; where more come back, 5 % fewer, until it holds: int32 (H, W),
+    ids from 0, each connected by sides or corners. ``compactness`` weighs place against colour.
     """
     segmentation = import_extra('skimage.segmentation')
     wanted = max_regions

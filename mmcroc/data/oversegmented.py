@@ -19,13 +19,7 @@ ONE_CHANNEL = ('1', 'L', 'P', 'I', *SIXTEEN_BIT_GREY)
 
 
 def read_oversegmentation(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read a map of regions exactly as it was saved.
-
-    Args:
-        path: PNG file with one channel of at most 16 bits.
-
-    Returns:
-        Region ids in 0..65535, int32 (H, W).
+    """Read a map of regions, a PNG of one channel of up to 16 bits, as it was saved: int32 (H, W).
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -48,14 +42,9 @@ def read_oversegmentation(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def write_oversegmentation(path: str | os.PathLike[str], regions: np.ndarray) -> None:
-    """Write regions as a grey PNG of 8 bits, or of 16 beyond 256; whole or not at all.
+    """Write regions (H, W), ids 0 … n - 1, as a grey PNG, whole or not at all.
 
-    Args:
-        path: Name of the file.
-        regions: Integers (H, W), ids 0 … n - 1, n at most 65,536.
-
-    Raises:
-        ValueError: More regions than 16 bits can number.
+    Of 8 bits, or of 16 beyond 256 regions; more than 65,536 are a ValueError.
     """
     number = int(regions.max()) + 1
     if number > 65536:
@@ -66,13 +55,9 @@ def write_oversegmentation(path: str | os.PathLike[str], regions: np.ndarray) ->
 
 
 def read_edges(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read an edge map.
+    """Read an edge map: strengths in [0, 1], float32 (H, W).
 
-    Args:
-        path: Grey PNG of 8 or 16 bits, white the strongest, or an ``.npy`` of values in [0, 1].
-
-    Returns:
-        Strength of the edges in [0, 1], float32 (H, W).
+    Of a grey PNG of 8 or 16 bits, white the strongest, or an ``.npy`` of values in [0, 1].
 
     Raises:
         ValueError: No such map, or a damaged one.

@@ -24,12 +24,8 @@ from mmcroc.registry import DATA_SAMPLERS, TRANSFORMS
 class SampleIndex(int):
     """A sample's index that also carries the seed and epoch its randomness depends on.
 
-    It is an ``int``, so every data set takes it; arithmetic gives a plain ``int`` again.
-
-    Args:
-        index: Index of the sample.
-        seed: Seed of the run, >= 0.
-        epoch: Epoch, >= 0.
+    It is an ``int``, so every data set takes it; arithmetic gives a plain ``int`` again. Seed and
+    epoch are at least 0.
     """
 
     seed: int
@@ -41,9 +37,8 @@ class SampleIndex(int):
         self.epoch = epoch
         return self
 
-    def __reduce__(
-        self,
-    ) -> tuple[type, tuple[int, int, int]]:  # indices are pickled on their way to the workers
+    # Indices are pickled on their way to the workers.
+    def __reduce__(self) -> tuple[type, tuple[int, int, int]]:
         return type(self), (int(self), self.seed, self.epoch)
 
     def __repr__(self) -> str:
@@ -56,14 +51,13 @@ def seeded_generators(*entropy: int) -> Iterator[None]:
 
     The main process gets its generators back afterwards, so that its own randomness (dropout,
     seeds of clusterings) stays apart from the data's. Workers have none of their own: there the
-    step is left out, since it takes 150 of 200 us.
-
-    Args:
-        *entropy: Non-negative integers, here (seed, epoch, index), mixed by
-            ``numpy.random.SeedSequence`` so that neighbours share nothing.
+    step is left out, since it takes 150 of 200 us. ``numpy.random.SeedSequence`` mixes the
+    non-negative integers, here (seed, epoch, index), so that neighbours share nothing.
     """
     words = np.random.SeedSequence(entropy).generate_state(4, np.uint64)
-    before = _get_states() if get_worker_info() is None else None
+    before = None
+    if get_worker_info() is None:
+        before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     random.seed(int(words[0]))
     np.random.seed(words[1:3].view(np.uint32))  # noqa: NPY002
     # Not torch.manual_seed: it also queues a seeding of the GPU, slow and with side effects.
@@ -72,17 +66,9 @@ def seeded_generators(*entropy: int) -> Iterator[None]:
         yield
     finally:
         if before is not None:
-            _set_states(before)
-
-
-def _get_states() -> tuple[Any, Any, torch.Tensor]:
-    return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-
-
-def _set_states(states: tuple[Any, Any, torch.Tensor]) -> None:
-    random.setstate(states[0])
-    np.random.set_state(states[1])  # noqa: NPY002
-    torch.set_rng_state(states[2])
+            random.setstate(before[0])
+            np.random.set_state(before[1])  # noqa: NPY002
+            torch.set_rng_state(before[2])
 
 
 class SeededSamples:
@@ -122,13 +108,9 @@ class EpochSampler(DefaultSampler):
         self._start = 0
 
     def set_start(self, num_samples: int) -> None:
-        """Leave out the first samples of this rank, in the next pass only (to resume there).
+        """Leave out this rank's first samples, which the epoch has used, in the next pass only.
 
         ``len()`` stays that of a whole epoch: MMEngine plans the training by it.
-
-        Args:
-            num_samples: Samples of this rank that the epoch has already used: iterations
-                done in the epoch times the batch size.
 
         Raises:
             ValueError: Negative, or more than the epoch holds.
@@ -156,11 +138,7 @@ class EndlessEpochSampler(EpochSampler):
     """
 
     def skip(self, num_samples: int) -> None:
-        """Begin the next pass after this rank's first so many samples.
-
-        Args:
-            num_samples: Samples of this rank that training has already used.
-        """
+        """Begin the next pass after so many samples of this rank, those of earlier epochs too."""
         epochs, rest = divmod(num_samples, len(self))
         self.set_epoch(epochs)
         self.set_start(rest)

@@ -37,16 +37,7 @@ OBJECTS = (
 
 
 def draw_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one scene.
-
-    Args:
-        rng: Source of all randomness.
-        size: Side of the image, pixels.
-
-    Returns:
-        Image, uint8 RGB (size, size, 3), and mask, uint8 (size, size): 0 ... 2 the grounds,
-        3 ... 8 the objects.
-    """
+    """Draw a scene, uint8 RGB (size, size, 3), and its mask of classes, uint8 (size, size)."""
     image, mask = _draw_grounds(rng, size)
     for _ in range(rng.integers(3, 6)):
         _draw_object(rng, image, mask)

@@ -136,11 +136,7 @@ def _check_size(regions: np.ndarray, path: str, results: dict[str, Any]) -> np.n
 
 
 class _LoadRegions(BaseTransform):
-    """Sets ``gt_regions``, (annotators, H, W) int64.
-
-    Raises:
-        ValueError: A map of another kind, or of another size than its image.
-    """
+    """Sets ``gt_regions``, (annotators, H, W) int64; refuses maps of another kind or size."""
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Set ``gt_regions``."""

@@ -12,6 +12,7 @@ from mmpretrain.models import SelfSupDataPreprocessor
 from mmpretrain.structures import DataSample
 from torchvision.transforms import RandomResizedCrop
 
+from mmcroc.data.colour import with_settings
 from mmcroc.registry import MODELS, TRANSFORMS
 
 
@@ -91,8 +92,7 @@ class ColouredViews(BaseTransform):
             )
 
     def __repr__(self) -> str:
-        settings = ', '.join(f'{name}={value}' for name, value in vars(self).items())
-        return f'{type(self).__name__}({settings})'
+        return with_settings(self)
 
 
 @TRANSFORMS.register_module()
@@ -129,10 +129,7 @@ class PackTwoViewsWithRegions(PackTwoViews):
     ``META_KEYS``.
 
     Returns:
-        ``dict(inputs=[view1, view2], oversegmentation, data_samples=DataSample)``; a view is
-        uint8, (3, size, size), the maps are int32, (2, size, size). With MMEngine's
-        ``default_collate``: two tensors of (batch, 3, size, size), one of (batch, 2, size, size),
-        and a list.
+        What :class:`PackTwoViews` does, and ``oversegmentation``, int32 (2, size, size).
     """
 
     META_KEYS = ('img_path', 'oversegmentation_path', 'sample_idx', 'img_shape')
@@ -158,7 +155,7 @@ class TwoViewDataPreprocessor(SelfSupDataPreprocessor):
             data: ``inputs``, a list of two (B, 3, S, S) tensors, and ``data_samples``, a list of
                 B data samples with metainfo ``view_boxes`` (2, 5). To extract features or to
                 validate: one (B, 3, H, W) tensor, or a list of B images (3, H, W) of one size.
-            training: Unused.
+            training: Ignored.
 
         Returns:
             ``inputs``: one (2B, 3, S, S) float tensor, view 1's images first, or (B, 3, H, W) for

@@ -17,14 +17,7 @@ IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.p
 
 
 def scan_images(folder: str | os.PathLike[str]) -> list[str]:
-    """List the images below a folder, sorted; hidden files and folders are left out.
-
-    Args:
-        folder: Folder to look in, at any depth.
-
-    Returns:
-        Paths of the images.
-    """
+    """List the images below a folder, at any depth, sorted; hidden ones are left out."""
     images: list[str] = []
     folders: list[str | os.PathLike[str]] = [folder]
     while folders:
@@ -187,14 +180,9 @@ class UnlabelledImages(SeededSamples, BaseDataset):
 
 
 def named_images(images: Path, out: Path) -> list[tuple[Path, Path]]:
-    """An image, or all images below a folder, and names for results.
+    """An image, or all below a folder, each with the relative name (a PNG) of its result.
 
-    Args:
-        images: Image or folder.
-        out: Folder of the results; images in it are an earlier run's, and left out.
-
-    Returns:
-        Every image and its path relative to the folder, as a PNG.
+    Images in ``out`` are an earlier run's, and left out.
 
     Raises:
         ValueError: There are no images, or two would have one name.

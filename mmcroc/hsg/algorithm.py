@@ -128,8 +128,8 @@ class HSG(DenseModel, BaseSelfSupervisor):
 
         Args:
             inputs: (B, 3, H, W), normalised.
-            oversegmentation: (B, H, W), regions to cut the segments along, -1 where ignored. By
-                default segments are the k-means' clusters.
+            oversegmentation: (B, H, W), regions to cut the segments along, -1 where ignored; none
+                by default.
 
         Returns:
             (B, 1 + levels, h, w), int64, at the embedding's size: each pixel's segment, then its
@@ -151,10 +151,7 @@ class HSG(DenseModel, BaseSelfSupervisor):
             embedding: (B, C, h, w), of any stride; position tables are read where its pixels lie
                 among those of training, see :class:`mmcroc.hsg.LearnedPosition2d`.
             image_size: Height and width of the images, in pixels.
-            oversegmentation: (B, H, W), regions to cut the segments along, or None.
-
-        Returns:
-            (B, 1 + levels, h, w), int64, as :meth:`hierarchy` gives them.
+            oversegmentation: As for :meth:`hierarchy`, which says what is returned.
         """
         height, width = embedding.shape[-2:]
         if oversegmentation is None:

@@ -57,8 +57,7 @@ def segsort_loss(
         mask: (S,), prototypes that count; all by default.
         concentration: κ.
         count: Divisor of the sum, above 0; the number of pixels that count by default.
-        chunk_size: Number of pixels at a time; by default as many as a cache (CPU) or a few
-            hundred MiB (GPU) hold.
+        chunk_size: Number of pixels at a time, by default as suits the device.
 
     Returns:
         Scalar, float32 (float64 for float64); 0 when no pixel counts.
@@ -151,17 +150,8 @@ def nearest_label_accuracy(
 ) -> Tensor:
     """How often a prototype's nearest by cosine, itself among them, share its label.
 
-    Args:
-        queries: (S, C), unit vectors, some of ``prototypes``.
-        query_labels: (S,), labels of the queries.
-        query_mask: (S,), queries that count.
-        prototypes: (T, C), unit vectors.
-        labels: (T,), labels of the prototypes.
-        mask: (T,), prototypes that count.
-        num_neighbours: Number of nearest prototypes.
-
-    Returns:
-        Scalar: mean over queries of the share of nearest ones with the query's label.
+    Of queries (S, C), unit vectors that are among the prototypes (T, C), each with labels and a
+    mask of those that count: the mean over queries of the share of nearest ones with its label.
     """
     similarity = (queries @ prototypes.mT).masked_fill(~mask, -torch.inf)
     best, nearest = similarity.topk(min(num_neighbours, len(prototypes)), dim=1)

@@ -24,14 +24,8 @@ def at_stride_8(cfg: dict) -> dict:
 
     Stage 4's stride moves into its dilation, and all that follows is dilated twice as far: the
     stride-16 map is every other pixel of the stride-8 map. ``_base_/models/hsg_r50_stride8.py`` is
-    the result for HSG's ResNet-50.
-
-    Args:
-        cfg: Config of a backbone, its type with its scope.
-
-    Returns:
-        The config changed, or as it is if it is no ResNet-50, 101 or 152 of MMSegmentation with
-        strides (1, 2, 2, 1) and a multi-grid.
+    the result for HSG's ResNet-50. A config of anything but a ResNet-50, 101 or 152 of
+    MMSegmentation with strides (1, 2, 2, 1) and a multi-grid stays as it is.
     """
     strides, multi_grid = tuple(cfg.get('strides', ())), cfg.get('multi_grid')
     if cfg['type'] not in RESNETS or cfg['depth'] not in DEPTHS:

@@ -62,16 +62,14 @@ def cluster_pixels(
 ) -> Tensor:
     """Spherical k-means of each map's pixels, by embedding and location.
 
-    The points are ``L2([L2(embedding), y - ½, x - ½])`` with y and x running over 0…1.
+    The points are ``L2([L2(embedding), y - ½, x - ½])`` with y and x running over 0…1; the start is
+    :func:`grid_labels`.
 
     Args:
         embedding: (B, C, H, W), of any norm.
-        valid: (B, H, W), pixels to cluster.
-        grid: Rows and columns of the start, whose product is the number of clusters.
+        valid: (B, H, W), pixels to cluster; the others' label is -1.
+        grid: Rows and columns of the start.
         num_iterations: Number of iterations, each an M step and an E step.
-
-    Returns:
-        (B, H, W), int64, in [0, rows·columns); -1 where not valid.
     """
     batch, _, height, width = embedding.shape
     if grid[0] * grid[1] == 1:

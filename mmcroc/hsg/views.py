@@ -150,26 +150,12 @@ class RegionViewDataPreprocessor(TwoViewDataPreprocessor):
 
     The views of an image come one after the other (image-major), unlike the parent's: an image's
     segments of both views are then neighbours, and a slice of the batch holds whole images.
+
+    A collated batch has ``inputs``, a list of two (B, 3, S, S) tensors, ``oversegmentation``,
+    integer (B, 2, S, S), -1 where there is no region, and ``data_samples``; or single images as in
+    the parent. Two views become ``inputs``, one (2B, 3, S, S) float tensor in the order image 0
+    view 0, image 0 view 1, image 1 view 0, ..., and ``oversegmentation``, int32 (2B, S, S).
     """
-
-    def forward(self, data: dict, training: bool = False) -> dict:
-        """Prepare a collated batch.
-
-        Args:
-            data: ``inputs``, a list of two (B, 3, S, S) tensors; ``oversegmentation``, integer
-                (B, 2, S, S), -1 where there is no region; ``data_samples``, optional. Or single
-                images: ``inputs``, (B, 3, H, W) or a list of B images (3, H, W) of one size.
-            training: Unused.
-
-        Returns:
-            ``inputs``: one (2B, 3, S, S) float tensor, in the order image 0 view 0, image 0
-            view 1, image 1 view 0, ...; ``oversegmentation``: int32 (2B, S, S) in the same order;
-            ``data_samples``. For single images ``inputs`` (B, 3, H, W) and ``data_samples``.
-
-        Raises:
-            ValueError: Not two views, no regions, or regions of another shape than the views.
-        """
-        return super().forward(data, training)
 
     def _forward_views(
         self, views: Sequence[torch.Tensor], samples: list[DataSample] | None, data: dict[str, Any]

@@ -155,11 +155,8 @@ def build_memory(
         longer_side: Images are resized to this for the model, pixels.
         num_clusters: K of the k-means, 8 by default; not for HSG.
 
-    Returns:
-        The memory. Images that cannot be done are in ``failed``.
-
     Raises:
-        ValueError: No image could be done.
+        ValueError: No image could be done; else those that could not are in ``failed``.
     """
     metadata = memory_metadata(model, longer_side, num_clusters)
 
@@ -235,14 +232,9 @@ def save_context_memory(path: str | os.PathLike, memory: ContextMemory, **origin
 
 
 def read_context_memory(path: str | os.PathLike, metadata: dict) -> tuple[ContextMemory, dict]:
-    """Read what :func:`save_context_memory` wrote.
+    """Read what :func:`save_context_memory` wrote: a memory and its origin.
 
-    Args:
-        path: File to read.
-        metadata: Result of :func:`memory_metadata` for the model that asks.
-
-    Returns:
-        The memory; its origin.
+    ``metadata`` is what :func:`memory_metadata` gives for the model that asks.
 
     Raises:
         ValueError: It is no such file, is damaged, or was made by another model or otherwise.

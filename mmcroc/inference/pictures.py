@@ -74,9 +74,6 @@ def build_painters(
         heads: Attention heads whose clusters are shown.
         seed: Seed of the random choice of the clusters' seed tokens.
 
-    Returns:
-        By kind, in the order of ``KINDS``.
-
     Raises:
         ValueError: A kind that this model cannot give; a head that there is not.
     """
@@ -110,9 +107,6 @@ def training_views(
         checkpoint: Name of a model that :func:`mmcroc.inference.init_model` takes.
         view_options: Other settings of the views.
         clustering_options: Other settings of the clustering.
-
-    Raises:
-        ValueError: Settings that the two do not take.
     """
     cfg = read_config(config).to_dict() if config else _config_in(os.fspath(checkpoint))
     found = _of_type('TwoViews', cfg.get('train_dataloader', {}))

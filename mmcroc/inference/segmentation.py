@@ -131,12 +131,7 @@ def embed_and_segment(
 
 
 def check_options(model: BaseModel, oversegmentation: Any, num_clusters: int | None) -> None:
-    """Refuse what :func:`segment_image` cannot do with a model.
-
-    Raises:
-        ValueError: HSG's levels have their own number of groups, its stage 1 needs regions, and
-            only HSG takes any.
-    """
+    """Refuse, by a ValueError, what :func:`segment_image` cannot do with a model."""
     if not isinstance(model, HSG):
         if oversegmentation is not None:
             raise ValueError('oversegmentation: only HSG cuts its segments along regions')

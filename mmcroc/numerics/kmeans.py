@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmcroc.numerics.kmeans_init import Start, global_point_index
-from mmcroc.numerics.kmeans_lloyd import Points
+from mmcroc.numerics.kmeans_lloyd import Points, Start, global_point_index
 
 METRICS = ('euclidean', 'cosine')
 EMPTY_CLUSTERS = ('relocate', 'zero')
@@ -98,12 +97,8 @@ def kmeans(
             call, with the same settings, and gets the same centroids. False computes on this rank
             alone, which a loss inside data-parallel training wants.
         seed: Seed; equal seeds give equal results.
-        chunk_size: Number of points of each problem taken at once. Default: scores that take a few
-            MiB on a CPU, a few hundred on a GPU.
+        chunk_size: Number of points of each problem taken at once. Default: as suits the device.
         on_start: Function that is called after every start.
-
-    Returns:
-        Centroids, labels, inertia, iterations.
 
     Raises:
         ValueError: Shapes that do not fit, unknown names, or fewer points than clusters.

@@ -135,9 +135,6 @@ def train_linear_heads(
 
     Returns:
         Each head's loss (S,), the mean over the last epoch's batches.
-
-    Raises:
-        ValueError: There are fewer images than a batch takes.
     """
     if not 1 <= batch_size <= num_images:
         raise ValueError(

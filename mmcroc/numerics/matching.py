@@ -29,7 +29,7 @@ def confusion_matrix(
         chunk_size: Number of pixels counted at once.
 
     Returns:
-        Numbers of pixels, int64 (K, C). Sum the matrices of batches, then of ranks.
+        Numbers of pixels, int64 (K, C), to be summed over batches and ranks.
 
     Raises:
         ValueError: Shapes that differ, or numbers out of range (at pixels that count).
@@ -70,17 +70,12 @@ def pairwise_iou(counts: Tensor) -> Tensor:
 def match_hungarian(counts: Tensor) -> Tensor:
     """Match one cluster to each class: the matching of least Σ (1 - IoU) over the whole set.
 
-    Clusters left over, when there are more than classes, go to class 0.
+    Clusters left over, when there are more than classes, go to class 0. Of counts (K, C) it is each
+    cluster's class, int64 (K,) on the CPU.
 
     Reference: Kuhn, *The Hungarian method for the assignment problem*, 1955; the evaluation of
     Ziegler and Asano, *Self-supervised learning of object parts for semantic segmentation*
     (Leopart), CVPR 2022.
-
-    Args:
-        counts: Numbers of pixels (K, C).
-
-    Returns:
-        Each cluster's class, int64 (K,) on the CPU.
     """
     clusters, classes = linear_sum_assignment(1 - pairwise_iou(counts).cpu().numpy())
     mapping = torch.zeros(len(counts), dtype=torch.long)
@@ -91,14 +86,9 @@ def match_hungarian(counts: Tensor) -> Tensor:
 def match_many_to_one(counts: Tensor, criterion: str = 'precision') -> Tensor:
     """Match each cluster to the class it fits best: for over-clustering, K >> C.
 
-    Args:
-        counts: Numbers of pixels (K, C), from :func:`confusion_matrix`.
-        criterion: Measure of the fit. 'precision': the class of most of its pixels; 'iou': the
-            class of greatest intersection over union with the cluster.
-
-    Returns:
-        Each cluster's class, int64 (K,) on the CPU; 0 for a cluster without pixels, and
-        the lowest class in a tie.
+    By 'precision' the class of most of its pixels, by 'iou' that of greatest intersection over
+    union with the cluster: int64 (K,) on the CPU; 0 for a cluster without pixels, and the lowest
+    class in a tie.
     """
     if criterion == 'precision':  # the cluster's size divides the whole row
         score = counts

@@ -108,14 +108,8 @@ def compact_labels(labels: np.ndarray) -> np.ndarray:
 def write_label_map(path: str | os.PathLike[str], labels: np.ndarray) -> None:
     """Write labels as a palette PNG of 8 bits, or beyond 255 labels as a grey one of 16.
 
-    Ignored pixels are 255 (white), or 65535.
-
-    Args:
-        path: Name of the file, which is written whole or not at all.
-        labels: Integers (H, W), 0 ... n - 1, -1 where ignored.
-
-    Raises:
-        ValueError: More labels than 16 bits can number.
+    Whole or not at all. Labels (H, W) are 0 ... n - 1, more than 16 bits can number a ValueError;
+    ignored ones, -1, are written as 255 (white), or 65535.
     """
     number = int(labels.max()) + 1
     if number > 65535:

@@ -169,10 +169,8 @@ class TokenColours:
 class PCAPainter:
     """Principal components of the tokens as colours, one projection for all images.
 
-    Args:
-        model: Model with ``extract_feat`` and ``data_preprocessor``.
-        stride: Side of the model's tokens, pixels.
-        longer_side: Longer side of images for the model, pixels.
+    The model has ``extract_feat`` and ``data_preprocessor``, tokens of ``stride`` pixels, and sees
+    images of ``longer_side``.
     """
 
     def __init__(self, model: Any, stride: int, longer_side: int) -> None:
@@ -203,11 +201,8 @@ class PCAPainter:
 class AttentionPainter:
     """Attention of [CLS] to the patches in the last block: the heads' mean, then each head.
 
-    Each map is scaled by its own greatest value; [CLS]'s attention to itself is left out.
-
-    Args:
-        model: Model with ``data_preprocessor`` and a :func:`tapped_backbone`.
-        longer_side: Longer side of images for the model, pixels.
+    Each map is scaled by its own greatest value; [CLS]'s attention to itself is left out. The model
+    has ``data_preprocessor`` and a :func:`tapped_backbone`; it sees images of ``longer_side``.
     """
 
     def __init__(self, model: Any, longer_side: int) -> None:
@@ -245,9 +240,6 @@ class ClusterPainter:
         clustering: Clustering of training.
         heads: Attention heads to show; each has its clusters.
         seed: Seed of the clusters' first tokens, the same for each image.
-
-    Raises:
-        ValueError: A head that there is not.
     """
 
     def __init__(

@@ -67,13 +67,7 @@ def safe_checkpoint_reading() -> Iterator[None]:
 
 
 def load_from_local(filename: str, map_location: Any = None) -> dict:
-    """Read a checkpoint by :func:`mmcroc.weights.checkpoint_file.read_file`.
-
-    Args:
-        filename: File, which may begin with ``~``; or a folder of Hugging Face's, after ``hf:`` or
-            not.
-        map_location: Ignored: who loads tensors copies them to where they belong.
-    """
+    """Read a file, or Hugging Face's folder; who loads tensors copies them to where they belong."""
     checkpoint: Any = read_file(str(Path(filename.removeprefix('hf:')).expanduser()))
     if not isinstance(checkpoint.get('meta'), dict):
         checkpoint = under_our_names(checkpoint)

@@ -136,9 +136,7 @@ class TokenPicturesHook(PicturesHook):
     For CrOC, and DINO, which has no clusters. Each image has a row: principal components of its
     tokens as colours, attention of [CLS] in the last block, and the clusters found jointly in two
     views of it, which are sampled once as training samples them
-    (:mod:`mmcroc.pictures.painters`). The sheets go to
-    ``WORK_DIR/pictures/tokens_{iteration:06d}.png`` and to the visualiser, as ``tokens``; the
-    first rank paints them. Training goes on as if there were no hook.
+    (:mod:`mmcroc.pictures.painters`). The sheets are ``tokens`` of :class:`PicturesHook`.
 
     Args:
         interval: Epochs between pictures.
@@ -222,9 +220,7 @@ class HierarchyPicturesHook(PicturesHook):
 
     The images are spread evenly over the training set and loaded as training does, up to
     :class:`TwoViewsWithRegions`, in whose place they are shrunk to what a view shows
-    (:func:`~mmcroc.hsg.views.central_view`). The sheets go to
-    ``WORK_DIR/pictures/hierarchy_{iteration:06d}.png`` and to the visualiser, as ``hierarchy``.
-    Training goes on as if there were no hook.
+    (:func:`~mmcroc.hsg.views.central_view`). The sheets are ``hierarchy`` of :class:`PicturesHook`.
 
     Every rank computes the hierarchy, and the first one paints it: without ``max_segments`` HSG
     asks all ranks for the width of its tables, and would wait for them for ever.

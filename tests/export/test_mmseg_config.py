@@ -1,6 +1,5 @@
 """MMSegmentation trains on an exported backbone, without mmcroc."""
 
-import subprocess
 import sys
 
 import pytest
@@ -13,6 +12,7 @@ from mmseg.structures import SegDataSample
 
 from mmcroc.export.export import export_backbone
 from tests.support.mini_data import make_voc
+from tests.support.processes import call
 from tests.support.random_models import IMAGES, TINY, assert_same_weights, save
 
 #: What a user of MMSegmentation writes: the exported model, VOC, two iterations. The backbone's
@@ -68,9 +68,7 @@ def exported(croc, tmp_path):
 def test_a_plain_segmentor_trains_on_exactly_these_weights(croc, exported, tmp_path):
     make_voc(tmp_path / 'voc')
     (tmp_path / 'config.py').write_text(CONFIG)
-    done = subprocess.run(
-        [sys.executable, '-c', TRAIN], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = call(sys.executable, '-c', TRAIN, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     # Written by MMEngine itself, numpy scalars and all.
     trained = torch.load(tmp_path / 'work/iter_2.pth', weights_only=False)['state_dict']

@@ -2,10 +2,10 @@
 
 import os
 import shutil
-import subprocess
 import sys
 
 from tests.support.paths import ROOT
+from tests.support.processes import call
 
 #: What setup.py puts into the package.
 TRAVELS_AS_MIM = ('configs', 'tools', 'model-index.yml')
@@ -49,9 +49,6 @@ def run_python(command, cwd, *path):
         cwd: Where.
         *path: Folders for PYTHONPATH.
     """
-    done = subprocess.run(
-        [sys.executable, *map(str, command)], cwd=cwd, capture_output=True, text=True,
-        env={**os.environ, 'PYTHONPATH': os.pathsep.join(map(str, path))}, check=False,
-    )  # fmt: skip
+    done = call(sys.executable, *command, cwd=cwd, PYTHONPATH=os.pathsep.join(map(str, path)))
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -30,30 +30,38 @@ def _serve():
         forkserver.ensure_running()
 
 
-def _become(script, arguments, env, streams):
-    """Do in this process what ``python script arguments`` does in the repository's root."""
+def _become(words, env, cwd, streams):
+    """Do in this process what ``python words`` does with that environment in that folder."""
+    assert 'mmcroc' not in sys.modules, 'which mmcroc is imported is for the command to say'
     for number, stream in enumerate(streams, 1):
         os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT), number)
     gc.freeze()  # as a new process, it has nothing to collect
-    os.chdir(ROOT)
+    paths = [''] if words[0] == '-c' else [os.path.dirname(words[0])]
+    paths += env['PYTHONPATH'].split(os.pathsep)
+    ours = {'', str(ROOT), *os.environ.get('PYTHONPATH', '').split(os.pathsep)}
+    sys.path[:] = paths + [path for path in sys.path if path not in ours]
+    os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    sys.path.insert(0, os.path.dirname(script))
-    sys.argv = [script, *arguments]
-    runpy.run_path(script, run_name='__main__')
+    if words[0] == '-c':
+        sys.argv = ['-c', *words[2:]]
+        exec(words[1], {'__name__': '__main__'})
+    else:
+        sys.argv = words
+        runpy.run_path(words[0], run_name='__main__')
 
 
-def call(*command, **env):
-    """Run a command in the repository's root, on one thread; gives the finished process."""
+def call(*command, cwd=ROOT, **env):
+    """Run a command in a folder, on one thread; gives the finished process."""
     words = [str(part) for part in command]
     env = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', **env}
     if words[0] != sys.executable:
-        return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=env, check=False)
+        return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=env, check=False)
     _serve()
     with tempfile.TemporaryDirectory() as folder:
         streams = [f'{folder}/{name}' for name in ('stdout', 'stderr')]
         process = get_context('forkserver').Process(
-            target=_become, args=(words[1], words[2:], env, streams)
+            target=_become, args=(words[1:], env, cwd, streams)
         )
         process.start()
         process.join()
