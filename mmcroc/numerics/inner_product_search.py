@@ -2,7 +2,8 @@
 
 Every product is computed, by matrix products of a block of the memory with all queries. A block's
 best are found in two steps: the k groups of neighbouring rows with the greatest peaks hold its k
-greatest products, so that all but k groups of a query are looked at once and no more.
+greatest products, so that all but k groups of a query are looked at once and no more; on a CPU, all
+but those whose peak exceeds the k-th greatest product so far.
 """
 
 from collections.abc import Sequence
@@ -183,16 +184,18 @@ def _best_of_block(
 
     Returns:
         Places of the queries that are looked at (R,), of which others find nothing; their products
-        (R, k) and the places of these in the block (R, k), or B columns if B < k.
+        and the places of these in the block, (R, k) each, or fewer where no more are wanted.
     """
     grouped = products.view(-1, GROUP, products.shape[1])
     peaks = grouped.amax(1)
+    groups = min(number, len(peaks))
     if products.device.type == 'cpu':
-        own = (peaks.amax(0) > threshold).nonzero()[:, 0]
-        peaks = peaks[:, own]
-    else:  # the host would have to wait for the number
+        promising = (peaks > threshold).sum(0, dtype=torch.int32)
+        own = promising.nonzero()[:, 0]
+        peaks, groups = peaks[:, own], min(groups, int(promising.max()))
+    else:  # the host would have to wait for the numbers
         own = torch.arange(products.shape[1], device=products.device)
-    group = peaks.T.topk(min(number, len(peaks)), dim=1).indices
+    group = peaks.T.topk(groups, dim=1).indices
     candidates = grouped[group, :, own[:, None]].flatten(1)
     values, which = candidates.topk(min(number, candidates.shape[1]), dim=1)
     return own, values, group.gather(1, which // GROUP) * GROUP + which % GROUP
