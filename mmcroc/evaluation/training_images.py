@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -60,9 +61,29 @@ class TrainingImages:
         return self.dataloader.get('dataset') if isinstance(self.dataloader, dict) else None
 
     @property
+    def loader(self) -> Any:
+        """The dataloader, built when it is first asked for."""
+        if self._loader is None:
+            self._loader = self.dataloader
+            if isinstance(self.dataloader, dict):
+                cfg = dict(self.dataloader)
+                cfg.setdefault(
+                    'sampler', dict(type='DefaultSampler', shuffle=False, round_up=False)
+                )
+                if not cfg.get('num_workers'):
+                    cfg['persistent_workers'] = False
+                self._loader = Runner.build_dataloader(cfg, seed=0)
+        return self._loader
+
+    @property
     def size(self) -> int:
-        """Number of images in the data set, once :meth:`through` has begun."""
-        return len(self._loader.dataset)
+        """Number of images in the data set."""
+        return len(self.loader.dataset)
+
+    def names(self) -> list[str]:
+        """Names of the images in the data set, without folder and suffix."""
+        dataset = self.loader.dataset
+        return [Path(dataset.get_data_info(i)['img_path']).stem for i in range(len(dataset))]
 
     @torch.no_grad()
     def through(self, model: nn.Module, purpose: str) -> Iterator[tuple[int, str, dict]]:
@@ -75,19 +96,9 @@ class TrainingImages:
         Yields:
             The image's number in the data set, its name, its data sample.
         """
-        if self._loader is None:
-            self._loader = self.dataloader
-            if isinstance(self.dataloader, dict):
-                cfg = dict(self.dataloader)
-                cfg.setdefault(
-                    'sampler', dict(type='DefaultSampler', shuffle=False, round_up=False)
-                )
-                if not cfg.get('num_workers'):
-                    cfg['persistent_workers'] = False
-                self._loader = Runner.build_dataloader(cfg, seed=0)
         model.eval()
-        progress, number = Progress(purpose, len(self._loader)), 0
-        for batch in self._loader:
+        progress, number = Progress(purpose, len(self.loader)), 0
+        for batch in self.loader:
             for sample in cast(BaseModel, model).val_step(batch):
                 sample = sample.to_dict()
                 place = get_rank() + get_world_size() * number
@@ -102,10 +113,11 @@ class Progress:
     Args:
         purpose: First words of the lines.
         total: Number of steps.
+        unit: Name of a step.
     """
 
-    def __init__(self, purpose: str, total: int) -> None:
-        self.purpose, self.total, self.done = purpose, total, 0
+    def __init__(self, purpose: str, total: int, unit: str = 'batch') -> None:
+        self.purpose, self.total, self.unit, self.done = purpose, total, unit, 0
         self.began = self.logged = time.perf_counter()
 
     def step(self) -> None:
@@ -117,5 +129,5 @@ class Progress:
         self.logged = now
         left = (now - self.began) / self.done * (self.total - self.done)
         MMLogger.get_current_instance().info(
-            f'{self.purpose}: batch {self.done} of {self.total}, {left / 60:.1f} min left'
+            f'{self.purpose}: {self.unit} {self.done} of {self.total}, {left / 60:.1f} min left'
         )
