@@ -244,17 +244,10 @@ class _Run:
             except Exception as error:
                 if os.environ.get('WORLD_SIZE', '1') != '1':
                     raise  # other ranks wait for this one
-                if len(group) > 1:  # which of them is it?
-                    for label in group:
-                        yield from self._alone(model, label)
-                else:
+                if len(group) == 1:
                     yield self._failed(model, group[0], error)
-
-    def _alone(self, model: str, label: str) -> Iterator[dict[str, tuple]]:
-        try:
-            yield self._one_pass(model, [label])
-        except Exception as error:
-            yield self._failed(model, label, error)
+                for label in group if len(group) > 1 else ():  # which of them is it?
+                    yield from self.all_of(model, [label])
 
     def _failed(self, model: str, label: str, error: Exception) -> dict[str, tuple]:
         self.first_error = self.first_error or error
