@@ -244,10 +244,14 @@ class _Run:
             except Exception as error:
                 if os.environ.get('WORLD_SIZE', '1') != '1':
                     raise  # other ranks wait for this one
-                if len(group) == 1:
-                    yield self._failed(model, group[0], error)
-                for label in group if len(group) > 1 else ():  # which of them is it?
-                    yield from self.all_of(model, [label])
+                # Metrics begin what they say with their names; else each is tried by itself.
+                named = [label for label in group if str(error).startswith(f'{label}: ')]
+                failed = group if len(group) == 1 else named
+                for label in failed:
+                    yield self._failed(model, label, error)
+                rest = [label for label in group if label not in failed]
+                for labels in [rest] if failed else [[label] for label in group]:
+                    yield from self.all_of(model, labels)
 
     def _failed(self, model: str, label: str, error: Exception) -> dict[str, tuple]:
         self.first_error = self.first_error or error
