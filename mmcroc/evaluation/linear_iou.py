@@ -278,6 +278,11 @@ class LinearHeadIoU(LinearIoU):
     def _room(self, images: TrainingImages, tokens: Tensor, mask: Tensor) -> KeptTokens:
         """Room for this rank's tokens, sized by the first image's."""
         size = images.size
+        if self.schedule['batch_size'] > size:
+            raise ValueError(
+                f'{self.protocol}: a batch of {self.schedule["batch_size"]} images cannot be drawn '
+                f'from {size} training images: set test_evaluator.batch_size to at most {size}'
+            )
         share = len(range(get_rank(), size, get_world_size()))
         shape = len(self.passes), share, len(tokens), tokens.shape[1:], mask.shape
         needed = KeptTokens.gibibytes(*shape)

@@ -244,17 +244,14 @@ class _Run:
             except Exception as error:
                 if os.environ.get('WORLD_SIZE', '1') != '1':
                     raise  # other ranks wait for this one
-                if len(group) > 1:  # which of them is it?
-                    for label in group:
-                        yield from self._alone(model, label)
-                else:
-                    yield self._failed(model, group[0], error)
-
-    def _alone(self, model: str, label: str) -> Iterator[dict[str, tuple]]:
-        try:
-            yield self._one_pass(model, [label])
-        except Exception as error:
-            yield self._failed(model, label, error)
+                # Metrics begin what they say with their names; else each is tried by itself.
+                named = [label for label in group if str(error).startswith(f'{label}: ')]
+                failed = group if len(group) == 1 else named
+                for label in failed:
+                    yield self._failed(model, label, error)
+                rest = [label for label in group if label not in failed]
+                for labels in [rest] if failed else [[label] for label in group]:
+                    yield from self.all_of(model, labels)
 
     def _failed(self, model: str, label: str, error: Exception) -> dict[str, tuple]:
         self.first_error = self.first_error or error

@@ -108,10 +108,10 @@ def test_own_images_and_masks_to_a_table(shell):
     checkpoint.parent.mkdir(parents=True)
     save(checkpoint.parent, vit_config('deit-tiny')).path.rename(checkpoint)
     text = next(c.text for c in ALL if '--images' in c.options and c.page == 'README.md')
-    out = shell(text, '--cfg-options', 'num_restarts=1', 'seeds=[0]')
+    out = shell(text, '--cfg-options', 'num_restarts=1', 'seeds=[0]', 'image_size=224')
     assert 'Failed' not in out
     table = out[out.index('mIoU on images') :]
-    for name in ('clustering-leopart*', 'linear-ridge', 'overclustering-leopart*', DEMO, 'rgb'):
+    for name in ('clustering-leopart*', 'linear-ridge*', 'overclustering-leopart*', DEMO, 'rgb'):
         assert name in table
     assert (shell.folder / 'work_dirs' / 'mine' / 'predictions.png').is_file()
     blocks = re.findall(r'```python\n(.*?)```', (ROOT / 'README.md').read_text(), re.DOTALL)

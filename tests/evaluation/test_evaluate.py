@@ -173,3 +173,14 @@ def test_every_phase_tells_of_its_progress_and_of_nothing_else(own, monkeypatch,
         assert phase in said
     assert len([line for line in said.splitlines() if ' - INFO - ' in line]) < 20
     assert 'default_hooks' not in said and '| class' not in said
+
+
+def test_data_root_is_the_folder_of_training_and_validation(tmp_path):
+    sets = data_set('voc', tmp_path).sets()
+    assert sets['train_set']['data_root'] == sets['val_set']['data_root'] == str(tmp_path)
+    (tmp_path / 'both.py').write_text(
+        "train_set = dict(datasets=[dict(data_root='a'), dict(data_root='b')])"
+    )
+    wrapped = data_set(str(tmp_path / 'both.py'), tmp_path).sets()['train_set']
+    assert [one['data_root'] for one in wrapped['datasets']] == [str(tmp_path)] * 2
+    assert 'data_root' not in wrapped

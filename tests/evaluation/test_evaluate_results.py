@@ -40,6 +40,17 @@ def test_what_fails_is_named_and_the_others_go_on(own, tmp_path):
         mmcroc.evaluate('rgb', 'overclustering-leopart', own, **FEW)
 
 
+def test_a_protocol_that_cannot_be_costs_the_others_no_pass_of_their_own(own):
+    TinyNet.calls = 0
+    several = ['clustering', 'linear-ridge', 'linear-cached']
+    report = mmcroc.evaluate(TinyNet(), several, own, **dict(FEW, val_images=2))
+    (failed,) = report.failures
+    assert failed['protocol'] == 'linear-cached*'
+    assert 'a batch of 120 images cannot be drawn from 4 training images' in failed['error']
+    # A batch of scored images, one of training images; and the latter before the failure.
+    assert TinyNet.calls == 2 + 2
+
+
 def test_what_is_known_is_not_computed_again(own, tmp_path):
     TinyNet.calls = 0
     few = dict(FEW, work_dir=tmp_path)
