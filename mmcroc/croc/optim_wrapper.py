@@ -57,6 +57,8 @@ class SelfDistillOptimWrapper(OptimWrapper):
         self.loss_scaler = torch.amp.GradScaler(
             self.device_type, enabled=self.amp_dtype is torch.float16, **scaling
         )
+        # A step that the scaler leaves out is none, not one that a fused optimiser skips inside.
+        vars(optimizer)['_step_supports_amp_scaling'] = False
 
     def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
         """Compute gradients of the loss, scaled if it computes in float16."""

@@ -85,7 +85,14 @@ def _hear_of_all_steps() -> None:
 @torch.compiler.disable
 def _before_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
     """Tell the models that an optimiser trains that it is about to step."""
-    for model in _trained_by(optimizer):
+    models = _trained_by(optimizer)
+    if models and hasattr(optimizer, 'found_inf'):  # it would leave the step out by itself
+        raise ValueError(
+            f'{type(models[0]).__name__}: a fused {type(optimizer).__name__} under float16 does '
+            'not tell which steps it leaves out; set optim_wrapper.optimizer.fused=False, or train '
+            "with type='mmcroc.SelfDistillOptimWrapper'"
+        )
+    for model in models:
         model.before_optimizer_step()
 
 

@@ -12,6 +12,8 @@ from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.runner import Runner
 
 from mmcroc.croc.algorithm import CrOC
+from mmcroc.croc.optim_wrapper import SelfDistillOptimWrapper
+from mmcroc.croc.optimizer_steps import act_around_next_step
 from tests.support.croc_models import build_croc, croc_config
 from tests.support.paths import CONFIGS
 from tests.support.released_training import recorded_config, recorded_runner
@@ -192,6 +194,28 @@ def test_a_training_whose_iterations_nobody_counts_is_refused_at_its_second_step
             optimizer.step()
     finally:
         hub.pop_info('loop_stage')
+
+
+@pytest.mark.parametrize('wrapped', [True, False])
+def test_a_fused_step_that_overflows_is_left_out_or_refused(wrapped):
+    model = build_croc()
+    optimizer = torch.optim.AdamW(model.learning_parameters(), lr=0.1, fused=True)
+    if wrapped:
+        scaler = SelfDistillOptimWrapper(optimizer, amp_dtype='float16').loss_scaler
+    else:
+        scaler = torch.amp.GradScaler('cpu')
+    act_around_next_step(model)
+    before = [teacher.clone() for _, teacher in model.student_teacher_pairs()]
+    overflow = sum(p.sum() for p in model.learning_parameters()) * float('inf')
+    scaler.scale(overflow).backward()
+    scaler.unscale_(optimizer)
+    if wrapped:
+        scaler.step(optimizer)  # else before_optimizer_step would miss a Runner
+    else:
+        with pytest.raises(ValueError, match=r'fused AdamW under float16.*fused=False'):
+            scaler.step(optimizer)
+    after = [teacher for _, teacher in model.student_teacher_pairs()]
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
 
 
 def test_an_optimiser_of_something_else_is_left_alone():

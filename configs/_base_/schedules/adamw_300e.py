@@ -3,7 +3,7 @@
 optim_wrapper = dict(
     type='mmcroc.SelfDistillOptimWrapper',
     constructor='mmcroc.GroupedOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=0.04),
+    optimizer=dict(type='AdamW', lr=5e-4, betas=(0.9, 0.999), weight_decay=0.04, fused=True),
     # No decay for biases and other 1-d parameters; [CLS] and position embedding do decay.
     paramwise_cfg=dict(bias_decay_mult=0.0, norm_decay_mult=0.0, flat_decay_mult=0.0),
     max_tensor_norm=3.0,
