@@ -3,6 +3,7 @@
 import functools
 import gc
 import os
+import sys
 from pathlib import Path
 from unittest import mock
 
@@ -38,18 +39,34 @@ def fixtures_dir() -> Path:
 def quick_starts():
     """What each run costs before its first step, and no test is about, is paid once.
 
-    MMEngine lays out a run's config five times, asks the compilers for their versions, and collects
-    the garbage of all imported modules for every data set.
+    MMEngine lays out a run's config five times, and asks the compilers for their versions.
     """
     from mmengine.runner import runner
 
-    gc.collect()
-    gc.freeze()
     with (
         mock.patch('yapf.yapflib.yapf_api.FormatCode', lambda code, **_: (code, True)),
         mock.patch.object(runner, 'collect_env', functools.cache(runner.collect_env)),
     ):
         yield
+
+
+@pytest.fixture(scope='session')
+def frozen():
+    """How many modules are no garbage any more."""
+    return {'modules': 0}
+
+
+@pytest.fixture(autouse=True)
+def no_garbage(frozen):
+    """Modules that are imported by now are passed over when garbage is collected.
+
+    MMEngine collects for every data set, and of all of its and its relatives' modules that takes
+    longer than most data sets do.
+    """
+    if len(sys.modules) > frozen['modules'] + 500:
+        gc.collect()
+        gc.freeze()
+        frozen['modules'] = len(sys.modules)
 
 
 @pytest.fixture(autouse=True)

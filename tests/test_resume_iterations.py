@@ -28,6 +28,7 @@ def small_hsg(folder, work_dir, **options):
             'train_dataloader': dict(batch_size=4, num_workers=0, persistent_workers=False),
             'train_cfg.max_iters': 5,
             'default_hooks.logger.interval': 1,
+            'default_hooks.hierarchy_pictures.num_images': 1,
             **options,
         }
     )

@@ -123,7 +123,7 @@ def model_fingerprint(model: nn.Module) -> str:
 
 
 def write_archive(
-    path: str | os.PathLike, arrays: dict[str, np.ndarray], metadata: dict[str, Any]
+    path: str | os.PathLike[str], arrays: dict[str, np.ndarray], metadata: dict[str, Any]
 ) -> None:
     """Write arrays, and ``metadata`` as a JSON string, to an .npz, whole or not at all."""
     with atomic_file(path) as file:
@@ -131,7 +131,7 @@ def write_archive(
 
 
 def read_archive(
-    path: str | os.PathLike, expected: dict[str, Any], what: str, cure: str
+    path: str | os.PathLike[str], expected: dict[str, Any], what: str, cure: str
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read arrays and metadata of :func:`write_archive`.
 
