@@ -229,9 +229,10 @@ def prepare(
     for name, loader in made.loaders.items():
         if batch_size is not None and loader.batch_size > 1:  # 1: images differ in size
             _change(cfg, f'{name}.batch_size', batch_size, changes)
-        number = train_images if 'train_dataloader' in name else val_images
+        option = 'train_images' if 'train_dataloader' in name else 'val_images'
+        number = train_images if option == 'train_images' else val_images
         if number is not None:
-            _change(cfg, f'{name}.dataset.indices', number, changes)
+            _change(cfg, f'{name}.dataset.indices', number, changes, option)
     if batch_size is not None and made.trains and 'auto_scale_lr' in cfg:
         cfg.auto_scale_lr.enable = wanted.get('auto_scale_lr.enable', True)
     return made
@@ -307,8 +308,10 @@ def _parameters(settings: Any) -> set[str]:
     }
 
 
-def _change(cfg: Config, path: str, value: Any, changes: dict[str, Any]) -> None:
-    """Set a setting, and note it where that changes what is measured."""
+def _change(
+    cfg: Config, path: str, value: Any, changes: dict[str, Any], name: str | None = None
+) -> None:
+    """Set a setting, and note it, by a name of its own, where that changes what is measured."""
     here: Any = cfg
     for part in path.split('.'):
         here = here[int(part)] if isinstance(here, list) else here.get(part)
@@ -318,7 +321,7 @@ def _change(cfg: Config, path: str, value: Any, changes: dict[str, Any]) -> None
     if not NO_EFFECT.search(path):
         for evaluator in _EVALUATORS:
             path = path.removeprefix(f'{evaluator}.') if path.count('.') == 1 else path
-        changes[path] = value
+        changes[name or path] = value
 
 
 def data_set(data: str | LabelledData, data_root: str | os.PathLike | None = None) -> LabelledData:

@@ -64,8 +64,8 @@ def test_a_changed_setting_changes_the_name_and_an_unchanged_one_does_not(own):
     assert made(linear, batch_size=3) == {'train_dataloader.batch_size': 3}
     assert made(linear.changed({'train_cfg.max_epochs': 1}), train_images=2, val_images=1) == {
         'train_cfg.max_epochs': 1,
-        'train_dataloader.dataset.indices': 2,
-        'val_dataloader.dataset.indices': 1,
+        'train_images': 2,
+        'val_images': 1,
     }
     assert made(protocol('retrieval-hsg').changed(grid=(6, 6)), data_set('cityscapes'))
     with pytest.raises(ValueError, match="no setting 'num_restart'; clustering-leopart has absent"):
