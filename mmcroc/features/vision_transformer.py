@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
+from mmcv.cnn.bricks.drop import DropPath
 from mmpretrain.models import VisionTransformer as MMPretrainVisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
@@ -82,6 +83,9 @@ class VisionTransformer(MMPretrainVisionTransformer):
         registers = torch.zeros(1, num_registers, self.embed_dims)
         self.register_tokens = nn.Parameter(registers) if num_registers else None
         self.patch_size = self.patch_embed.projection.kernel_size[0]
+        for module in self.modules():
+            if isinstance(module, DropPath):  # numpy's number would break torch.compile's graph
+                module.drop_prob = float(module.drop_prob)
 
     @property
     def num_heads(self) -> int:
