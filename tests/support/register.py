@@ -216,4 +216,8 @@ COMMANDS = {
         DATA, POST_TABLE
     ),
     'python tools/benchmarks/dense_search.py': Needs(TIME),
+    'bash tools/benchmarks/gpu.sh': Needs(TIME),
+    'python tools/benchmarks/training_step.py configs/croc_vit-s_coco.py': Needs(TIME),
+    'python tools/benchmarks/training_step.py configs/hsg_r50_coco_stage2.py '
+    '--batch-sizes 6 16 --size 448': Needs(TIME),
 }
