@@ -140,7 +140,7 @@ class LogregPatchIoU(PatchProbeIoU):
         train_dataloader: dict,
         strengths: Sequence[float] = STRENGTHS,
         max_iterations: int = 1000,
-        tolerance: float = 1e-5,
+        tolerance: float = 1e-4,
         held_out: float = 0.1,
         tokens_per_image: int | None = None,
         max_gib: float = 32,

@@ -31,7 +31,7 @@ def logistic_regression(
     *,
     start: tuple[Tensor, Tensor] | None = None,
     max_iterations: int = 1000,
-    tolerance: float = 1e-5,
+    tolerance: float = 1e-4,
     history: int = 5,
     device: torch.device | str = 'cpu',
 ) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ def data(number=900):
 @pytest.mark.parametrize('strength', [1e-4, 1e-2, 1.0, 1e3])
 def test_the_optimum_is_scikit_learns(strength):
     tokens, labels = data()
-    weight, bias = logistic_regression(tokens, labels, 4, strength)
+    weight, bias = logistic_regression(tokens, labels, 4, strength, tolerance=1e-5)
     fit = labels != LEFT_OUT
     oracle = LogisticRegression(C=strength, tol=1e-10, max_iter=5000)
     oracle.fit(tokens[fit].double().numpy(), labels[fit].numpy())
@@ -42,16 +42,16 @@ def test_the_optimum_is_scikit_learns(strength):
 def test_another_start_has_the_same_end():
     tokens, labels = data()
     start = torch.randn(4, 6), torch.zeros(4)
-    found = logistic_regression(tokens, labels, 4, 1.0, start=start)
-    want = logistic_regression(tokens, labels, 4, 1.0)
+    found = logistic_regression(tokens, labels, 4, 1.0, start=start, tolerance=1e-5)
+    want = logistic_regression(tokens, labels, 4, 1.0, tolerance=1e-5)
     torch.testing.assert_close(found[0], want[0], rtol=0, atol=5e-3)
 
 
 def test_chunks_of_any_size_give_the_same(monkeypatch):
     tokens, labels = data()
-    want = logistic_regression(tokens, labels, 4, 0.1)
+    want = logistic_regression(tokens, labels, 4, 0.1, tolerance=1e-5)
     monkeypatch.setattr(softmax_regression, 'CHUNK', 64)
-    found = logistic_regression(tokens, labels, 4, 0.1)
+    found = logistic_regression(tokens, labels, 4, 0.1, tolerance=1e-5)
     torch.testing.assert_close(found, want, rtol=0, atol=1e-3)
 
 
@@ -96,7 +96,7 @@ def both():
     softmax_regression.CHUNK = 100
     tokens, labels = data()
     heads = train_jointly(tokens, labels, 4, RATES, num_epochs=2, batch_size=101)
-    return *logistic_regression(tokens, labels, 4, 0.1), heads.weight, heads.bias
+    return *logistic_regression(tokens, labels, 4, 0.1, tolerance=1e-5), heads.weight, heads.bias
 
 
 def run_rank(rank, folder):

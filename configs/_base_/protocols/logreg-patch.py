@@ -13,7 +13,7 @@ val_evaluator = dict(
         batch_size=16, num_workers=8, dataset=dict(pipeline={{_base_.test_pipeline}})
     ),
     max_iterations=1000,
-    tolerance=1e-5,
+    tolerance=1e-4,
     held_out=0.1,
     absent='nan',
 )
