@@ -110,7 +110,8 @@ def main():
     if args.released:
         released = torch.no_grad()(released_clustering(args, found, positions, seeds))
         times['released clustering'] = measure.seconds(released)
-        same = (released()[2] > 0) == (cluster().plans.flatten(1, 2) > 0)
+        theirs, ours = released()[2], cluster().plans.flatten(1, 2)
+        same = (theirs > 0) == (ours[..., : theirs.shape[-1]] > 0)
         print(f'entries that both keep, or neither: {same.float().mean().item():.4%}')
     if args.compile:
         times['compiled clustering'] = measure.seconds(torch.compile(cluster))
