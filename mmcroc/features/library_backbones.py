@@ -14,8 +14,8 @@ from mmcroc.features.vision_transformer import (
     ATTENTION_FEATURES,
     PartwayTokens,
     TappedTokens,
-    attention_feature,
     inputs_of,
+    linear_in_float32,
     require_whole_patches,
     train_last_blocks,
 )
@@ -41,6 +41,10 @@ class TimmBackbone(BaseModule):
         checkpoint_path: File of weights in timm's layout to load instead.
         settings: Settings in which the model differs from its name, such as ``dict(depth=6)``.
         init_cfg: Initialisation, as MMEngine's.
+
+    Raises:
+        ImportError: timm is not installed.
+        ValueError: timm has no such model, or the weights do not fit.
     """
 
     def __init__(
@@ -84,7 +88,11 @@ class TimmBackbone(BaseModule):
         return (last[-1],)
 
     def layer_maps(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        """Maps (B, C, h, w) of layers, as :func:`mmcroc.features.dense_tokens.layer_maps`."""
+        """Maps (B, C, h, w) of layers, numbered from 0 or from the end, final-normed in a ViT.
+
+        Raises:
+            ValueError: There is no such layer.
+        """
 
         def maps(wanted: list[int]) -> list[Tensor]:
             return self.model.forward_intermediates(
@@ -122,7 +130,11 @@ class TimmVisionTransformer(TimmBackbone):
         return self.model.embed_dim
 
     def train_last_blocks(self, number: int) -> int:
-        """Freeze all but the last blocks and the final norm; as :func:`train_last_blocks`."""
+        """Freeze all but the last blocks and the final norm; gives the number of frozen blocks.
+
+        Raises:
+            ValueError: There are not so many.
+        """
         return train_last_blocks(self, self.model.blocks, self.model.norm, number)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
@@ -155,7 +167,10 @@ class TimmVisionTransformer(TimmBackbone):
     ) -> TappedTokens:
         """Tokens of images (B, 3, H, W) and, if wanted, ``'q'``, ``'k'`` or ``'v'`` of attention.
 
-        Arguments and errors as :meth:`mmcroc.features.VisionTransformer.forward_tapped`.
+        ``partway``, tokens of :meth:`first_blocks`, spares the blocks that they have passed.
+
+        Raises:
+            ValueError: The image size is no multiple of the patch size.
         """
         require_whole_patches(images, self.patch_size)
         attention = self.model.blocks[-1].attn
@@ -164,13 +179,15 @@ class TimmVisionTransformer(TimmBackbone):
         prefix = self.model.num_prefix_tokens
         if feature is None:
             return TappedTokens(tokens[:, 0], tokens[:, prefix:], None)
+        third = ATTENTION_FEATURES.index(feature)
         bias = attention.qkv.bias
         if bias is not None:
-            bias = bias.chunk(3)[ATTENTION_FEATURES.index(feature)]
+            bias = bias.chunk(3)[third]
         elif feature != 'k':  # DINOv3's keys have none
             bias = getattr(attention, f'{feature}_bias', None)
         seen = torch.cat([inputs[0][:, :1], inputs[0][:, prefix:]], 1)
-        heads = attention_feature(seen, attention, feature, bias)
+        wanted = linear_in_float32(seen, attention.qkv.weight.chunk(3)[third], bias)
+        heads = wanted.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         return TappedTokens(tokens[:, 0], tokens[:, prefix:], heads)
 
 
@@ -183,8 +200,11 @@ class HuggingFaceBackbone(BaseModule):
 
     Args:
         name: Name on the hub, such as ``'facebook/dinov2-small'``, or a local folder as
-            ``save_pretrained`` writes it. Code in it is not run; a ValueError tells of missing
-            weights.
+            ``save_pretrained`` writes it. Code in it is not run.
+
+    Raises:
+        ImportError: transformers is not installed.
+        ValueError: There is no such model, or weights are missing.
     """
 
     def __init__(self, name: str):
@@ -212,7 +232,11 @@ class HuggingFaceBackbone(BaseModule):
         return (self._map(hidden, images),)
 
     def layer_maps(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        """Maps (B, C, h, w) of layers, as :func:`mmcroc.features.dense_tokens.layer_maps`."""
+        """Maps (B, C, h, w) of layers, numbered from 0 or from the end, final-normed in a ViT.
+
+        Raises:
+            ValueError: There is no such layer, or hidden states without the final norm's name.
+        """
         output = self.model(pixel_values=images, output_hidden_states=True, **self.options)
         *hidden, _ = output.hidden_states[1:]  # the first is what enters the first layer
         norm = getattr(self.model, 'layernorm', getattr(self.model, 'norm', None))

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from mmpretrain.models import VisionTransformer as MMPretrainVisionTransformer
+from mmpretrain.models.utils import resize_pos_embed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -88,7 +89,17 @@ class VisionTransformer(MMPretrainVisionTransformer):
         return self.layers[-1].attn.num_heads
 
     def train_last_blocks(self, number: int) -> int:
-        """Freeze all but the last blocks and the final norm; as :func:`train_last_blocks`."""
+        """Freeze all but the last blocks and the final norm.
+
+        Args:
+            number: Number of blocks to train.
+
+        Returns:
+            Number of frozen blocks.
+
+        Raises:
+            ValueError: There are not so many.
+        """
         return train_last_blocks(self, self.layers, self.ln1 if self.final_norm else None, number)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
@@ -160,18 +171,22 @@ class VisionTransformer(MMPretrainVisionTransformer):
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         """Position embeddings (1, extra + n, C) for a grid of patches."""
-        own, offset = tuple(self.patch_resolution), self.position_offset
+        own = tuple(self.patch_resolution)
+        if not (self.position_offset or self.position_antialias):
+            return resize_pos_embed(
+                self.pos_embed, own, grid, self.interpolate_mode, self.num_extra_tokens
+            )
         if grid == own:
             return self.pos_embed
         extra, table = self.pos_embed.split([self.num_extra_tokens, own[0] * own[1]], dim=1)
-        size: dict = dict(size=grid)
-        if offset:
-            factors = [(side + offset) / before for side, before in zip(grid, own, strict=True)]
-            size = dict(scale_factor=factors)
         table = table.mT.unflatten(-1, own).float()
-        table = F.interpolate(
-            table, **size, mode=self.interpolate_mode, antialias=self.position_antialias
-        )
+        options = dict(mode=self.interpolate_mode, antialias=self.position_antialias)
+        if self.position_offset:
+            offset = self.position_offset
+            factors = [(size + offset) / before for size, before in zip(grid, own, strict=True)]
+            table = F.interpolate(table, scale_factor=factors, **options)
+        else:
+            table = F.interpolate(table, grid, **options)
         return torch.cat([extra, table.flatten(2).mT.to(extra)], 1)
 
     def _without_registers(self, tokens: Tensor) -> Tensor:
@@ -186,9 +201,16 @@ class VisionTransformer(MMPretrainVisionTransformer):
     def forward_tapped(
         self, images: Tensor, feature: str | None = None, partway: PartwayTokens | None = None
     ) -> TappedTokens:
-        """Tokens of images (B, 3, H, W) and, if wanted, ``'q'``, ``'k'`` or ``'v'`` of attention.
+        """Forward once and keep the pieces that clustering needs.
 
-        ``partway``, tokens of :meth:`first_blocks`, spares the blocks that they have passed.
+        Args:
+            images: (B, 3, H, W).
+            feature: ``'q'``, ``'k'`` or ``'v'`` of the last block, or None.
+            partway: Tokens of these images to go on with, of :meth:`first_blocks`, where not all
+                blocks are passed.
+
+        Returns:
+            Tokens and the wanted feature.
 
         Raises:
             ValueError: The image size is no multiple of the patch size (patches of padding would
@@ -200,13 +222,22 @@ class VisionTransformer(MMPretrainVisionTransformer):
         attention = self.layers[-1].attn
         with inputs_of(attention.qkv) as inputs:
             cls_token, tokens = self._final_tokens(images, partway)
-        seen, bias = self._without_registers(inputs[0]), attention.qkv.bias
-        if bias is not None:
-            bias = bias.chunk(3)[ATTENTION_FEATURES.index(feature)]
-        return TappedTokens(cls_token, tokens, attention_feature(seen, attention, feature, bias))
+        third = ATTENTION_FEATURES.index(feature)
+        bias = attention.qkv.bias
+        wanted = linear_in_float32(
+            self._without_registers(inputs[0]),
+            attention.qkv.weight.chunk(3)[third],
+            None if bias is None else bias.chunk(3)[third],
+        )
+        heads = wanted.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return TappedTokens(cls_token, tokens, heads)
 
     def layer_maps(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        """Final-normed maps of blocks, as :func:`mmcroc.features.dense_tokens.layer_maps`."""
+        """Final-normed maps (B, C, h, w) of blocks, numbered from 0 or from the end.
+
+        Raises:
+            ValueError: There is no such block, or the image is no multiple of the patch size.
+        """
         require_whole_patches(images, self.patch_size)
         last = len(self.layers) - 1
 
@@ -239,7 +270,17 @@ def train_last_blocks(
 ) -> int:
     """Freeze all of a backbone but its last blocks and its final norm.
 
-    Gives the number of frozen blocks; a ValueError if there are not so many to train.
+    Args:
+        backbone: The backbone.
+        blocks: All its blocks.
+        final_norm: Norm behind them.
+        number: Number of blocks to train.
+
+    Returns:
+        Number of frozen blocks.
+
+    Raises:
+        ValueError: There are not so many.
     """
     if not 1 <= number <= len(blocks):
         raise ValueError(
@@ -254,7 +295,11 @@ def train_last_blocks(
 
 
 def require_whole_patches(images: Tensor, patch_size: int) -> None:
-    """Raise a ValueError unless sides of images (B, 3, H, W) are multiples of the patch size."""
+    """Refuse images (B, 3, H, W) whose sides are no multiple of the patch size.
+
+    Raises:
+        ValueError: They are not.
+    """
     height, width = images.shape[-2:]
     if height % patch_size or width % patch_size:
         raise ValueError(
@@ -277,18 +322,16 @@ def inputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-def attention_feature(tokens: Tensor, attention: Any, feature: str, bias: Tensor | None) -> Tensor:
-    """Queries, keys or values (B, h, N, d) of normed tokens (B, N, C), at least in float32.
+def linear_in_float32(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A linear map of normed tokens (B, 1 + n, C), at least in float32: (B, 1 + n, D).
 
     The projection that attention uses is rounded to 8 bits under bfloat16, which changes the
     clusters of keys. Its input is not: a residual stream that began in float32 stays in it. So the
-    wanted third of it is computed again, with the third's bias.
+    wanted third of it is computed again.
     """
-    weight = attention.qkv.weight.chunk(3)[ATTENTION_FEATURES.index(feature)]
     with full_float32(tokens.device):
         tokens, weight = at_least_float32(tokens), at_least_float32(weight)
-        wanted = F.linear(tokens, weight, None if bias is None else at_least_float32(bias))
-    return wanted.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+        return F.linear(tokens, weight, None if bias is None else at_least_float32(bias))
 
 
 def cls_attention(query: Tensor, key: Tensor) -> Tensor:
@@ -297,7 +340,8 @@ def cls_attention(query: Tensor, key: Tensor) -> Tensor:
     Vaswani et al., *Attention Is All You Need*, 2017, equation 1, of one query.
 
     Args:
-        query, key: (B, h, N, d), [CLS] first.
+        query: Queries (B, h, N, d), [CLS] first.
+        key: Keys (B, h, N, d), [CLS] first.
 
     Returns:
         (B, h, N), float32, summing to 1; the first is [CLS]'s attention to itself.

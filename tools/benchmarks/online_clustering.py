@@ -7,6 +7,8 @@ it, and the clustering, all in this run. On a GPU it also counts how often the c
 host wait.
 """
 
+import warnings
+
 import measure
 import torch
 from mmengine.registry import init_default_scope
@@ -22,6 +24,18 @@ def parse_args():
     parser.add_argument('--size', type=int, default=224, help='side of the views, pixels')
     parser.add_argument('--clusters', type=int, default=12, help='K_0 and K_max')
     return parser.parse_args()
+
+
+def count_waits(function):
+    """How often a function makes the host wait for the GPU."""
+    torch.cuda.set_sync_debug_mode('warn')
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always')
+            function()
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+    return sum('synchroniz' in str(warning.message) for warning in caught)
 
 
 def main():
@@ -64,9 +78,8 @@ def main():
     first = next(iter(times.values()))
     for name, value in times.items():
         print(f'{name:42s}{1e3 * value:10.1f}{value / first:12.2f}')
-    waits = 'only counted on a GPU'
-    if device.type == 'cuda':
-        waits = measure.host_waits(lambda: cluster(None)).total()
+    on_gpu = device.type == 'cuda'
+    waits = count_waits(lambda: cluster(None)) if on_gpu else 'only counted on a GPU'
     print(f'\nhost waits in the clustering: {waits}')
 
 
