@@ -74,4 +74,5 @@ def refusals(before: str = '', errors: tuple[type[Exception], ...] = ()) -> Iter
     try:
         yield
     except (ImportError, OSError, ValueError, KeyError) + errors as error:  # noqa: RUF005
-        sys.exit(f'{before}{error}')
+        # Torch's take several lines.
+        sys.exit(before + ' '.join(line.strip() for line in str(error).splitlines()))

@@ -12,85 +12,52 @@ from mmengine import registry as mmengine_registry  # noqa: E402
 from mmengine.registry import Registry  # noqa: E402
 
 
-def _child(name: str, parent: str, *locations: str) -> Registry:
-    """Child of one of MMEngine's registries; its classes are in these modules of mmcroc."""
+def _child(name: str, parent: str, **wings: str) -> Registry:
+    """Child of one of MMEngine's registries; its classes are in these modules of these wings."""
     return Registry(
         name,
         parent=getattr(mmengine_registry, parent),
         scope='mmcroc',
-        locations=[f'mmcroc.{location}' for location in locations],
+        locations=[f'mmcroc.{wing}.{module}' for wing in wings for module in wings[wing].split()],
     )
 
 
 MODELS = _child(
     'model',
     'MODELS',
-    'croc.algorithm',
-    'croc.head',
-    'croc.neck',
-    'croc.target_generator',
-    'data.two_views',
-    'evaluation.linear_segmentor',
-    'evaluation.nf_covering',
-    'evaluation.segment_retrieval_iou',
-    'features.dense_model',
-    'features.library_backbones',
-    'features.pretrained_backbone',
-    'features.vision_transformer',
-    'hsg.algorithm',
-    'hsg.grouping',
-    'hsg.head',
-    'hsg.neck',
-    'hsg.views',
+    croc='algorithm head neck target_generator',
+    data='two_views',
+    evaluation='linear_segmentor nf_covering segment_retrieval_iou',
+    features='dense_model library_backbones pretrained_backbone vision_transformer',
+    hsg='algorithm grouping head neck views',
 )
 DATASETS = _child(
     'dataset',
     'DATASETS',
-    'data.labelled_sets',
-    'data.oversegmented',
-    'data.own_images',
-    'data.synthetic_scenes',
-    'data.true_regions',
-    'data.unlabelled',
+    data='labelled_sets oversegmented own_images synthetic_scenes true_regions unlabelled',
 )
 TRANSFORMS = _child(
     'transform',
     'TRANSFORMS',
-    'croc.views',
-    'data.colour',
-    'data.labelled_transforms',
-    'data.oversegmentation',
-    'data.sample_seed',
-    'data.true_regions',
-    'data.two_views',
-    'hsg.views',
+    croc='views',
+    data='colour labelled_transforms oversegmentation sample_seed true_regions two_views',
+    hsg='views',
 )
-DATA_SAMPLERS = _child('data sampler', 'DATA_SAMPLERS', 'data.sample_seed')
+DATA_SAMPLERS = _child('data sampler', 'DATA_SAMPLERS', data='sample_seed')
 HOOKS = _child(
     'hook',
     'HOOKS',
-    'training.checkpoints',
-    'training.data_checks',
-    'training.exact_resume',
-    'training.logs',
-    'training.optimisation',
-    'training.pictures',
-    'training.probes',
-    'evaluation.fitted_iou',
+    training='checkpoints data_checks exact_resume logs optimisation pictures probes',
+    evaluation='fitted_iou',
 )
-OPTIM_WRAPPERS = _child('optimizer wrapper', 'OPTIM_WRAPPERS', 'croc.optim_wrapper')
+OPTIM_WRAPPERS = _child('optimizer wrapper', 'OPTIM_WRAPPERS', croc='optim_wrapper')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
-    'optimizer wrapper constructor', 'OPTIM_WRAPPER_CONSTRUCTORS', 'training.optimisation'
+    'optimizer wrapper constructor', 'OPTIM_WRAPPER_CONSTRUCTORS', training='optimisation'
 )
-PARAM_SCHEDULERS = _child('parameter scheduler', 'PARAM_SCHEDULERS', 'croc.schedules')
+PARAM_SCHEDULERS = _child('parameter scheduler', 'PARAM_SCHEDULERS', croc='schedules')
 METRICS = _child(
     'metric',
     'METRICS',
-    'evaluation.clustering_iou',
-    'evaluation.hummingbird',
-    'evaluation.linear_iou',
-    'evaluation.linear_segmentor',
-    'evaluation.nf_covering',
-    'evaluation.patch_probes',
-    'evaluation.segment_retrieval_iou',
+    evaluation='clustering_iou hummingbird linear_iou linear_segmentor nf_covering patch_probes '
+    'segment_retrieval_iou',
 )

@@ -8,16 +8,16 @@
 MODEL is a checkpoint, a timm model (timm:vit_small_patch16_224.dino), a Hugging Face model
 (hf:facebook/dinov2-small, hf:FOLDER), a name of MMPretrain's, 'random' or 'rgb'; see
 mmcroc.features.load_model. nfcovering-hsg also takes regions:FOLDER, the PNG region maps of a
-folder. Results go to WORK_DIR/results.json, a picture of the first images' predicted classes to
-WORK_DIR/predictions.png. In Python: mmcroc.evaluate.
+folder. --cfg-options num_restarts=2 changes settings of the protocols that have them; a changed
+protocol has a changed name in the table. Results go to WORK_DIR/results.json, a picture of the
+first images' predicted classes to WORK_DIR/predictions.png. In Python: mmcroc.evaluate.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
-from mmcroc.config_files import ConfigOptions
+from mmcroc.command_line import parse_run
 from mmcroc.evaluation.data_sets import DataSet, OwnImages, data_names
 from mmcroc.evaluation.protocols import protocol, protocol_names
 
@@ -56,16 +56,9 @@ def parse_args():
     more = parser.add_argument_group('settings')
     more.add_argument('--batch-size', type=int, help='images per process')
     more.add_argument('--image-size', type=int, metavar='PIXELS', help='side of the images')
-    more.add_argument(
-        '--cfg-options', nargs='+', action=ConfigOptions, default={},
-        help='other settings, of the protocols that have them: num_restarts=2, key.subkey=value; '
-        'a changed protocol has a changed name in the table',
-    )  # fmt: skip
     more.add_argument('--num-workers', type=int, help='processes that load data; default: by cores')
     more.add_argument('--overwrite', action='store_true', help='compute known results again')
-    more.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    more.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parse_run(parser)
     own = args.images is not None
     if own == (args.data is not None) or own != (args.masks is not None):
         parser.error('give --data, or --images with --masks')
@@ -80,7 +73,6 @@ def parse_args():
             args.data = DataSet.named(args.data, args.data_root)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
 
 

@@ -18,7 +18,6 @@ Images that are done are left alone, so an interrupted run is simply started aga
 need another OUT. Images that cannot be done are named and left out; the exit status is then 1.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -27,17 +26,16 @@ from pathlib import Path
 
 import mmcroc
 from mmcroc.atomic_file import atomic_file
+from mmcroc.command_line import existing, parser_of, refusals
 from mmcroc.data.each_image import exit_in_words, for_each_image
 
 SETTINGS = 'settings.json'
 
 
 def parse_args(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument('model', metavar='MODEL', help='the backbone')
-    parser.add_argument('images', metavar='IMAGE_OR_FOLDER', type=Path)
+    parser.add_argument('images', metavar='IMAGE_OR_FOLDER', type=existing)
     parser.add_argument('--out', type=Path, required=True, help='folder of the results')
     parser.add_argument('--layers', nargs='+', type=int, metavar='N',
                         help='layers to keep (default: the last)')  # fmt: skip
@@ -48,10 +46,7 @@ def parse_args(argv=None):
     parser.add_argument('--format', choices=['npz', 'safetensors'], default='npz',
                         help='of the files (default: npz)')  # fmt: skip
     parser.add_argument('--device', help='default: cuda if there is one, else cpu')
-    args = parser.parse_args(argv)
-    if not args.images.exists():
-        parser.error(f'{args.images}: no such image or folder')
-    return args
+    return parser.parse_args(argv)
 
 
 def keep_settings(args):
@@ -75,13 +70,11 @@ def load(args):
     import torch
 
     device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    try:
+    with refusals(f'{args.model} cannot be used so: '):
         model = mmcroc.features.load_model(args.model, device)
         if args.layers:
             side = model.stride * 4
             model.layer_features(torch.zeros(1, 3, side, side, device=device), args.layers)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        sys.exit(f'{args.model} cannot be used so: {error}')
     return model
 
 
@@ -108,10 +101,8 @@ def extract(args, model, path, name):
 
 def main(argv=None):
     args = parse_args(argv)
-    try:
+    with refusals():
         jobs = mmcroc.data.named_images(args.images, args.out)
-    except ValueError as error:
-        sys.exit(str(error))
     jobs = [(path, name.with_suffix(f'.{args.format}')) for path, name in jobs]
     model = load(args)
     keep_settings(args)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmcroc.command_line import parse_run
+from mmcroc.command_line import parse_run, refusals
 from mmcroc.config_files import read_config
 
 if TYPE_CHECKING:
@@ -120,11 +120,8 @@ def main() -> None:
 
     cfg = merge_args(read_config(args.config), args)
     if args.backbone is not None:
-        try:
+        with refusals(f'--backbone {args.backbone}: '):
             start_from(cfg, args.backbone)
-        except (FileNotFoundError, ImportError, ValueError) as error:
-            said = ' '.join(str(error).split())  # torch's take several lines
-            raise SystemExit(f'--backbone {args.backbone}: {said}') from error
         cfg.merge_from_dict(args.cfg_options)  # last, as always
     try:
         with start(cfg) as runner:

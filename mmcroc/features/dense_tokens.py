@@ -9,18 +9,10 @@ from torch import Tensor, nn
 
 
 def dense_tokens(network: nn.Module, images: Tensor) -> Tensor:
-    """A network's last feature map.
+    """A network's last feature map (B, C, h, w) of normalised images (B, 3, H, W).
 
-    Args:
-        network: Gives a (B, C, h, w) map, (B, N, C) tokens of square patches, or a tuple or list
-            that ends in either; or is :class:`mmcroc.features.VisionTransformer`.
-        images: (B, 3, H, W), normalised.
-
-    Returns:
-        (B, C, h, w); for a ViT of mmcroc the final-normed patch tokens.
-
-    Raises:
-        ValueError: The network gives something else.
+    Of a ViT of mmcroc the final-normed patch tokens; of others what :func:`as_map` makes of their
+    output. Errors as there.
     """
     if hasattr(network, 'forward_tapped'):
         tokens = network.forward_tapped(images).tokens  # type: ignore[operator]
@@ -31,13 +23,8 @@ def dense_tokens(network: nn.Module, images: Tensor) -> Tensor:
 def as_map(output: object, images: Tensor, name: str) -> Tensor:
     """The last (B, C, h, w) map of what a network gave, tokens laid out on their grid.
 
-    Args:
-        output: A map, tokens (B, N, C), or a tuple or list that ends in either.
-        images: (B, 3, H, W) that the network was given.
-        name: Name of the network, for errors.
-
-    Raises:
-        ValueError: The output is something else; says what.
+    The output is a map, tokens (B, N, C) of square patches of the images (B, 3, H, W), or a tuple
+    or list that ends in either; a ValueError names the network and says what else it is.
     """
     features = output[-1] if isinstance(output, tuple | list) and output else output
     if isinstance(features, Tensor) and features.dim() and len(features) == len(images):
@@ -62,15 +49,12 @@ def layer_maps(network: nn.Module, images: Tensor, layers: Sequence[int]) -> lis
 
     Args:
         network: A network with a method ``layer_maps(images, layers)``, or one of MMPretrain's
-            Vision Transformers or ResNets.
+            Vision Transformers or ResNets; a ValueError if it has no such layer, or no layers.
         images: (B, 3, H, W), normalised.
         layers: Numbers of the layers from 0, or from the end if negative: -1 is the last.
 
     Returns:
         A map (B, C, h, w) for each of ``layers``.
-
-    Raises:
-        ValueError: The network gives its last map only, or has no such layer.
     """
     take = getattr(network, 'layer_maps', None)
     if take is not None:
@@ -109,16 +93,9 @@ def chosen_layers(
     name: str,
     maps: Callable[[list[int]], Sequence[Tensor]],
 ) -> list[Tensor]:
-    """Maps in the order asked for, from a function that gives them in that of the network.
+    """Maps of layers in the order asked for; a ValueError if there is no such layer.
 
-    Args:
-        layers: Numbers from 0, or from the end if negative.
-        number: Number of layers.
-        name: Name of the network, for errors.
-        maps: Function of rising numbers from 0 that gives a map of each.
-
-    Raises:
-        ValueError: There is no such layer.
+    ``maps`` takes rising numbers from 0, of the ``number`` that there are, and gives a map of each.
     """
     if wrong := [layer for layer in layers if not -number <= layer < number]:
         raise ValueError(
@@ -141,12 +118,7 @@ def _grid(number: int, images: Tensor) -> tuple[int, int] | None:
 
 
 def hand_out_tokens(tokens: Tensor, data_samples: list | None) -> list:
-    """Data samples with their ``tokens``, a ``PixelData`` of (C, h, w).
-
-    Args:
-        tokens: (B, C, h, w).
-        data_samples: B samples, changed in place; None makes new ones.
-    """
+    """B data samples (new ones if None) with their ``tokens``, ``PixelData``, of (B, C, h, w)."""
     if data_samples is None:
         data_samples = [SegDataSample() for _ in tokens]
     for sample, own in zip(data_samples, tokens, strict=True):

@@ -61,16 +61,7 @@ class FrozenModel(DenseModel, BaseModule):
 
     @torch.no_grad()
     def layer_features(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        """Maps (B, C, h, w) of layers; see :func:`mmcroc.features.dense_tokens.layer_maps`.
-
-        Args:
-            images: (B, 3, H, W), normalised.
-            layers: Numbers of the layers from 0, or from the end if negative: -1 is the last, whose
-                map is that of :meth:`features`.
-
-        Raises:
-            ValueError: The model hands out its last map only, or has no such layer.
-        """
+        """Maps (B, C, h, w) of layers, as :func:`mmcroc.features.dense_tokens.layer_maps`."""
         return layer_maps(self.model, images, layers)
 
     def forward(self, images: Tensor) -> tuple[Tensor]:

@@ -10,7 +10,6 @@ products.
     python tools/benchmarks/dense_search.py                     # VOC: 10,240,000 rows, 7.9 GB
 """
 
-import argparse
 import os
 import resource
 import tempfile
@@ -19,15 +18,14 @@ import time
 import torch
 from torch.nn import functional as F
 
+from mmcroc.command_line import parser_of
 from mmcroc.numerics.inner_product_search import greatest_products
 
 SLICE = 2**18
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument('--rows', type=int, default=10_240_000, help='vectors in the memory')
     parser.add_argument('--dim', type=int, default=384)
     parser.add_argument('--queries', type=int, default=1024)
@@ -66,10 +64,8 @@ def run_mmcroc(queries, memory, args):
 
 
 def run_faiss(queries, memory, args):
-    try:
-        import faiss
-    except ImportError:
-        raise SystemExit('faiss is not installed: pip install faiss-cpu') from None
+    import faiss
+
     faiss.omp_set_num_threads(args.threads)
     best = torch.empty(len(queries), 0)
     places = torch.empty(len(queries), 0, dtype=torch.long)

@@ -2,6 +2,8 @@
 
 import argparse
 import re
+import warnings
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,3 +44,15 @@ def peak(function: Callable[[], Any], device: str) -> tuple[float, Any]:
     found = function()
     kib = re.search(r'VmHWM:\s+(\d+)', Path('/proc/self/status').read_text())
     return int(kib[1]) / 1024, found
+
+
+def host_waits(function: Callable[[], Any]) -> Counter:
+    """How often a function makes the host wait for the GPU, by ``FILE:LINE``."""
+    torch.cuda.set_sync_debug_mode('warn')
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always')
+            function()
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+    return Counter(f'{w.filename}:{w.lineno}' for w in caught if 'synchroniz' in str(w.message))

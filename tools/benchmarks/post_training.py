@@ -11,7 +11,6 @@ the validation images, which are not looked at. OUT/results.json is written afte
 table at the end is in OUT/table.txt too.
 """
 
-import argparse
 import json
 import os
 import time
@@ -25,6 +24,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from prettytable import PrettyTable
 
+from mmcroc.command_line import parser_of
 from mmcroc.config_files import read_config
 from mmcroc.evaluation.fitted_iou import fit_together
 from mmcroc.numerics.token_spread import effective_rank
@@ -43,9 +43,7 @@ CORES = len(os.sched_getaffinity(0))
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument('data', type=Path, help='folder with JPEGImages and ImageSets')
     parser.add_argument('model', metavar='MODEL', help='start, such as hf:FOLDER')
     parser.add_argument('--work-dir', type=Path, required=True)
@@ -70,8 +68,7 @@ class Probes:
     """The metrics of a config of probes; loaders and their workers stay for all runs."""
 
     def __init__(self, args, train_list, val_list):
-        cfg = read_config(args.probes)
-        cfg.merge_from_dict(args.probe_options)
+        cfg = read_config(args.probes, args.probe_options)
         init_default_scope('mmpretrain')
         loaders = [
             metric.train_dataloader for metric in cfg.val_evaluator if 'train_dataloader' in metric

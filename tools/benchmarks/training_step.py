@@ -8,25 +8,22 @@ set against a bf16 matrix product of 8192 x 8192 x 8192, measured in the same ru
 and, with --json, writes it.
 """
 
-import argparse
 import json
 import time
-import warnings
-from collections import Counter
 from itertools import count
 from pathlib import Path
 
+import measure
 import numpy as np
 import torch
 from hsg_step import draw_regions
-from mmengine.config import DictAction
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmcroc.config_files import read_config
+from mmcroc.config_files import ConfigOptions, read_config
 from mmcroc.registry import MODELS
 
 COLUMNS = ('config', 'batch', 'compiled', 'img/s', 'ms', 'TFLOP/s', 'of peak', 'GiB', 'waits',
@@ -34,16 +31,15 @@ COLUMNS = ('config', 'batch', 'compiled', 'img/s', 'ms', 'TFLOP/s', 'of peak', '
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = measure.parser_of(__doc__)
     parser.add_argument('configs', nargs='+')
     parser.add_argument('--batch-sizes', type=int, nargs='+', default=[32, 64, 128, 256])
     parser.add_argument('--size', type=int, default=224, help='side of the views, pixels')
     parser.add_argument('--iters', type=int, default=10, help='iterations timed, after 5 more')
     parser.add_argument('--compile', action='store_true', help='measure with compile=True too')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--profile', action='store_true', help='the dearest operations of a step')
     parser.add_argument('--json', type=Path, help='file for the table')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, default={})
     return parser.parse_args()
 
 
@@ -56,14 +52,7 @@ def peak_flops(device, side=8192):
     """Operations per second of a bf16 matrix product."""
     side = side if device == 'cuda' else 512
     left, right = torch.randn(2, side, side, device=device).bfloat16()
-    best = float('inf')
-    for _ in range(10):
-        synchronise(device)
-        start = time.perf_counter()
-        left @ right
-        synchronise(device)
-        best = min(best, time.perf_counter() - start)
-    return 2 * side**3 / best
+    return 2 * side**3 / measure.seconds(lambda: left @ right)
 
 
 def noise_batch(cfg, images, size):
@@ -101,11 +90,10 @@ class Stopwatch:
         return min(start.elapsed_time(end) for start, end in self.pairs)
 
 
-def measure(path, images, compiled, args, peak):
+def row_of(path, images, compiled, args, peak):
     """A row of the table."""
     cuda = args.device == 'cuda'
-    cfg = read_config(path)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(path, args.cfg_options)
     init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
     model = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor))
@@ -151,23 +139,10 @@ def measure(path, images, compiled, args, peak):
     row |= {'TFLOP/s': rate / 1e12, 'of peak': rate / peak}
     if cuda:
         row['GiB'] = torch.cuda.max_memory_allocated() / 2**30
-        row['waits'], row['waiting'] = host_waits(step)
+        places = measure.host_waits(step)
+        row['waits'], row['waiting'] = places.total(), dict(places)
         row['clustering ms'] = watch.milliseconds() if watch else None
     return row
-
-
-def host_waits(step, steps=3):
-    """How often a step makes the host wait, and where."""
-    torch.cuda.set_sync_debug_mode('warn')
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter('always')
-            for _ in range(steps):
-                step()
-    finally:
-        torch.cuda.set_sync_debug_mode('default')
-    places = Counter(f'{w.filename}:{w.lineno}' for w in caught if 'synchroniz' in str(w.message))
-    return sum(places.values()) / steps, dict(places)
 
 
 def main():
@@ -182,7 +157,7 @@ def main():
         for images in args.batch_sizes:
             for compiled in (False, True)[: 1 + args.compile]:
                 try:
-                    row = measure(path, images, compiled, args, peak)
+                    row = row_of(path, images, compiled, args, peak)
                 except Exception as error:  # the other rows are worth having
                     print(f'{Path(path).stem} batch {images}: {error!r:.300}', flush=True)
                     continue
