@@ -9,6 +9,7 @@ from PIL import Image
 
 from mmcroc.config_files import read_config
 from mmcroc.evaluation.data_sets import data_names
+from mmcroc.evaluation.davis_settings import DavisSettings
 from mmcroc.evaluation.protocols import data_set, protocol_names
 from mmcroc.features.pretrained_backbone import PretrainedBackbone
 from mmcroc.registry import DATASETS, METRICS, MODELS
@@ -32,13 +33,17 @@ DATA_OF = {
     'linear-mmseg': ('cityscapes', 'coco-stuff', 'coco-things', 'kitti-step', 'voc-animals', 'voc'),
     'nfcovering-hsg': ('bsds', 'cityscapes', 'coco'),
     'retrieval-hsg': ('cityscapes', 'kitti-step', 'voc-animals', 'voc'),
+    'hummingbird': ('ade20k151', 'voc-animals', 'voc'),
+    'knn-patch': ('voc-animals', 'voc'),
+    'logreg-patch': ('voc',),
+    'linear-joint': ('voc',),
 }  # fmt: skip
 EVERY = [f'{protocol}_{data}' for protocol, names in DATA_OF.items() for data in names]
 COVERINGS = [stem for stem in EVERY if stem.startswith('nfcovering')]
 EVALUATIONS = [stem for stem in EVERY if stem not in COVERINGS]
 NUM_CLASSES = {
     'voc': 21, 'voc-animals': 7, 'coco-things': 12, 'coco-stuff': 15, 'cityscapes': 19,
-    'kitti-step': 19, 'coco-stuff27': 27, 'cityscapes27': 27, 'ade20k': 151,
+    'kitti-step': 19, 'coco-stuff27': 27, 'cityscapes27': 27, 'ade20k151': 151,
 }  # fmt: skip
 
 
@@ -81,14 +86,23 @@ def test_a_file_is_what_its_protocol_and_its_data_set_give(stem):
     assert {name: written[name] for name in combined} == combined
 
 
-@pytest.mark.parametrize('protocol', protocol_names())
+@pytest.mark.parametrize('protocol', ['davis', 'davis-dinov3'])
+def test_videos_are_scored_by_their_own_protocols(protocol):
+    cfg = read_evaluation(protocol, 'davis')
+    assert cfg.videos == dict(data_root='data/DAVIS', split='val')
+    assert DavisSettings(**cfg.settings).protocol == protocol  # nothing is changed
+    with pytest.raises(ValueError, match=f'{protocol} on voc: the data have no videos, as davis'):
+        read_evaluation(protocol, 'voc')
+
+
+@pytest.mark.parametrize('protocol', DATA_OF)
 def test_a_protocol_goes_with_every_data_set_that_has_what_it_scores(protocol):
     regions = protocol.startswith('nfcovering')
     for name, sets in ((name, data_set(name).sets()) for name in data_names()):
         if sets.get('region_set' if regions else 'val_set'):
             assert read_evaluation(protocol, name).test_dataloader.dataset.data_root
         else:
-            wanted = 'region_set, as bsds' if regions else 'val_set, as cityscapes'
+            wanted = 'region_set, as bsds' if regions else 'val_set, as ade20k'
             with pytest.raises(ValueError, match=f'{protocol} on {name}: .* no {wanted}'):
                 read_evaluation(protocol, name)
 
@@ -134,7 +148,8 @@ def test_the_image_size_is_one_setting(protocol):
 
 
 def test_every_protocol_runs_here_and_has_a_file_to_inherit_from():
-    assert set(DATA_OF) == set(protocol_names()) == {stem.split('_')[0] for stem in FILES}
+    assert set(DATA_OF) == {stem.split('_')[0] for stem in FILES}
+    assert {*DATA_OF, 'davis', 'davis-dinov3'} == set(protocol_names())
 
 
 def test_linear_leopart_trains_one_convolution_on_labels_of_100(drawn_roots, tmp_path):

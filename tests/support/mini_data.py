@@ -198,7 +198,7 @@ def prepare(downloads, root):
         'cityscapes': cityscapes,
         'cityscapes27': cityscapes,
         'kitti-step': root / 'kitti_step',
-        'ade20k': downloads / 'ade20k' / 'ADEChallengeData2016',
+        'ade20k151': downloads / 'ade20k' / 'ADEChallengeData2016',
         # Real images of it lie beside the others.
         'bsds': next(filter(Path.is_dir, (downloads / 'bsds500', downloads.parent / 'bsds500'))),
     }

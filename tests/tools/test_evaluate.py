@@ -93,7 +93,7 @@ def refusal(monkeypatch, capsys, *arguments):
 
 @pytest.mark.parametrize(('arguments', 'said'), [
     ('--protocol clustring --data voc', "no protocol 'clustring'; there are clustering-leopart"),
-    ('--protocol clustering --data vok', "no data set 'vok'; there are bsds"),
+    ('--protocol clustering --data vok', "no data set 'vok'; there are ade20k"),
     ('--protocol clustering', 'give --data, or --images with --masks'),
     ('--protocol clustering --images docs', 'give --data, or --images with --masks'),
     ('--protocol clustering --images none --masks docs', 'images: there is no folder none'),

@@ -12,3 +12,4 @@ val_set = dict(
     data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
     ann_file='ImageSets/Segmentation/val.txt',
 )
+protocol_settings = dict(hummingbird=dict(low_shot='voc'))

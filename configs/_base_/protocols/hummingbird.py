@@ -1,5 +1,6 @@
-# Protocol hummingbird: no training. Tokens of labelled training images are a memory; a validation
-# token takes the labels of its 30 nearest by cosine, weighted by a softmax at temperature .02.
+# Protocol hummingbird: dense nearest neighbours in context, nothing is trained. Tokens of labelled
+# training images are a memory; a validation token takes the labels of its 30 nearest by cosine,
+# weighted by a softmax at temperature .02.
 # Follows open-hummingbird-eval 2.0.0, slips included (docs/hummingbird.md), but for the search,
 # which is exact here, and the memory's half precision. One pass over the training images, of which
 # at most 10,240,000 patches are kept.
