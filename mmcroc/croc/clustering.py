@@ -183,14 +183,16 @@ def online_clustering(
     cluster_marginal = torch.softmax(scores.gather(-1, seeds) / cluster_temperature, dim=-1)
 
     # What clusters have means of: features, position, token marginal; and 1, to be counted by.
-    marginal = token_marginal.unsqueeze(-2)
-    places = torch.cat(tuple(positions.to(tokens).mT), dim=-1).unsqueeze(1)
+    places = torch.cat(tuple(positions.to(tokens)), dim=-2).unsqueeze(1)
     places = places.expand(-1, tokens.shape[2], -1, -1)
-    features = [torch.cat(tuple(tokens.mT), dim=-1), places, marginal, torch.ones_like(marginal)]
-    widths = [x.shape[-2] for x in features]
-    described = torch.cat(features, dim=-2).mT  # (B, h, N, d + 4), in memory channel by channel
+    marginal = token_marginal.unsqueeze(-1)
+    described = torch.cat(
+        [torch.cat(tuple(tokens), dim=-2), places, marginal, torch.ones_like(marginal)], dim=-1
+    )  # (B, h, N, d + 4)
+    widths = [tokens.shape[-1], 2, 1, 1]
     joint, joint_positions, _, _ = described.split(widths, dim=-1)
     centroids, centroid_positions = _take(joint, seeds), _take(joint_positions, seeds)
+    joint_positions = joint_positions.mT.contiguous().mT  # x and y apart
 
     best_cost = joint.new_full(joint.shape[:2], float('inf'))
     best_plan = joint.new_zeros(*joint.shape[:2], max_clusters, joint.shape[2]).mT
@@ -249,8 +251,8 @@ def assignment_cost(
         for there, here in zip(positions.unbind(-1), centroid_positions.unbind(-1), strict=True)
     )
     distance = x.square_().addcmul_(y, y).sqrt_()  # (B, h, K, N)
-    cost = distance.mul_(position_weight / distance.amax((-2, -1), keepdim=True).clamp_min(TINY))
-    cost = cost.sub_(F.normalize(centroids, dim=-1) @ tokens.mT)
+    weight = position_weight / distance.amax((-2, -1), keepdim=True).clamp_min(TINY)
+    cost = (-F.normalize(centroids, dim=-1) @ tokens.mT).addcmul_(distance, weight)
     dims = (0, 1, 2, 3) if scaling == 'batch' else (-2, -1)
     low, high = cost.amin(dims, keepdim=True), cost.amax(dims, keepdim=True)
     return cost.sub_(low).div_((high - low).clamp_min(TINY)).mT
@@ -297,7 +299,7 @@ def split(plan: Tensor, num_clusters: Tensor) -> ClusterAssignments:
     total = views.sum(dim=-2, keepdim=True)
     views = views / total.masked_fill(total == 0, 1)
     views = views.mul_(views == views.amax(dim=-1, keepdim=True))
-    valid = (views > 0).any(dim=-2).all(dim=0)
+    valid = (views.amax(dim=-2) > 0).all(dim=0)
     return ClusterAssignments(views, valid, num_clusters)
 
 

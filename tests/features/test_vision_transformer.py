@@ -145,3 +145,18 @@ def test_position_offset_changes_nothing_at_the_trained_size(backbone):
     plain = backbone(images)[0]
     backbone.position_offset = 0.1
     assert torch.equal(backbone(images)[0], plain)
+
+
+def test_every_block_attends_by_torchs_fused_attention(backbone, monkeypatch):
+    calls = []
+    for layer in backbone.layers:
+        fused = layer.attn.scaled_dot_product_attention
+        assert fused is torch.nn.functional.scaled_dot_product_attention
+
+        def counted(*args, fused=fused, **kwargs):
+            calls.append(fused)
+            return fused(*args, **kwargs)
+
+        monkeypatch.setattr(layer.attn, 'scaled_dot_product_attention', counted)
+    backbone.forward_tapped(torch.randn(1, 3, 32, 32), 'k')
+    assert len(calls) == len(backbone.layers)
