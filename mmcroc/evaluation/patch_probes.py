@@ -271,6 +271,7 @@ class LinearJointIoU(PatchProbeIoU):
             str(settings['learning_rate']): iou
             for settings, iou in zip(self.candidates, ious, strict=True)
         }
+        report['metrics']['mIoU_best'] = max(ious)
         return report
 
 

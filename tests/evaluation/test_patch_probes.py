@@ -139,6 +139,7 @@ def test_every_head_trained_together_is_reported_and_the_chosen_one_first():
     assert report['settings']['chosen'] == dict(learning_rate=rates[best])
     assert report['metrics']['mIoU'] == list(each.values())[best]
     assert report['mIoU_per_seed'] == [report['metrics']['mIoU']]
+    assert report['metrics']['mIoU_best'] == max(each.values())
 
 
 @pytest.mark.parametrize('probe', [KNNPatchIoU, LogregPatchIoU, LinearJointIoU])
