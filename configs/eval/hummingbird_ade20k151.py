@@ -1,5 +1,5 @@
-# hummingbird on ADE20K by 151 classes: 2,000 validation images; the first class, everything else, is
-# ignored in scoring, yet in the memory and in the mean: 150/151 is the most there is. The memory
+# hummingbird on ADE20K by 151 classes: 2,000 validation images; the first class, everything else,
+# is ignored in scoring, yet in memory and mean: 150/151 is the most there is. The memory
 # holds 506 patches of each of 20,210 images, more of those in the published lists of fractions 1/8,
 # 1/64 and 1/128, five seeds each: 15.2 GiB (ViT-S), 10.2 with test_evaluator.fractions=[1].
 # Expect: published figures are 17.9 of DINO's ViT-S/16, 17.3 of CrOC's (docs/hummingbird.md).
