@@ -19,3 +19,4 @@ model = dict(
     ),
 )
 train_cfg = dict(max_epochs=5)
+default_hooks = dict(checkpoint=dict(interval=1), token_pictures=dict(interval=1))

@@ -112,7 +112,7 @@ def test_the_users_module_stays_as_it_is(own):
 def test_names_that_there_are_not_are_refused_before_anything_is_computed(own, tmp_path):
     with pytest.raises(ValueError, match="no protocol 'linear'; there are clustering-leopart"):
         mmcroc.evaluate('rgb', 'linear', own)
-    with pytest.raises(ValueError, match="no data set 'vok'; there are bsds"):
+    with pytest.raises(ValueError, match="no data set 'vok'; there are ade20k"):
         mmcroc.evaluate('rgb', 'clustering', 'vok')
     with pytest.raises(FileNotFoundError, match='no folder'):
         mmcroc.evaluate('rgb', 'clustering', 'voc', tmp_path / 'none')

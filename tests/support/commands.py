@@ -16,6 +16,7 @@ STARTERS = {
     'tools/dist_train.sh': ((0,), (1,), 'tools/train.py'),
     'tools/dist_test.sh': ((0, 1), (2,), 'tools/test.py'),
     'tools/slurm_train.sh': ((2,), (0, 1, 3), 'tools/train.py'),
+    'tools/benchmarks/gpu.sh': ((), (), ''),
 }
 
 

@@ -47,7 +47,8 @@ def test_start_control_and_croc_stand_in_one_table(compare):
     assert runs == [('start', 5, 0), ('control', 5, 1), ('croc', 5, 1)]
     first, control, croc = results
     assert first['scores'].keys() == croc['scores'].keys()
-    assert {'clustering-probe/mIoU', 'linear-ridge/mIoU', 'effective_rank'} <= set(croc['scores'])
+    wanted = {'clustering-probe/mIoU', 'linear-ridge-probe/mIoU', 'effective_rank'}
+    assert wanted <= set(croc['scores'])
     assert 'train/loss_cluster' in croc['logged'] and 'train/loss_cluster' not in control['logged']
     assert all(name in table for name in ('start', 'control', 'croc', 'clustering-probe/mIoU'))
 

@@ -8,6 +8,7 @@ checkout of the authors' code (github.com/stegmuel/CrOC), their clustering of th
 On a GPU it also counts how often the clustering makes the host wait.
 """
 
+import importlib
 import sys
 import warnings
 from pathlib import Path
@@ -47,8 +48,7 @@ def count_waits(function):
 def released_clustering(args, found, positions, seeds):
     """The authors' clustering of the same tokens from the same seeds, as a function."""
     sys.path.insert(0, str(args.released))
-    from main_croc import Clustering
-
+    Clustering = importlib.import_module('main_croc').Clustering
     heads = found.attention.shape[1]
     clustering = Clustering(
         SimpleNamespace(patch_size=1, n_centroids_max=args.clusters),
