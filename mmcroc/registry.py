@@ -48,7 +48,7 @@ HOOKS = _child(
     'hook',
     'HOOKS',
     training='checkpoints data_checks exact_resume logs optimisation pictures probes',
-    evaluation='fitted_iou',
+    evaluation='fitted_iou progress',
 )
 OPTIM_WRAPPERS = _child('optimizer wrapper', 'OPTIM_WRAPPERS', croc='optim_wrapper')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(

@@ -6,7 +6,6 @@ from .davis import score_davis as score_davis
 from .davis_settings import DAVIS as DAVIS
 from .davis_settings import DAVIS_DINOV3 as DAVIS_DINOV3
 from .davis_settings import DavisSettings as DavisSettings
-from .fitted_iou import EvaluationLoggerHook as EvaluationLoggerHook
 from .fitted_iou import FitProbesHook as FitProbesHook
 from .fitted_iou import FittedIoU as FittedIoU
 from .fitted_iou import fit_together as fit_together
@@ -21,6 +20,7 @@ from .patch_probe import PatchProbeIoU as PatchProbeIoU
 from .patch_probes import KNNPatchIoU as KNNPatchIoU
 from .patch_probes import LinearJointIoU as LinearJointIoU
 from .patch_probes import LogregPatchIoU as LogregPatchIoU
+from .progress import EvaluationLoggerHook as EvaluationLoggerHook
 from .protocols import Protocol as Protocol
 from .protocols import protocol as protocol
 from .protocols import protocol_names as protocol_names

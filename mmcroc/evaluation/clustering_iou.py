@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmcroc.evaluation.progress import Progress
 from mmcroc.evaluation.token_metric import TokenMetric, example_of, iou_table, log
-from mmcroc.evaluation.training_images import Progress
 from mmcroc.numerics.distributed import all_reduce_sum, get_world_size
 from mmcroc.numerics.faiss_kmeans import faiss_kmeans
 from mmcroc.numerics.kmeans import kmeans

@@ -34,7 +34,7 @@ from mmcroc.evaluation.davis_folder import (
 from mmcroc.evaluation.davis_propagation import first_labels, label_map, propagate
 from mmcroc.evaluation.davis_scores import score_frame, statistics
 from mmcroc.evaluation.davis_settings import DAVIS, DavisSettings
-from mmcroc.evaluation.training_images import Progress
+from mmcroc.evaluation.progress import Progress
 from mmcroc.features.dense_model import DenseModel
 from mmcroc.features.pretrained_backbone import load_model
 from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size

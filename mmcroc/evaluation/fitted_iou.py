@@ -1,18 +1,15 @@
 """Metrics that learn from labelled training images before they score, and share their passes."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook, LoggerHook
-from mmengine.hooks.hook import DATA_BATCH
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from mmcroc.evaluation import training_images
 from mmcroc.evaluation.token_metric import PixelIoU
-from mmcroc.evaluation.training_images import Progress, TrainingImages
+from mmcroc.evaluation.training_images import TrainingImages
 from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size
 from mmcroc.registry import HOOKS
 
@@ -119,61 +116,3 @@ class FitProbesHook(Hook):
     def before_test_epoch(self, runner: Runner) -> None:
         """Fit the metrics of the test."""
         fit_together(runner.test_loop.evaluator.metrics, runner.model)
-
-
-@HOOKS.register_module()
-class EvaluationLoggerHook(LoggerHook):
-    """Logger of MMEngine that also tells of progress by time, with the time left.
-
-    MMEngine's counts batches, which an evaluation may have few of, or slow ones.
-    """
-
-    interval: int
-
-    def before_train(self, runner: Runner) -> None:
-        """Begin to watch the time."""
-        super().before_train(runner)
-        self.logged = time.perf_counter()
-
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: DATA_BATCH = None,
-        outputs: dict | None = None,
-    ) -> None:
-        """Log an iteration of the interval, or one since ``LOG_EVERY`` seconds without a line."""
-        interval, now = self.interval, time.perf_counter()
-        if now - self.logged >= training_images.LOG_EVERY:
-            self.interval = 1
-        if self.every_n_inner_iters(batch_idx, self.interval):
-            self.logged = now
-        super().after_train_iter(runner, batch_idx, data_batch, outputs)
-        self.interval = interval
-
-    def after_val_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: DATA_BATCH = None,
-        outputs: Sequence | None = None,
-    ) -> None:
-        """Count one batch of the validation as done."""
-        self._step(runner.val_loop, batch_idx)
-
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: DATA_BATCH = None,
-        outputs: Sequence | None = None,
-    ) -> None:
-        """Count one batch of the test as done."""
-        self._step(runner.test_loop, batch_idx)
-
-    def _step(self, loop: Any, batch_idx: int) -> None:
-        if batch_idx == 0:
-            names = [getattr(m, 'protocol', type(m).__name__) for m in loop.evaluator.metrics]
-            purpose = f'{", ".join(dict.fromkeys(names))}, scored images'
-            self.progress = Progress(purpose, len(loop.dataloader))
-        self.progress.step()

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmcroc.evaluation.fitted_iou import FittedIoU
+from mmcroc.evaluation.progress import Progress
 from mmcroc.evaluation.token_metric import iou_table, log
-from mmcroc.evaluation.training_images import Progress, TrainingImages
+from mmcroc.evaluation.training_images import TrainingImages
 from mmcroc.numerics.distributed import get_rank, get_world_size
 from mmcroc.numerics.linear_heads import (
     KeptTokens,

@@ -7,7 +7,6 @@ import copy
 import hashlib
 import itertools
 import json
-import logging
 import os
 import re
 import tempfile
@@ -22,6 +21,7 @@ import torch
 from torch import nn
 
 from mmcroc.evaluation.data_sets import LabelledData
+from mmcroc.evaluation.progress import log_progress
 from mmcroc.evaluation.protocols import (
     Evaluation,
     Protocol,
@@ -358,7 +358,7 @@ class _Run:
 
         cfg = self._config(model, labels)
         with start(cfg) as runner:
-            _log_progress(runner)
+            log_progress(runner)
             if cfg.get('train_dataloader'):
                 _require_a_batch(runner)
                 runner.train()
@@ -381,15 +381,6 @@ def _require_a_batch(runner: Runner) -> None:
             f'{cfg.val_evaluator.protocol}: {len(loader.dataset)} training images do not fill a '
             f'batch of {cfg.train_dataloader.batch_size}: give a smaller batch_size'
         )
-
-
-def _log_progress(runner: Runner) -> None:
-    """Let a silent runner tell of its progress: lines, not tables, which the report holds."""
-    runner.logger.setLevel(logging.INFO)
-    for handler in runner.logger.handlers:
-        handler.setLevel(min(handler.level, logging.INFO) if _is_main_process() else handler.level)
-        if not isinstance(handler, logging.FileHandler):
-            handler.addFilter(lambda record: '\n' not in record.getMessage())
 
 
 def _result(report: dict[str, Any], runner: Runner) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from mmcroc.evaluation.fitted_iou import FittedIoU
+from mmcroc.evaluation.progress import Progress
 from mmcroc.evaluation.token_metric import iou_table, log
-from mmcroc.evaluation.training_images import Progress, TrainingImages
+from mmcroc.evaluation.training_images import TrainingImages
 from mmcroc.numerics.counter_random import counter_uniform
 from mmcroc.numerics.distributed import all_reduce_sum
 from mmcroc.numerics.matching import confusion_matrix, intersection_over_union, mean_iou

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmcroc.evaluation.patch_probe import CHUNK, PatchProbeIoU, pixel_map
-from mmcroc.evaluation.training_images import Progress
+from mmcroc.evaluation.progress import Progress
 from mmcroc.numerics.linear_heads import LinearHeads
 from mmcroc.numerics.neighbours import Terms, pixel_votes, ranked_entries
 from mmcroc.numerics.resize import nearest_resize

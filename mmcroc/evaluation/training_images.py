@@ -1,20 +1,16 @@
 """Training images for metrics that fit something before they can evaluate."""
 
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
+from mmcroc.evaluation.progress import Progress
 from mmcroc.numerics.distributed import get_rank, get_world_size
-
-#: Seconds between two lines of progress.
-LOG_EVERY = 20
 
 
 def with_pipeline(dataset: dict, pipeline: list[dict]) -> dict:
@@ -105,29 +101,3 @@ class TrainingImages:
                 yield place, sample.get('img_path', f'training image {place}'), sample
                 number += 1
             progress.step()
-
-
-class Progress:
-    """Lines with the time left, every ``LOG_EVERY`` seconds, on the main process.
-
-    Args:
-        purpose: First words of the lines.
-        total: Number of steps.
-        unit: Name of a step.
-    """
-
-    def __init__(self, purpose: str, total: int, unit: str = 'batch') -> None:
-        self.purpose, self.total, self.unit, self.done = purpose, total, unit, 0
-        self.began = self.logged = time.perf_counter()
-
-    def step(self) -> None:
-        """Count one step as done."""
-        self.done += 1
-        now = time.perf_counter()
-        if get_rank() or now - self.logged < LOG_EVERY:
-            return
-        self.logged = now
-        left = (now - self.began) / self.done * (self.total - self.done)
-        MMLogger.get_current_instance().info(
-            f'{self.purpose}: {self.unit} {self.done} of {self.total}, {left / 60:.1f} min left'
-        )

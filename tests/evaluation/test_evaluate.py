@@ -165,7 +165,7 @@ def test_a_protocol_may_be_a_function_and_a_file_of_ones_own(tmp_path):
 
 def test_every_phase_tells_of_its_progress_and_of_nothing_else(own, monkeypatch, capfd):
     """Once the config filled the screen, and then minutes passed without a line."""
-    monkeypatch.setattr('mmcroc.evaluation.training_images.LOG_EVERY', 0)
+    monkeypatch.setattr('mmcroc.evaluation.progress.LOG_EVERY', 0)
     mmcroc.evaluate(TinyNet(), ['clustering', 'linear-ridge'], own, **FEW)
     said = ''.join(capfd.readouterr())
     for phase in ('linear-ridge*, training images: batch 1 of 1', 'scored images: batch 1 of 1',

@@ -90,7 +90,7 @@ class Probes:
         for batch in self.loader:
             samples = model.val_step(batch)
             self.evaluator.process(data_samples=samples, data_batch=batch)
-            tokens += [sample.tokens.data.flatten(1).T for sample in samples][:8]
+            tokens += [sample.tokens.data.flatten(1).T for sample in samples[:8]]
         scores = self.evaluator.evaluate(len(self.loader.dataset))
         return dict(scores, effective_rank=float(effective_rank(torch.cat(tokens))))
 
@@ -104,14 +104,14 @@ def config_of(args, kind, seed, train_list, options):
         data['indices'] = args.num_images
     cfg.train_dataloader.dataset.update(data)
     start_from(cfg, args.model)
+    cfg.default_hooks.update(checkpoint=None, token_pictures=None)
+    cfg.update(randomness=dict(seed=seed), log_level='WARNING')
     cfg.merge_from_dict({**args.cfg_options, **options})
     loader = cfg.train_dataloader
     loader.persistent_workers = loader.num_workers > 0
     if args.steps:
         number = args.num_images or len(train_list.read_text().split())
         cfg.train_cfg.max_epochs = -(-args.steps // (number // loader.batch_size))
-    cfg.default_hooks.update(checkpoint=None, token_pictures=None)
-    cfg.update(randomness=dict(seed=seed), log_level='WARNING')
     label = '_'.join([kind, str(seed), *(f'{key}={value}' for key, value in options.items())])
     cfg.experiment_name = label.replace('/', '-')
     cfg.work_dir = str(args.work_dir / cfg.experiment_name)
