@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmcroc.numerics.bounded_assignment import BoundedAssignment
 from mmcroc.numerics.distributed import all_reduce_sum
 from mmcroc.numerics.kmeans import KMeansResult
 from mmcroc.numerics.kmeans_lloyd import Points
@@ -108,7 +109,7 @@ def faiss_kmeans(
             results.append(train_from(sample, centroids, num_iterations))
             on_start()
         best = min(results, key=lambda result: float(result.inertia))  # the first of equals
-        best.labels = _assign(points, best.centroids)[0]
+        best.labels = Points(points[None], num_clusters).assign(best.centroids[None])[0][0]
     return best
 
 
@@ -135,16 +136,15 @@ def train_from(sample: Tensor, centroids: Tensor, num_iterations: int) -> KMeans
         The last centroids; labels (S,) and objective as the last iteration found them, before it
         moved the centroids.
     """
-    done = 0
+    found, done = BoundedAssignment(sample, len(centroids)), 0
     while done < num_iterations:
         done += 1
-        previous = centroids
-        labels, objective, sums, counts = _assign(sample, centroids)
-        mean = (sums / counts.clamp(min=1)[:, None]).to(centroids)
-        centroids = split_clusters(mean, counts.cpu(), len(sample))
+        found.assign(centroids)
+        previous, mean = centroids, found.sums / found.counts.clamp(min=1)[:, None]
+        centroids = split_clusters(mean.to(centroids), found.counts.cpu(), len(sample))
         if torch.equal(centroids, previous):
             break
-    return KMeansResult(centroids, labels, objective, done)
+    return KMeansResult(centroids, found.labels, found.objective(), done)
 
 
 def split_clusters(centroids: Tensor, counts: Tensor, num_points: int) -> Tensor:
@@ -185,10 +185,3 @@ def _unit_numbers(seed: int) -> Iterator[np.float32]:
     while True:
         for bits in generator.randint(0, 2**32, 256, dtype=np.uint32):
             yield np.float32(bits) / np.float32(2**32 - 1)
-
-
-def _assign(points: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Do the E step: labels (N,), the sum of squared distances, sums (K, D) and counts (K,)."""
-    problem = Points(points[None], len(centroids))
-    labels, scores, sums, counts = problem.assign(centroids[None])
-    return labels[0], problem.distances(scores).sum(dtype=torch.float64), sums[0], counts[0]

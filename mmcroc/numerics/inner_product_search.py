@@ -41,8 +41,13 @@ def greatest_products(
     number: int,
     parts: Sequence[MemoryPart] | None = None,
     max_products: int | None = None,
+    factor: Tensor | None = None,
+    summand: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Find each query's greatest inner products with the rows of a memory, the greatest first.
+
+    What is ranked is (q · m) · factor + summand, the row's: 1 / |m| and 0 rank by cosine, 1 and
+    -|m|² / 2 by Euclidean distance; a summand of minus infinity leaves a row out.
 
     Several searches of overlapping subsets of the rows share the products. The memory may lie in
     main memory or be mapped from a file where the queries are on a GPU: blocks are brought there.
@@ -57,6 +62,8 @@ def greatest_products(
         parts: Parts of the memory and the searches, numbered from 0, that each belongs to. Default:
             one search of all rows.
         max_products: Number of products held at once. Default: as suits the device.
+        factor: Factor of each row (M,). Default: 1.
+        summand: Summand of each row (M,). Default: 0.
 
     Returns:
         Products (S, Q, k) of each of S searches, minus infinity beyond the number of its rows, and
@@ -85,13 +92,13 @@ def greatest_products(
         for start in range(0, len(queries), at_once):
             chunk = slice(start, start + at_once)
             rows = min(max(limit // len(queries[chunk]) // GROUP, 1) * GROUP, _MOST_ROWS)
-            _search(queries[chunk], memory, parts, rows, best[:, chunk], place[:, chunk])
+            products_of = _Products(queries[chunk], memory, rows, factor, summand)
+            _search(products_of, parts, rows, best[:, chunk], place[:, chunk])
     return best, place.masked_fill_(best == -torch.inf, 0)
 
 
 def _search(
-    queries: Tensor,
-    memory: Tensor,
+    products_of: '_Products',
     parts: Sequence[MemoryPart],
     rows: int,
     best: Tensor,
@@ -100,18 +107,16 @@ def _search(
     """Write the greatest products of a few queries, and their places, into (S, Q, k) each.
 
     Args:
-        queries: (Q, D).
-        memory: (M, D).
+        products_of: Their products with rows of the memory.
         parts: Parts of the memory.
         rows: Number of rows of a block.
         best: Greatest products so far, changed in place.
         place: Their places, changed in place.
     """
-    products_of = _Products(queries, memory.dtype, rows)
     for part in parts:
-        searches = torch.tensor(part.searches, device=queries.device)
+        searches = torch.tensor(part.searches, device=best.device)
         for start in range(part.start, part.stop, rows):
-            products = products_of(memory[start : min(start + rows, part.stop)])
+            products = products_of(slice(start, min(start + rows, part.stop)))
             threshold = best[searches, :, -1].amin(0)
             own, values, where = _best_of_block(products, threshold, best.shape[-1])
             if not len(own):
@@ -125,21 +130,31 @@ def _search(
 
 
 class _Products:
-    """Inner products of blocks of a memory with the same queries.
+    """Inner products of blocks of a memory with the same queries, times factor, plus summand.
 
     Args:
         queries: (Q, D).
-        memory_dtype: Type of the memory.
+        memory: (M, D).
         rows: Most rows of a block.
+        factor: (M,) or None.
+        summand: (M,) or None.
     """
 
-    def __init__(self, queries: Tensor, memory_dtype: torch.dtype, rows: int) -> None:
+    def __init__(
+        self,
+        queries: Tensor,
+        memory: Tensor,
+        rows: int,
+        factor: Tensor | None,
+        summand: Tensor | None,
+    ) -> None:
         self.device = queries.device
+        self.memory, self.factor, self.summand = memory, factor, summand
         # Tensor cores multiply halves exactly and add in float32; torch >= 2.8 hands that sum out.
         self.halves = (
             self.device.type == 'cuda'
-            and queries.dtype == memory_dtype
-            and memory_dtype in (torch.float16, torch.bfloat16)
+            and queries.dtype == memory.dtype
+            and memory.dtype in (torch.float16, torch.bfloat16)
             and hasattr(torch.ops.aten.mm, 'dtype')
         )
         self.queries = (queries if self.halves else at_least_float32(queries)).T
@@ -147,28 +162,36 @@ class _Products:
         if self.device.type == 'cpu':  # new pages for every block would take a tenth of the time
             dtype, (dim, number) = self.queries.dtype, self.queries.shape
             self.room = (
-                torch.empty(0 if memory_dtype == dtype else rows, dim, dtype=dtype),
+                torch.empty(0 if memory.dtype == dtype else rows, dim, dtype=dtype),
                 torch.empty(rows, number, dtype=dtype),
             )
 
-    def __call__(self, block: Tensor) -> Tensor:
-        """Products (B, Q) with the rows of a block (B, D), B made a multiple of ``GROUP``.
+    def __call__(self, here: slice) -> Tensor:
+        """Products (B, Q) with a block of rows, B made a multiple of ``GROUP``.
 
         The last rows are minus infinity where B was none.
         """
-        missing = -len(block) % GROUP
+        block = self.memory[here]
+        padded = -(-len(block) // GROUP) * GROUP
         if self.room is not None:
-            converted, products = self.room
+            converted, room = self.room
             if len(converted):
                 block = converted[: len(block)].copy_(block)
-            torch.mm(block, self.queries, out=products[: len(block)])
-            products[len(block) : len(block) + missing] = -torch.inf
-            return products[: len(block) + missing]
-        block = block.to(self.device, non_blocking=True)
-        if self.halves:
-            products = torch.mm(block, self.queries, out_dtype=torch.float32)
+            products = torch.mm(block, self.queries, out=room[: len(block)])
         else:
-            products = block.to(self.queries.dtype) @ self.queries
+            block = block.to(self.device, non_blocking=True)
+            if self.halves:
+                products = torch.mm(block, self.queries, out_dtype=torch.float32)
+            else:
+                products = block.to(self.queries.dtype) @ self.queries
+        if self.factor is not None:
+            products *= self.factor[here, None].to(products)
+        if self.summand is not None:
+            products += self.summand[here, None].to(products)
+        if self.room is not None:
+            room[len(block) : padded] = -torch.inf
+            return room[:padded]
+        missing = padded - len(block)
         return F.pad(products, (0, 0, 0, missing), value=-torch.inf) if missing else products
 
 

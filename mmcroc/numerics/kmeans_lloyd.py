@@ -331,7 +331,7 @@ def map_parts(function: Callable[[Part], Result], parts: Sequence[Part]) -> list
         with torch.inference_mode(inference), torch.no_grad():
             return function(part)
 
-    if min(num_threads, len(parts)) == 1:
+    if min(num_threads, len(parts)) <= 1:
         return [call(part) for part in parts]
     torch.set_num_threads(1)  # threads started from here on have one
     try:

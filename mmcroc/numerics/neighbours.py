@@ -10,11 +10,6 @@ import torch
 from torch import Tensor
 
 from mmcroc.numerics.inner_product_search import greatest_products
-from mmcroc.numerics.precision import at_least_float32, full_float32
-
-#: Similarities computed at once: 64 MiB of float32 on a CPU, 1 GiB on a GPU.
-_AT_ONCE = {'cpu': 2**24}
-_AT_ONCE_GPU = 2**28
 
 
 @torch.no_grad()
@@ -76,84 +71,6 @@ def nearest_entries(
         )
     products, places = greatest_products(queries, memory, num_neighbours, max_products=chunk_size)
     return products[0], places[0]
-
-
-#: What makes nearness of inner products: a factor and a summand of each entry (M,), or None.
-Terms = tuple[Tensor | None, Tensor | None]
-
-
-@torch.no_grad()
-def ranked_entries(
-    queries: Tensor,
-    memory: Tensor,
-    terms: Sequence[Terms],
-    numbers: Sequence[int],
-    chunk_size: int | None = None,
-) -> list[Tensor]:
-    """Find each query's nearest memory entries under several kinds of nearness at once.
-
-    Nearness of query q and entry m is (q · m) · factor + summand, the entry's: 1 / |m| and 0 rank
-    by cosine, 1 and -|m|² / 2 by Euclidean distance; a summand of -∞ leaves an entry out. Exact;
-    among equally near entries the order is unspecified.
-
-    Args:
-        queries: Vectors (Q, D).
-        memory: Vectors (M, D).
-        terms: Factor and summand, (M,) or None each, of every kind.
-        numbers: Number k of entries, by kind, at most M.
-        chunk_size: Number of similarities held at once. Default: as suits the device.
-
-    Returns:
-        Places in the memory by kind, int64 (Q, k), the nearest first.
-    """
-    return [places for _, places in _ranked(queries, memory, terms, numbers, chunk_size)]
-
-
-def _ranked(
-    queries: Tensor,
-    memory: Tensor,
-    terms: Sequence[Terms],
-    numbers: Sequence[int],
-    chunk_size: int | None,
-) -> list[tuple[Tensor, Tensor]]:
-    """Nearness and places of the nearest entries by kind: twice (Q, k)."""
-    if chunk_size is None:
-        chunk_size = _AT_ONCE.get(queries.device.type, _AT_ONCE_GPU)
-    # Many queries are taken in turns too: a chunk of the memory should not become too narrow.
-    rows = max(chunk_size // 4096, 1)
-    found = [
-        _nearest(own, memory, terms, numbers, max(chunk_size // max(len(own), 1), 1))
-        for own in queries.split(rows)
-    ]
-    by_kind = [list(zip(*parts, strict=True)) for parts in zip(*found, strict=True)]
-    return [(torch.cat(near), torch.cat(places)) for near, places in by_kind]
-
-
-def _nearest(
-    queries: Tensor, memory: Tensor, terms: Sequence[Terms], numbers: Sequence[int], chunk: int
-) -> list[tuple[Tensor, Tensor]]:
-    """Nearness and places of the nearest entries by kind, ``chunk`` entries at once."""
-    with full_float32(queries.device):
-        queries = at_least_float32(queries)
-        best = [
-            (queries.new_empty(len(queries), 0), queries.new_empty(len(queries), 0).long())
-            for _ in numbers
-        ]
-        for start in range(0, len(memory), chunk):
-            part = memory[start : start + chunk].to(queries)
-            inner = queries @ part.T
-            for kind, ((factor, summand), number) in enumerate(zip(terms, numbers, strict=True)):
-                near = inner
-                if factor is not None:
-                    near = near * factor[start : start + chunk].to(queries)
-                if summand is not None:
-                    near = near + summand[start : start + chunk].to(queries)
-                values, where = near.topk(min(number, len(part)), dim=1)
-                both = torch.cat([best[kind][0], values], 1)
-                places = torch.cat([best[kind][1], where + start], 1)
-                values, order = both.topk(min(number, both.shape[1]), dim=1)
-                best[kind] = values, places.gather(1, order)
-    return best
 
 
 def majority_vote(labels: Tensor, num_classes: int) -> Tensor:

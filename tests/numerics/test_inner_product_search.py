@@ -108,3 +108,26 @@ def test_what_does_not_fit_is_refused():
         greatest_products(queries[:, :7], memory, 5)
     with pytest.raises(ValueError, match='at least 1 row'):
         greatest_products(queries, memory, 0)
+
+
+@pytest.mark.parametrize('max_products', [7, 300, None])
+def test_rows_factor_and_summand_rank_by_cosine_and_by_distance(max_products):
+    generator = torch.Generator().manual_seed(3)
+    queries = torch.randn(9, 5, generator=generator)
+    memory = torch.randn(90, 5, generator=generator) + 1
+    left_out = torch.zeros(90)
+    left_out[::3] = -torch.inf
+    exact, rows = queries.double(), memory.double()
+
+    settings = dict(max_products=max_products, factor=1 / memory.norm(dim=1))
+    cosines, (places,) = greatest_products(queries, memory, 3, **settings)
+    similarity = F.normalize(exact) @ F.normalize(rows).T
+    assert torch.equal(places, similarity.topk(3).indices)
+    assert torch.allclose(cosines[0].double() / exact.norm(dim=1, keepdim=True),
+                          similarity.topk(3).values, atol=1e-6)  # fmt: skip
+
+    summand = left_out - memory.square().sum(1) / 2
+    _, (places,) = greatest_products(queries, memory, 6, max_products=max_products, summand=summand)
+    distance = torch.cdist(exact, rows)
+    distance[:, ::3] = torch.inf
+    assert torch.equal(places, distance.topk(6, largest=False).indices)

@@ -11,7 +11,6 @@ from mmcroc.numerics.neighbours import (
     nearest_entries,
     nearest_labels,
     pixel_votes,
-    ranked_entries,
 )
 
 
@@ -94,26 +93,6 @@ def test_labels_of_another_number_are_refused():
     queries, memory, labels = drawn()
     with pytest.raises(ValueError, match='one label'):
         nearest_labels(queries, memory, labels[1:])
-
-
-@pytest.mark.parametrize('chunk_size', [7, 64, None])
-def test_several_kinds_of_nearness_are_those_of_brute_force(chunk_size):
-    generator = torch.Generator().manual_seed(3)
-    queries = torch.randn(9, 5, generator=generator)
-    memory = torch.randn(40, 5, generator=generator) + 1
-    left_out = torch.zeros(40)
-    left_out[::3] = -torch.inf
-    terms = [
-        (1 / memory.norm(dim=1), None),
-        (None, left_out - memory.square().sum(1) / 2),
-    ]
-    cosine, euclidean = ranked_entries(queries, memory, terms, [3, 6], chunk_size)
-    exact, rows = queries.double(), memory.double()
-    similarity = F.normalize(exact) @ F.normalize(rows).T
-    assert torch.equal(cosine, similarity.topk(3).indices)
-    distance = torch.cdist(exact, rows)
-    distance[:, ::3] = torch.inf
-    assert torch.equal(euclidean, distance.topk(6, largest=False).indices)
 
 
 def test_pixels_are_voted_on_one_by_one_as_torchs_mode():

@@ -4,6 +4,7 @@ The default is the clustering evaluation on VOC val: 1449 images of 28 x 28 toke
 dimensions, 21 clusters, 100 iterations, best of 5 restarts.
 
     python tools/benchmarks/kmeans.py --num-restarts 1
+    python tools/benchmarks/kmeans.py --sampled --num-clusters 500 --libraries mmcroc faiss
     python tools/benchmarks/kmeans.py --features tokens.npy --libraries mmcroc faiss
 """
 
@@ -13,6 +14,7 @@ import measure
 import numpy as np
 import torch
 
+from mmcroc.numerics.faiss_kmeans import faiss_kmeans
 from mmcroc.numerics.kmeans import kmeans
 
 VOC_VAL_TOKENS = 1449 * 28 * 28
@@ -29,6 +31,8 @@ def parse_args():
     parser.add_argument('--num-restarts', type=int, default=5)
     parser.add_argument('--max-init-points', type=int, help='of mmcroc; default: all')
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--sampled', action='store_true', help="faiss's own algorithm on both "
+                        'sides: random starts, trained on 256 K points')  # fmt: skip
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())
     parser.add_argument('--libraries', nargs='+', default=list(RUNS), choices=list(RUNS))
     return parser.parse_args()
@@ -45,9 +49,12 @@ def random_tokens(num_points, dim, seed):
 
 
 def run_mmcroc(points, args):
-    names = ('num_iterations', 'num_restarts', 'max_init_points', 'seed')
+    names = ('num_iterations', 'num_restarts', 'seed')
     settings = {name: getattr(args, name) for name in names}
-    result = kmeans(torch.from_numpy(points).to(args.device), args.num_clusters, **settings)
+    if not args.sampled:
+        settings['max_init_points'] = args.max_init_points
+    run = faiss_kmeans if args.sampled else kmeans
+    result = run(torch.from_numpy(points).to(args.device), args.num_clusters, **settings)
     return result.inertia.item(), result.num_iterations
 
 
@@ -64,12 +71,13 @@ def run_faiss(points, args):
 
     faiss.omp_set_num_threads(args.threads)
     settings = dict(niter=args.num_iterations, nredo=args.num_restarts, seed=args.seed)
-    # faiss clusters a sample of 256 K otherwise.
-    settings['max_points_per_centroid'] = len(points)
+    if not args.sampled:
+        settings['max_points_per_centroid'] = len(points)
     run = faiss.Kmeans(points.shape[1], args.num_clusters, **settings)
-    run.train(points)
+    objective = run.train(points)
     distances, _ = run.index.search(points, 1)
-    return float(distances.sum(dtype=np.float64)), args.num_iterations
+    inertia = float(objective) if args.sampled else float(distances.sum(dtype=np.float64))
+    return inertia, args.num_iterations
 
 
 RUNS = {'mmcroc': run_mmcroc, 'scikit-learn': run_sklearn, 'faiss': run_faiss}
