@@ -102,6 +102,7 @@ setup(
             'mkdocs-material>=9.5',
             'mkdocstrings[python]>=0.26',
             'griffe',
+            'ruff>=0.6',  # lays out long signatures
             'latex2mathml',
             'markdown',
         ],
@@ -119,6 +120,7 @@ setup(
             *EXPORT,
         ],
     },
+    entry_points={'console_scripts': ['mmcroc = mmcroc.__main__:main']},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,
 )

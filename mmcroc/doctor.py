@@ -1,4 +1,4 @@
-"""``python -m mmcroc.doctor``: what is installed, what does not fit, and what to do about it.
+"""What is installed, what does not fit, what to do about it: ``mmcroc doctor``.
 
 Runs where the mm packages are missing or broken: nothing here imports any of them, or torch,
 outside a check. The exit status is 1 if there is a problem.

@@ -24,8 +24,9 @@ def words_of(command):
 
 
 def ci_commands():
-    """Commands of .ci/run, one a line, without comments."""
-    script = (ROOT / '.ci' / 'run').read_text().replace('\\\n', ' ')
+    """Commands of .ci/run and of what it calls, one a line, without comments."""
+    scripts = [(ROOT / '.ci' / name).read_text() for name in ('run', 'smoke')]
+    script = '\n'.join(scripts).replace('\\\n', ' ')
     return [line for line in script.splitlines() if not line.lstrip().startswith('#')]
 
 

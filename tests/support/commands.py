@@ -81,6 +81,9 @@ def take_apart(text, page):
         tool, *words = words
     elif program == 'python' and words[0] == '-m':
         tool, words = words[1].replace('.', '/') + '.py', words[2:]
+    elif program == 'mmcroc' and not words[0].startswith('-'):
+        name, *words = words
+        tool = f'mmcroc/{name}.py' if name == 'doctor' else f'tools/{name}.py'.replace('-', '_')
     elif program == 'bash':
         first, second, tool = STARTERS[words.pop(0)]
         words = [words[i] for i in first] + words[len(first + second) :]

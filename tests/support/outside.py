@@ -34,9 +34,9 @@ def installed_package(folder, layout='linked'):
     for name in TRAVELS_AS_MIM:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, mim / name)
-    info = site / 'mmcroc-0.1.0.dist-info'
+    info = site / 'mmcroc-0.2.0.dist-info'
     info.mkdir()
-    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: mmcroc\nVersion: 0.1.0\n')
+    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: mmcroc\nVersion: 0.2.0\n')
     (info / 'top_level.txt').write_text('mmcroc\n')
     return site
 

@@ -67,6 +67,9 @@ COMMANDS = {
     'pip uninstall -y mmengine mmcv mmpretrain mmsegmentation onedl-mmengine onedl-mmcv '
     'onedl-mmpretrain onedl-mmsegmentation': Needs(NETWORK),
     'python -m mmcroc.doctor': RUN,
+    'mmcroc --help': CI,
+    'mmcroc doctor': CI,
+    'mmcroc train configs/croc_vit-t_scenes.py': CI,
     # First run, pictures, weights
     'python tools/train.py configs/croc_vit-t_scenes.py': FIRST_RUN,
     'python tools/train.py configs/croc_vit-t_scenes.py --resume': FIRST_RUN,
