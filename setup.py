@@ -101,7 +101,7 @@ setup(
             'mkdocs>=1.6,<2',
             'mkdocs-material>=9.5',
             'mkdocstrings[python]>=0.26',
-            'griffe',
+            'griffelib',
             'ruff>=0.6',  # lays out long signatures
             'latex2mathml',
             'markdown',
