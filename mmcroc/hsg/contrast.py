@@ -45,10 +45,6 @@ def segsort_loss(
 ) -> Tensor:
     """Mean SegSort+ loss of pixels against prototypes.
 
-    Gradients of both are taken in the same pass over chunks of pixels, so that memory does not
-    grow as pixels × prototypes. The sum over P is taken as such: subtracting the own segment's
-    term from a total, as the released code does, loses up to percents in float32.
-
     Args:
         embedding: (Q, C), unit vectors.
         prototypes: (S, C), unit vectors.
@@ -65,76 +61,184 @@ def segsort_loss(
     Raises:
         ValueError: κ is not in (0, 40].
     """
+    if mask is None:
+        mask = torch.ones_like(labels, dtype=torch.bool)
+    if count is None:
+        count = (own >= 0).sum().clamp_min(1)
+    sums = segsort_sums(
+        embedding[None], prototypes[None], own[None], labels[None, None], mask[None],
+        concentration, chunk_size=chunk_size,
+    )  # fmt: skip
+    return sums[0] / count
+
+
+@in_float32
+def segsort_sums(
+    pixels: Tensor,
+    prototypes: Tensor,
+    own: Tensor,
+    labels: Tensor,
+    mask: Tensor,
+    concentration: float = 16.0,
+    first_image: int = 0,
+    chunk_size: int | None = None,
+) -> Tensor:
+    """Sums of the SegSort+ losses of N images' pixels, for each of L ways to label segments.
+
+    Segments of two images never share a label, so other images' prototypes are negatives however
+    segments are labelled: similarities and their sum over other images are computed once, and
+    only a pixel's own image is gone through per labelling. Both passes go over chunks of pixels
+    and compute similarities anew: memory does not grow as pixels × prototypes.
+
+    The sum over P is taken as such: subtracting the own segment's term from a total, as the
+    released code does, loses up to percents in float32.
+
+    Args:
+        pixels: (N, P, C), unit vectors.
+        prototypes: (A, M, C), unit vectors, of M places of all A images.
+        own: (N, P), int64, each pixel's segment, a place of its image; -1 for pixels to leave out.
+        labels: (L, N, M), int64, the segments' labels.
+        mask: (A, M), places that count.
+        concentration: κ.
+        first_image: Number of the first of the N among all A images.
+        chunk_size: Number of pixels of each image at a time, by default as suits the device.
+
+    Returns:
+        (L,), float32 (float64 for float64).
+
+    Raises:
+        ValueError: κ is not in (0, 40].
+    """
     if not 0 < concentration <= MAX_CONCENTRATION:
         raise ValueError(
             f'segsort_loss: concentration must be in (0, {MAX_CONCENTRATION:g}], got '
             f'{concentration}'
         )
     if chunk_size is None:
-        on_cpu = embedding.device.type == 'cpu'
+        on_cpu = pixels.device.type == 'cpu'
         entries = CPU_CHUNK_ENTRIES if on_cpu else GPU_CHUNK_ENTRIES
-        chunk_size = max(entries // max(len(prototypes), 1), 1)
-    if mask is None:
-        mask = torch.ones_like(labels, dtype=torch.bool)
-    if count is None:
-        count = (own >= 0).sum().clamp_min(1)
-    total = _SegSortSum.apply(embedding, prototypes, own, labels, mask, concentration, chunk_size)
-    return total / count
+        chunk_size = max(entries // max(len(pixels) * mask.numel(), 1), 1)
+    return _SegSortSums.apply(
+        pixels, prototypes, own, labels, mask, concentration, first_image, chunk_size
+    )
 
 
-class _SegSortSum(torch.autograd.Function):
-    """Sum of the losses; the gradients are ready when it returns."""
+class _Chunk:
+    """Exponentials of some pixels of N images, and their sums for each of L labellings.
+
+    Unit vectors: κ is the greatest exponent there can be, and takes the place of the maximum of a
+    log-sum-exp. Prototypes that do not count are e^-inf = 0.
+
+    Attributes:
+        others: (N, p, A, M), exponentials of other images' prototypes, 0 of the own image's.
+        inside: (N, p, M), those of the own image's, 0 of the own segment's.
+        itself: (N, p, 1), those of the own segment's.
+        mine: (N, p, 1), the own segment's place.
+        valid: (N, p), pixels that count.
+    """
+
+    def __init__(
+        self,
+        pixels: Tensor,
+        prototypes: Tensor,
+        own: Tensor,
+        mask: Tensor,
+        concentration: float,
+        first_image: int,
+    ):
+        images, number, channels = pixels.shape
+        shift = prototypes.new_zeros(1, 1, mask.numel()).masked_fill_(~mask.flatten(), -torch.inf)
+        shift -= concentration
+        columns = prototypes.flatten(0, 1).mT.expand(images, channels, -1)
+        terms = torch.baddbmm(shift, pixels, columns, alpha=concentration).exp_()
+        self.others = terms.view(images, number, *mask.shape)
+        self.valid = own >= 0
+        self.mine = own.clamp_min(0)[..., None]
+        here = self.others.narrow(2, first_image, images).diagonal(dim1=0, dim2=2)  # (p, M, N)
+        self.own_block = here.permute(2, 0, 1)
+        self.inside = self.own_block.clone(memory_format=torch.contiguous_format)
+        self.own_block.zero_()
+        self.itself = self.inside.gather(2, self.mine)
+        self.inside.scatter_(2, self.mine, 0)
+
+    def sums(self, same: Tensor, outside: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Sums over P and N, and whether the own segment is alone in P, (N, p) each.
+
+        Of places with the pixel's label, (N, p, M), and the sum over other images, (N, p).
+        """
+        positive = self.inside * same
+        negative = (self.inside - positive).sum(-1) + outside  # exact: one of the two is 0
+        positive = positive.sum(-1)
+        alone = positive == 0
+        positive = torch.where(alone, self.itself[..., 0], positive)
+        # No 0 / 0 where nothing counts.
+        return torch.where(self.valid, positive, 1), negative, alone
+
+
+class _SegSortSums(torch.autograd.Function):
+    """See :func:`segsort_sums`."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        embedding: Tensor,
+        pixels: Tensor,
         prototypes: Tensor,
         own: Tensor,
         labels: Tensor,
         mask: Tensor,
         concentration: float,
+        first_image: int,
         chunk_size: int,
     ) -> Tensor:
-        wants_gradient = any(ctx.needs_input_grad[:2])
-        grad_embedding = grad_prototypes = embedding.new_empty(0)
-        if wants_gradient:
-            grad_embedding, grad_prototypes = map(torch.zeros_like, (embedding, prototypes))
-        # Unit vectors: κ is the greatest exponent there can be, and takes the place of the maximum
-        # of a log-sum-exp. Prototypes that do not count are e^-inf = 0.
-        shift = prototypes.new_zeros(len(prototypes)).masked_fill_(~mask, -torch.inf)
-        shift -= concentration
-        total = embedding.new_zeros(())
-        for start in range(0, len(embedding), chunk_size):
-            pixels = embedding[start : start + chunk_size]
-            valid = own[start : start + chunk_size, None] >= 0
-            mine = own[start : start + chunk_size, None].clamp_min(0)
-            terms = torch.addmm(shift, pixels, prototypes.mT, alpha=concentration).exp_()
-            itself = terms.gather(1, mine)
-            terms.scatter_(1, mine, 0)
-            positive = terms * (labels == labels[mine])
-            negative = terms.sub_(positive)  # exact: one of the two is 0
-            positive_sum, negative_sum = (x.sum(1, keepdim=True) for x in (positive, negative))
-            alone = positive_sum == 0
-            positive_sum = torch.where(alone, itself, positive_sum)
-            positive_sum = torch.where(valid, positive_sum, 1)  # no 0 / 0 where nothing counts
-            odds = negative_sum / positive_sum
-            total += torch.where(valid, odds.log1p(), 0).sum()
-            if wants_gradient:
-                weight = torch.where(valid, concentration / (negative_sum + positive_sum), 0)
-                positive.scatter_add_(1, mine, torch.where(alone, itself, 0))
-                share = negative.mul_(weight).sub_(positive.mul_(weight * odds))
-                grad_embedding[start : start + chunk_size] = share @ prototypes
-                grad_prototypes.addmm_(share.mT, pixels)
-        if wants_gradient:
-            ctx.save_for_backward(grad_embedding, grad_prototypes)
-        return total
+        ctx.save_for_backward(pixels, prototypes, own, labels, mask)
+        ctx.settings = concentration, first_image, chunk_size
+        sums = pixels.new_zeros(len(labels))
+        for start in range(0, pixels.shape[1], chunk_size):
+            here = slice(start, start + chunk_size)
+            chunk = _Chunk(
+                pixels[:, here], prototypes, own[:, here], mask, concentration, first_image
+            )
+            outside = chunk.others.sum((2, 3))
+            for number, label in enumerate(labels):
+                same = label[:, None] == label.gather(1, chunk.mine[..., 0])[..., None]
+                positive, negative, _ = chunk.sums(same, outside)
+                losses = (negative / positive).log1p()
+                sums[number] += torch.where(chunk.valid, losses, 0).sum()
+        return sums
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        grad_embedding, grad_prototypes = ctx.saved_tensors
-        return grad * grad_embedding, grad * grad_prototypes, *[None] * 5
+        pixels, prototypes, own, labels, mask = ctx.saved_tensors
+        concentration, first_image, chunk_size = ctx.settings
+        grad_pixels, grad_prototypes = torch.empty_like(pixels), torch.zeros_like(prototypes)
+        rows, grad_rows = prototypes.flatten(0, 1), grad_prototypes.flatten(0, 1)
+        for start in range(0, pixels.shape[1], chunk_size):
+            here = slice(start, start + chunk_size)
+            chunk = _Chunk(
+                pixels[:, here], prototypes, own[:, here], mask, concentration, first_image
+            )
+            outside = chunk.others.sum((2, 3))
+            # What the exponentials are multiplied by: of other images', own image's, own segment's.
+            weight = torch.zeros_like(outside)
+            inside, itself = torch.zeros_like(chunk.inside), torch.zeros_like(outside)
+            for slope, label in zip(grad * concentration, labels, strict=True):
+                same = label[:, None] == label.gather(1, chunk.mine[..., 0])[..., None]
+                positive, negative, alone = chunk.sums(same, outside)
+                push = torch.where(chunk.valid, slope / (positive + negative), 0)
+                pull = -push * (negative / positive)
+                weight += push
+                inside += torch.where(same, pull[..., None], push[..., None])
+                itself += torch.where(alone, pull, 0)
+            inside *= chunk.inside
+            inside.scatter_(2, chunk.mine, itself[..., None] * chunk.itself)
+            chunk.others *= weight[..., None, None]
+            chunk.own_block.copy_(inside)
+            share = chunk.others.flatten(0, 1).flatten(1)
+            part = pixels[:, here]
+            grad_pixels[:, here] = (share @ rows).view_as(part)
+            grad_rows.addmm_(share.mT, part.flatten(0, 1))
+        return grad_pixels, grad_prototypes, *[None] * 6
 
 
 @torch.no_grad()
@@ -167,7 +271,7 @@ def segment_contrast(
     groupings: Sequence[Tensor],
     concentration: float,
     sync_statistics: bool = False,
-) -> tuple[list[Tensor], Tensor]:
+) -> tuple[Tensor, Tensor]:
     """SegSort+ losses of this rank's pixels with the segments of all ranks, one per grouping.
 
     Args:
@@ -180,26 +284,25 @@ def segment_contrast(
         sync_statistics: Whether losses are means over all ranks' pixels instead of this rank's.
 
     Returns:
-        Loss of each grouping, and :func:`nearest_label_accuracy` of the first.
+        Losses of the groupings (L,), and :func:`nearest_label_accuracy` of the first.
     """
-    images, width = segments.mask.shape
-    image = torch.arange(images, device=pixels.device) + get_rank() * images
-    own = segments.pixel_segment + width * image[:, None]
-    own = torch.where(segments.pixel_segment < 0, -1, own).flatten()
-    labels = torch.stack([labels + REGION_IDS * image[:, None] for labels in groupings])
-    labels = labels.masked_fill(~segments.mask, -1).flatten(1)
-    everyones = all_gather_stack(labels).transpose(0, 1).flatten(1)
-    mask = everyones[0] >= 0
-    local = prototypes.flatten(0, 1)
-    prototypes = differentiable_all_gather(local)
-    count = mean_divisor((own >= 0).sum(), sync_statistics)
-    losses = [
-        segsort_loss(pixels.flatten(0, 1), prototypes, own, grouping, mask, concentration, count)
-        for grouping in everyones
-    ]
-    accuracy = nearest_label_accuracy(
-        local, labels[0], labels[0] >= 0, prototypes, everyones[0], mask
-    )
+    images = len(segments.mask)
+    first = get_rank() * images
+    offset = REGION_IDS * (torch.arange(images, device=pixels.device) + first)
+    labels = torch.stack([labels + offset[:, None] for labels in groupings])
+    labels = labels.masked_fill(~segments.mask, -1)
+    everyones_labels = all_gather_stack(labels[0]).flatten(0, 1)
+    everyones = differentiable_all_gather(prototypes)
+    mask = everyones_labels >= 0
+    # Segments come first in their table. (A GPU would have to be asked how many there are.)
+    used = slice(None if mask.is_cuda else max(int(mask.sum(1).max()), 1))
+    labels, mask, everyones = labels[..., used], mask[:, used], everyones[:, used]
+    own = segments.pixel_segment
+    sums = segsort_sums(pixels, everyones, own, labels, mask, concentration, first)
+    losses = sums / mean_divisor((own >= 0).sum(), sync_statistics)
+    queries = prototypes[:, used], labels[0], segments.mask[:, used]
+    known = everyones, everyones_labels[:, used], mask
+    accuracy = nearest_label_accuracy(*(x.flatten(0, 1) for x in (*queries, *known)))
     return losses, accuracy
 
 
