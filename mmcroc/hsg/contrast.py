@@ -8,8 +8,9 @@ with P the prototypes of label ℓ other than s (s itself if there is none) and 
 labels.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -123,56 +124,67 @@ def segsort_sums(
     )
 
 
-class _Chunk:
-    """Exponentials of some pixels of N images, and their sums for each of L labellings.
-
-    Unit vectors: κ is the greatest exponent there can be, and takes the place of the maximum of a
-    log-sum-exp. Prototypes that do not count are e^-inf = 0.
+class _Chunk(NamedTuple):
+    """Exponentials of p pixels of each of N images.
 
     Attributes:
-        others: (N, p, A, M), exponentials of other images' prototypes, 0 of the own image's.
-        inside: (N, p, M), those of the own image's, 0 of the own segment's.
+        here: Where these pixels are among the images' P.
+        terms: (N·p, A·M), exponentials of other images' prototypes, 0 of the own image's.
+        own_block: (N, p, M), the own image's part of ``terms``.
+        inside: (N, p, M), exponentials of the own image's prototypes, 0 of the own segment's.
         itself: (N, p, 1), those of the own segment's.
         mine: (N, p, 1), the own segment's place.
         valid: (N, p), pixels that count.
+        outside: (N, p), sums over other images.
     """
 
-    def __init__(
-        self,
-        pixels: Tensor,
-        prototypes: Tensor,
-        own: Tensor,
-        mask: Tensor,
-        concentration: float,
-        first_image: int,
-    ):
-        images, number, channels = pixels.shape
-        shift = prototypes.new_zeros(1, 1, mask.numel()).masked_fill_(~mask.flatten(), -torch.inf)
-        shift -= concentration
-        columns = prototypes.flatten(0, 1).mT.expand(images, channels, -1)
-        terms = torch.baddbmm(shift, pixels, columns, alpha=concentration).exp_()
-        self.others = terms.view(images, number, *mask.shape)
-        self.valid = own >= 0
-        self.mine = own.clamp_min(0)[..., None]
-        here = self.others.narrow(2, first_image, images).diagonal(dim1=0, dim2=2)  # (p, M, N)
-        self.own_block = here.permute(2, 0, 1)
-        self.inside = self.own_block.clone(memory_format=torch.contiguous_format)
-        self.own_block.zero_()
-        self.itself = self.inside.gather(2, self.mine)
-        self.inside.scatter_(2, self.mine, 0)
+    here: slice
+    terms: Tensor
+    own_block: Tensor
+    inside: Tensor
+    itself: Tensor
+    mine: Tensor
+    valid: Tensor
+    outside: Tensor
 
-    def sums(self, same: Tensor, outside: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Sums over P and N, and whether the own segment is alone in P, (N, p) each.
+    def same(self, label: Tensor) -> Tensor:
+        """Which of the own image's segments share the own one's label, (N, p, M), of (N, M)."""
+        return label[:, None] == label.gather(1, self.mine[..., 0])[..., None]
 
-        Of places with the pixel's label, (N, p, M), and the sum over other images, (N, p).
-        """
-        positive = self.inside * same
-        negative = (self.inside - positive).sum(-1) + outside  # exact: one of the two is 0
-        positive = positive.sum(-1)
-        alone = positive == 0
-        positive = torch.where(alone, self.itself[..., 0], positive)
-        # No 0 / 0 where nothing counts.
-        return torch.where(self.valid, positive, 1), negative, alone
+
+def _exponentials(
+    pixels: Tensor,
+    prototypes: Tensor,
+    own: Tensor,
+    mask: Tensor,
+    concentration: float,
+    first_image: int,
+    chunk_size: int,
+) -> Iterator[_Chunk]:
+    """Go over chunks of pixels; a chunk's ``terms`` are overwritten by the next.
+
+    Unit vectors: κ is the greatest exponent there can be, and takes the place of the maximum of a
+    log-sum-exp. Prototypes that do not count are 2^-inf = 0. Powers of 2 are the faster ones.
+    """
+    images, number, channels = pixels.shape
+    columns = prototypes.reshape(-1, channels).mT
+    scale = concentration / math.log(2)
+    shift = pixels.new_full((mask.numel(),), -scale).masked_fill_(~mask.flatten(), -torch.inf)
+    buffer = pixels.new_empty(images * min(chunk_size, number), mask.numel())
+    for start in range(0, number, chunk_size):
+        here = slice(start, min(start + chunk_size, number))
+        part = pixels[:, here].reshape(-1, channels)
+        terms = torch.addmm(shift, part, columns, alpha=scale, out=buffer[: len(part)]).exp2_()
+        table = terms.view(images, -1, *mask.shape).narrow(2, first_image, images)
+        own_block = table.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+        inside = own_block.clone(memory_format=torch.contiguous_format)
+        own_block.zero_()
+        valid = own[:, here] >= 0
+        mine = own[:, here].clamp_min(0)[..., None]
+        itself = inside.gather(2, mine)
+        inside.scatter_(2, mine, 0)
+        outside = terms.sum(1).view_as(valid)
+        yield _Chunk(here, terms, own_block, inside, itself, mine, valid, outside)
 
 
 class _SegSortSums(torch.autograd.Function):
@@ -187,58 +199,55 @@ class _SegSortSums(torch.autograd.Function):
         labels: Tensor,
         mask: Tensor,
         concentration: float,
-        first_image: int,
-        chunk_size: int,
+        *settings: int,
     ) -> Tensor:
-        ctx.save_for_backward(pixels, prototypes, own, labels, mask)
-        ctx.settings = concentration, first_image, chunk_size
-        sums = pixels.new_zeros(len(labels))
-        for start in range(0, pixels.shape[1], chunk_size):
-            here = slice(start, start + chunk_size)
-            chunk = _Chunk(
-                pixels[:, here], prototypes, own[:, here], mask, concentration, first_image
-            )
-            outside = chunk.others.sum((2, 3))
+        ctx.settings = concentration, *settings
+        # Sums over P and N, and where the own segment is alone in P.
+        positives, negatives = pixels.new_empty(2, len(labels), *own.shape)
+        alone = torch.empty_like(positives, dtype=torch.bool)
+        for chunk in _exponentials(pixels, prototypes, own, mask, *ctx.settings):
             for number, label in enumerate(labels):
-                same = label[:, None] == label.gather(1, chunk.mine[..., 0])[..., None]
-                positive, negative, _ = chunk.sums(same, outside)
-                losses = (negative / positive).log1p()
-                sums[number] += torch.where(chunk.valid, losses, 0).sum()
-        return sums
+                same = chunk.same(label)
+                positive = torch.where(same, chunk.inside, 0)
+                negatives[number, :, chunk.here] = (
+                    chunk.inside - positive  # exact: one of the two is 0
+                ).sum(-1) + chunk.outside
+                positive = positive.sum(-1)
+                alone[number, :, chunk.here] = positive == 0
+                positives[number, :, chunk.here] = torch.where(
+                    positive == 0, chunk.itself[..., 0], positive
+                )
+        valid = own >= 0
+        positives.masked_fill_(~valid, 1)  # no 0 / 0 where nothing counts
+        ctx.save_for_backward(
+            pixels, prototypes, own, labels, mask, positives, negatives, alone & valid
+        )
+        return torch.where(valid, (negatives / positives).log1p(), 0).sum((1, 2))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        pixels, prototypes, own, labels, mask = ctx.saved_tensors
-        concentration, first_image, chunk_size = ctx.settings
-        grad_pixels, grad_prototypes = torch.empty_like(pixels), torch.zeros_like(prototypes)
-        rows, grad_rows = prototypes.flatten(0, 1), grad_prototypes.flatten(0, 1)
-        for start in range(0, pixels.shape[1], chunk_size):
-            here = slice(start, start + chunk_size)
-            chunk = _Chunk(
-                pixels[:, here], prototypes, own[:, here], mask, concentration, first_image
-            )
-            outside = chunk.others.sum((2, 3))
-            # What the exponentials are multiplied by: of other images', own image's, own segment's.
-            weight = torch.zeros_like(outside)
-            inside, itself = torch.zeros_like(chunk.inside), torch.zeros_like(outside)
-            for slope, label in zip(grad * concentration, labels, strict=True):
-                same = label[:, None] == label.gather(1, chunk.mine[..., 0])[..., None]
-                positive, negative, alone = chunk.sums(same, outside)
-                push = torch.where(chunk.valid, slope / (positive + negative), 0)
-                pull = -push * (negative / positive)
-                weight += push
-                inside += torch.where(same, pull[..., None], push[..., None])
-                itself += torch.where(alone, pull, 0)
-            inside *= chunk.inside
-            inside.scatter_(2, chunk.mine, itself[..., None] * chunk.itself)
-            chunk.others *= weight[..., None, None]
+        pixels, prototypes, own, labels, mask, positives, negatives, alone = ctx.saved_tensors
+        # What an exponential is multiplied by: of N, and of P.
+        push = grad[:, None, None] * (own >= 0) * ctx.settings[0] / (positives + negatives)
+        pull = -push * (negatives / positives)
+        itself = (pull * alone).sum(0)
+        weight = push.sum(0)
+        grad_pixels = torch.empty_like(pixels)
+        rows = prototypes.flatten(0, 1)
+        grad_rows = torch.zeros_like(rows)
+        for chunk in _exponentials(pixels, prototypes, own, mask, *ctx.settings):
+            here = (slice(None), chunk.here, None)
+            inside = torch.zeros_like(chunk.inside)
+            for label, pulling, pushing in zip(labels, pull, push, strict=True):
+                inside += torch.where(chunk.same(label), pulling[here], pushing[here])
+            inside.mul_(chunk.inside).scatter_(2, chunk.mine, itself[here] * chunk.itself)
+            share = chunk.terms.mul_(weight[here].reshape(-1, 1))
             chunk.own_block.copy_(inside)
-            share = chunk.others.flatten(0, 1).flatten(1)
-            part = pixels[:, here]
-            grad_pixels[:, here] = (share @ rows).view_as(part)
-            grad_rows.addmm_(share.mT, part.flatten(0, 1))
-        return grad_pixels, grad_prototypes, *[None] * 6
+            part = pixels[:, chunk.here]
+            grad_pixels[:, chunk.here] = (share @ rows).view_as(part)
+            grad_rows.addmm_(share.mT, part.reshape(len(share), -1))
+        return grad_pixels, grad_rows.view_as(prototypes), *[None] * 6
 
 
 @torch.no_grad()

@@ -12,12 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmcroc.numerics.distributed import all_reduce_max
-from mmcroc.numerics.kmeans import kmeans
 from mmcroc.numerics.precision import in_float32
 
 IGNORE = -1
 #: Region ids are below this (maps are of 16 bits at most).
 REGION_IDS = 1 << 17
+#: Entries of pixels × clusters held at a time: a CPU's cache, or a few hundred MiB of a GPU.
+CPU_CHUNK_ENTRIES = 1 << 19
+GPU_CHUNK_ENTRIES = 1 << 26
 _INVALID = torch.iinfo(torch.int64).max
 
 
@@ -82,17 +84,31 @@ def cluster_pixels(
     place = torch.stack(torch.meshgrid(rows, columns, indexing='ij'), dim=-1)
     points = torch.cat([pixels, place.flatten(0, 1).expand(batch, -1, -1)], dim=-1)
     start = grid_labels(grid, height, width, embedding.device).flatten()
-    labels = kmeans(
-        points,
-        grid[0] * grid[1],
-        metric='cosine',
-        initial_labels=start.expand(batch, -1),
-        num_iterations=num_iterations,
-        tolerance=None,
-        empty_clusters='zero',
-        mask=valid.flatten(1),
-    ).labels
+    points = F.normalize(points, dim=-1).masked_fill_(~valid.flatten(1)[..., None], 0)
+    labels = start.expand(batch, -1)
+    num_clusters = grid[0] * grid[1]
+    entries = CPU_CHUNK_ENTRIES if points.device.type == 'cpu' else GPU_CHUNK_ENTRIES
+    parts = points.split(max(entries // (batch * num_clusters), 1024), dim=1)
+    for _ in range(num_iterations):
+        chunks = labels.split(parts[0].shape[1], dim=1)
+        sums = sum(_cluster_sums(*both, num_clusters) for both in zip(parts, chunks, strict=True))
+        centroids = F.normalize(sums, dim=-1).mT
+        labels = torch.cat([(part @ centroids).max(-1).indices for part in parts], dim=1)
+    labels = torch.where(valid.flatten(1), labels, -1)
     return labels.view(batch, height, width)
+
+
+def _cluster_sums(points: Tensor, labels: Tensor, num_clusters: int) -> Tensor:
+    """Sums of the points (B, P, C) of each label (B, P): (B, K, C)."""
+    batch, _, channels = points.shape
+    if points.device.type == 'cpu':  # in order, so it is deterministic, and faster than a product
+        place = labels + num_clusters * torch.arange(batch)[:, None]
+        sums = points.new_zeros(batch * num_clusters, channels)
+        sums.index_add_(0, place.flatten(), points.flatten(0, 1))
+        return sums.view(batch, num_clusters, channels)
+    # A GPU scatters in any order; a product is deterministic.
+    member = labels[:, None] == torch.arange(num_clusters, device=labels.device)[:, None]
+    return member.to(points) @ points
 
 
 @torch.no_grad()

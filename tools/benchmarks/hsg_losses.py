@@ -38,7 +38,7 @@ def parse_args():
     parser.add_argument('--released', type=Path, help="checkout of the authors' code")
     parser.add_argument('--images', type=int, default=6, help='images (two views each)')
     parser.add_argument('--crop', type=int, default=448, help='side of the views, pixels')
-    parser.add_argument('--regions', type=int, default=17, help='regions of an over-segmentation')
+    parser.add_argument('--regions', type=int, default=24, help='regions of an over-segmentation')
     parser.add_argument('--repeats', type=int, default=9, help='measurements of each side')
     return parser.parse_args()
 
@@ -178,7 +178,7 @@ def main():
     # Pixels of a region look alike, more or less, as in training.
     regions = draw_regions(args.images, args.crop, args.regions)
     looks = torch.randn(args.regions, CHANNELS)[regions[:, ::STRIDE, ::STRIDE]].movedim(-1, 1)
-    embedding = (looks + torch.randn(2 * args.images, CHANNELS, size, size)).to(args.device)
+    embedding = (0.3 * looks + torch.randn(2 * args.images, CHANNELS, size, size)).to(args.device)
     regions = regions.to(args.device)
     sides = dict(mmcroc=Ours(args.device))
     if args.released:
