@@ -29,6 +29,8 @@ from mmcroc.numerics.precision import in_float32
 #: Entries of pixels × prototypes held at a time: a CPU's cache, or a few hundred MiB of a GPU.
 CPU_CHUNK_ENTRIES = 1 << 18
 GPU_CHUNK_ENTRIES = 1 << 24
+#: Pixels × prototypes whose exponentials are kept for the backward pass: 32 MiB.
+KEPT_ENTRIES = 1 << 23
 #: exp(-2κ) has to be a float32.
 MAX_CONCENTRATION = 40.0
 
@@ -88,8 +90,9 @@ def segsort_sums(
 
     Segments of two images never share a label, so other images' prototypes are negatives however
     segments are labelled: similarities and their sum over other images are computed once, and
-    only a pixel's own image is gone through per labelling. Both passes go over chunks of pixels
-    and compute similarities anew: memory does not grow as pixels × prototypes.
+    only a pixel's own image is gone through per labelling. Both passes go over chunks of pixels,
+    and the backward pass computes anew what is too much to be kept: memory does not grow as
+    pixels × prototypes.
 
     The sum over P is taken as such: subtracting the own segment's term from a total, as the
     released code does, loses up to percents in float32.
@@ -129,27 +132,26 @@ class _Chunk(NamedTuple):
 
     Attributes:
         here: Where these pixels are among the images' P.
-        terms: (N·p, A·M), exponentials of other images' prototypes, 0 of the own image's.
-        own_block: (N, p, M), the own image's part of ``terms``.
+        terms: (N, p, A, M), exponentials of other images' prototypes, 0 of the own image's.
         inside: (N, p, M), exponentials of the own image's prototypes, 0 of the own segment's.
         itself: (N, p, 1), those of the own segment's.
         mine: (N, p, 1), the own segment's place.
-        valid: (N, p), pixels that count.
-        outside: (N, p), sums over other images.
     """
 
     here: slice
     terms: Tensor
-    own_block: Tensor
     inside: Tensor
     itself: Tensor
     mine: Tensor
-    valid: Tensor
-    outside: Tensor
 
     def same(self, label: Tensor) -> Tensor:
         """Which of the own image's segments share the own one's label, (N, p, M), of (N, M)."""
         return label[:, None] == label.gather(1, self.mine[..., 0])[..., None]
+
+
+def _own_images(terms: Tensor, first_image: int) -> Tensor:
+    """A view of the own image's part (N, p, M) of terms (N, p, A, M)."""
+    return terms.narrow(2, first_image, len(terms)).diagonal(dim1=0, dim2=2).permute(2, 0, 1)
 
 
 def _exponentials(
@@ -161,7 +163,7 @@ def _exponentials(
     first_image: int,
     chunk_size: int,
 ) -> Iterator[_Chunk]:
-    """Go over chunks of pixels; a chunk's ``terms`` are overwritten by the next.
+    """Go over chunks of pixels.
 
     Unit vectors: κ is the greatest exponent there can be, and takes the place of the maximum of a
     log-sum-exp. Prototypes that do not count are 2^-inf = 0. Powers of 2 are the faster ones.
@@ -170,21 +172,17 @@ def _exponentials(
     columns = prototypes.reshape(-1, channels).mT
     scale = concentration / math.log(2)
     shift = pixels.new_full((mask.numel(),), -scale).masked_fill_(~mask.flatten(), -torch.inf)
-    buffer = pixels.new_empty(images * min(chunk_size, number), mask.numel())
     for start in range(0, number, chunk_size):
-        here = slice(start, min(start + chunk_size, number))
+        here = slice(start, start + chunk_size)
         part = pixels[:, here].reshape(-1, channels)
-        terms = torch.addmm(shift, part, columns, alpha=scale, out=buffer[: len(part)]).exp2_()
-        table = terms.view(images, -1, *mask.shape).narrow(2, first_image, images)
-        own_block = table.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
-        inside = own_block.clone(memory_format=torch.contiguous_format)
-        own_block.zero_()
-        valid = own[:, here] >= 0
+        terms = torch.addmm(shift, part, columns, alpha=scale).exp2_()
+        terms = terms.view(images, -1, *mask.shape)
+        block = _own_images(terms, first_image)
+        inside = block.clone(memory_format=torch.contiguous_format)
+        block.zero_()
         mine = own[:, here].clamp_min(0)[..., None]
         itself = inside.gather(2, mine)
-        inside.scatter_(2, mine, 0)
-        outside = terms.sum(1).view_as(valid)
-        yield _Chunk(here, terms, own_block, inside, itself, mine, valid, outside)
+        yield _Chunk(here, terms, inside.scatter_(2, mine, 0), itself, mine)
 
 
 class _SegSortSums(torch.autograd.Function):
@@ -202,21 +200,23 @@ class _SegSortSums(torch.autograd.Function):
         *settings: int,
     ) -> Tensor:
         ctx.settings = concentration, *settings
+        ctx.kept = []
+        keep = any(ctx.needs_input_grad) and own.numel() * mask.numel() <= KEPT_ENTRIES
         # Sums over P and N, and where the own segment is alone in P.
         positives, negatives = pixels.new_empty(2, len(labels), *own.shape)
         alone = torch.empty_like(positives, dtype=torch.bool)
         for chunk in _exponentials(pixels, prototypes, own, mask, *ctx.settings):
+            if keep:
+                ctx.kept.append(chunk)
+            outside = chunk.terms.sum((2, 3))
             for number, label in enumerate(labels):
-                same = chunk.same(label)
-                positive = torch.where(same, chunk.inside, 0)
-                negatives[number, :, chunk.here] = (
-                    chunk.inside - positive  # exact: one of the two is 0
-                ).sum(-1) + chunk.outside
-                positive = positive.sum(-1)
-                alone[number, :, chunk.here] = positive == 0
-                positives[number, :, chunk.here] = torch.where(
-                    positive == 0, chunk.itself[..., 0], positive
-                )
+                here = number, slice(None), chunk.here
+                terms = torch.where(chunk.same(label), chunk.inside, 0)
+                # Exact: one of the two is 0.
+                negatives[here] = (chunk.inside - terms).sum(-1) + outside
+                positive = terms.sum(-1)
+                alone[here] = positive == 0
+                positives[here] = torch.where(alone[here], chunk.itself[..., 0], positive)
         valid = own >= 0
         positives.masked_fill_(~valid, 1)  # no 0 / 0 where nothing counts
         ctx.save_for_backward(
@@ -228,25 +228,27 @@ class _SegSortSums(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         pixels, prototypes, own, labels, mask, positives, negatives, alone = ctx.saved_tensors
+        concentration, first_image, _ = ctx.settings
         # What an exponential is multiplied by: of N, and of P.
-        push = grad[:, None, None] * (own >= 0) * ctx.settings[0] / (positives + negatives)
+        push = concentration * grad[:, None, None] * (own >= 0) / (positives + negatives)
         pull = -push * (negatives / positives)
-        itself = (pull * alone).sum(0)
-        weight = push.sum(0)
+        itself, others = (pull * alone).sum(0), push.sum(0)
         grad_pixels = torch.empty_like(pixels)
         rows = prototypes.flatten(0, 1)
         grad_rows = torch.zeros_like(rows)
-        for chunk in _exponentials(pixels, prototypes, own, mask, *ctx.settings):
-            here = (slice(None), chunk.here, None)
+        for chunk in ctx.kept or _exponentials(pixels, prototypes, own, mask, *ctx.settings):
+            here = slice(None), chunk.here
             inside = torch.zeros_like(chunk.inside)
-            for label, pulling, pushing in zip(labels, pull, push, strict=True):
-                inside += torch.where(chunk.same(label), pulling[here], pushing[here])
-            inside.mul_(chunk.inside).scatter_(2, chunk.mine, itself[here] * chunk.itself)
-            share = chunk.terms.mul_(weight[here].reshape(-1, 1))
-            chunk.own_block.copy_(inside)
-            part = pixels[:, chunk.here]
-            grad_pixels[:, chunk.here] = (share @ rows).view_as(part)
-            grad_rows.addmm_(share.mT, part.reshape(len(share), -1))
+            for label, *weights in zip(labels, pull, push, strict=True):
+                inside += torch.where(chunk.same(label), *(x[here][..., None] for x in weights))
+            inside.mul_(chunk.inside).scatter_(
+                2, chunk.mine, itself[here][..., None] * chunk.itself
+            )
+            share = chunk.terms * others[here][..., None, None]
+            _own_images(share, first_image).copy_(inside)
+            share = share.flatten(0, 1).flatten(1)
+            grad_pixels[here] = (share @ rows).view_as(pixels[here])
+            grad_rows.addmm_(share.mT, pixels[here].flatten(0, 1))
         return grad_pixels, grad_rows.view_as(prototypes), *[None] * 6
 
 

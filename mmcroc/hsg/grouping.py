@@ -66,6 +66,9 @@ class _Attention(nn.MultiheadAttention):
     def forward(  # type: ignore[override]
         self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None = None
     ) -> Tensor:
+        if padding is not None:  # of the first keys; the others are left out
+            number = padding.shape[1]
+            key, value = key[:, :number], value[:, :number]
         return super().forward(query, key, value, key_padding_mask=padding, need_weights=False)[0]
 
 
@@ -228,6 +231,9 @@ class ClusteringTransformer(BaseModule):
         if mask is not None:
             # An image without nodes: nothing to attend to would give NaN; its nodes are all zero.
             padding = ~mask & mask.any(1, keepdim=True)
+            if not mask.is_cuda:  # a GPU would be waited for
+                last_filled = mask.any(0) * torch.arange(mask.shape[1], device=mask.device)
+                padding = padding[:, : int(last_filled.amax()) + 1]
         for layer in self.encoder:
             nodes = layer(nodes, position, padding)
         query = self.query.weight.expand(len(nodes), -1, -1)

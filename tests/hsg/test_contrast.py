@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from sklearn.neighbors import NearestNeighbors
 from torch.testing import assert_close
 
+from mmcroc.hsg import contrast
 from mmcroc.hsg.contrast import nearest_label_accuracy, segsort_loss, segsort_sums
 from tests.support.devices import ON_DEVICES
 from tests.support.hsg_oracle import looped_loss
@@ -136,8 +137,10 @@ def test_sums_of_images_are_those_of_pixels_against_all_prototypes():
         assert_close(found[number], want, rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize('kept_entries', [0, 10**6])
 @pytest.mark.parametrize('chunk_size', [None, 3])
-def test_gradients_of_sums_of_images_each_weighted_by_itself(chunk_size):
+def test_gradients_of_sums_of_images_each_weighted_by_itself(chunk_size, kept_entries, monkeypatch):
+    monkeypatch.setattr(contrast, 'KEPT_ENTRIES', kept_entries)
     pixels, prototypes, *others = draw_images()
     weights = torch.tensor([1.0, 0.3, 2.0], dtype=torch.float64)
     assert torch.autograd.gradcheck(
@@ -146,7 +149,8 @@ def test_gradients_of_sums_of_images_each_weighted_by_itself(chunk_size):
     )
 
 
-def test_memory_does_not_grow_as_pixels_times_prototypes():
+def test_memory_does_not_grow_as_pixels_times_prototypes(monkeypatch):
+    monkeypatch.setattr(contrast, 'KEPT_ENTRIES', 1000 * 100 - 1)
     sizes = []
 
     class Watch(torch.utils._python_dispatch.TorchDispatchMode):
