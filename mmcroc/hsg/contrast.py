@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmcroc.hsg.segments import REGION_IDS, Segments
+from mmcroc.hsg.segments import REGION_IDS, Segments, filled_places
 from mmcroc.numerics.distributed import (
     all_gather_stack,
     differentiable_all_gather,
@@ -305,8 +305,7 @@ def segment_contrast(
     everyones_labels = all_gather_stack(labels[0]).flatten(0, 1)
     everyones = differentiable_all_gather(prototypes)
     mask = everyones_labels >= 0
-    # Segments come first in their table. (A GPU would have to be asked how many there are.)
-    used = slice(None if mask.is_cuda else max(int(mask.sum(1).max()), 1))
+    used = slice(filled_places(mask))
     labels, mask, everyones = labels[..., used], mask[:, used], everyones[:, used]
     own = segments.pixel_segment
     sums = segsort_sums(pixels, everyones, own, labels, mask, concentration, first)

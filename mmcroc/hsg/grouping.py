@@ -8,6 +8,7 @@ from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmcroc.hsg.segments import filled_places
 from mmcroc.numerics.precision import in_float32
 from mmcroc.registry import MODELS
 
@@ -230,10 +231,7 @@ class ClusteringTransformer(BaseModule):
         padding = None
         if mask is not None:
             # An image without nodes: nothing to attend to would give NaN; its nodes are all zero.
-            padding = ~mask & mask.any(1, keepdim=True)
-            if not mask.is_cuda:  # a GPU would be waited for
-                last_filled = mask.any(0) * torch.arange(mask.shape[1], device=mask.device)
-                padding = padding[:, : int(last_filled.amax()) + 1]
+            padding = (~mask & mask.any(1, keepdim=True))[:, : filled_places(mask)]
         for layer in self.encoder:
             nodes = layer(nodes, position, padding)
         query = self.query.weight.expand(len(nodes), -1, -1)

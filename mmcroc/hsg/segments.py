@@ -161,6 +161,17 @@ def cut_along_regions(
     )
 
 
+def filled_places(mask: Tensor) -> int:
+    """Number of first places of tables (N, M) after which none holds a segment, at least 1.
+
+    All M but on a CPU: another device would be waited for.
+    """
+    width = mask.shape[1]
+    if mask.device.type != 'cpu':
+        return width
+    return int((mask.any(0) * torch.arange(width, device=mask.device)).amax()) + 1
+
+
 def sum_over_segments(values: Tensor, segments: Segments) -> Tensor:
     """Sums of pixels' values (N, V·P, C) over each segment: (N, M, C), zero where none."""
     images, width = segments.mask.shape
