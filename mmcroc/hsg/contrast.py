@@ -144,9 +144,10 @@ class _Chunk(NamedTuple):
     itself: Tensor
     mine: Tensor
 
-    def same(self, label: Tensor) -> Tensor:
-        """Which of the own image's segments share the own one's label, (N, p, M), of (N, M)."""
-        return label[:, None] == label.gather(1, self.mine[..., 0])[..., None]
+    def same(self, labels: Tensor) -> Tensor:
+        """Places whose label (L, N, M) is that of the pixel's segment: (L, N, p, M)."""
+        mine = labels.gather(2, self.mine[..., 0].expand(len(labels), -1, -1))
+        return labels[:, :, None] == mine[..., None]
 
 
 def _own_images(terms: Tensor, first_image: int) -> Tensor:
@@ -169,7 +170,7 @@ def _exponentials(
     log-sum-exp. Prototypes that do not count are 2^-inf = 0. Powers of 2 are the faster ones.
     """
     images, number, channels = pixels.shape
-    columns = prototypes.reshape(-1, channels).mT
+    columns = prototypes.reshape(-1, channels).mT.contiguous()
     scale = concentration / math.log(2)
     shift = pixels.new_full((mask.numel(),), -scale).masked_fill_(~mask.flatten(), -torch.inf)
     for start in range(0, number, chunk_size):
@@ -200,34 +201,36 @@ class _SegSortSums(torch.autograd.Function):
         *settings: int,
     ) -> Tensor:
         ctx.settings = concentration, *settings
-        ctx.kept = []
+        kept = []
         keep = any(ctx.needs_input_grad) and own.numel() * mask.numel() <= KEPT_ENTRIES
         # Sums over P and N, and where the own segment is alone in P.
         positives, negatives = pixels.new_empty(2, len(labels), *own.shape)
         alone = torch.empty_like(positives, dtype=torch.bool)
         for chunk in _exponentials(pixels, prototypes, own, mask, *ctx.settings):
             if keep:
-                ctx.kept.append(chunk)
+                kept.append(chunk)
             outside = chunk.terms.sum((2, 3))
-            for number, label in enumerate(labels):
-                here = number, slice(None), chunk.here
-                terms = torch.where(chunk.same(label), chunk.inside, 0)
-                # Exact: one of the two is 0.
-                negatives[here] = (chunk.inside - terms).sum(-1) + outside
-                positive = terms.sum(-1)
-                alone[here] = positive == 0
-                positives[here] = torch.where(alone[here], chunk.itself[..., 0], positive)
+            here = slice(None), slice(None), chunk.here
+            terms = torch.where(chunk.same(labels), chunk.inside, 0)
+            negatives[here] = (chunk.inside - terms).sum(-1) + outside  # exact: one of the two is 0
+            positive = terms.sum(-1)
+            alone[here] = positive == 0
+            positives[here] = torch.where(alone[here], chunk.itself[..., 0], positive)
         valid = own >= 0
         positives.masked_fill_(~valid, 1)  # no 0 / 0 where nothing counts
+        ctx.kept = [chunk.here for chunk in kept]
         ctx.save_for_backward(
-            pixels, prototypes, own, labels, mask, positives, negatives, alone & valid
-        )
+            pixels, prototypes, own, labels, mask, positives, negatives, alone & valid,
+            *(tensor for chunk in kept for tensor in chunk[1:]),
+        )  # fmt: skip
         return torch.where(valid, (negatives / positives).log1p(), 0).sum((1, 2))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        pixels, prototypes, own, labels, mask, positives, negatives, alone = ctx.saved_tensors
+        saved = ctx.saved_tensors
+        pixels, prototypes, own, labels, mask, positives, negatives, alone, *tensors = saved
+        kept = map(_Chunk, ctx.kept, *(tensors[i::4] for i in range(4)))
         concentration, first_image, _ = ctx.settings
         # What an exponential is multiplied by: of N, and of P.
         push = concentration * grad[:, None, None] * (own >= 0) / (positives + negatives)
@@ -236,14 +239,12 @@ class _SegSortSums(torch.autograd.Function):
         grad_pixels = torch.empty_like(pixels)
         rows = prototypes.flatten(0, 1)
         grad_rows = torch.zeros_like(rows)
-        for chunk in ctx.kept or _exponentials(pixels, prototypes, own, mask, *ctx.settings):
+        computed = _exponentials(pixels, prototypes, own, mask, *ctx.settings)
+        for chunk in kept if ctx.kept else computed:
             here = slice(None), chunk.here
-            inside = torch.zeros_like(chunk.inside)
-            for label, *weights in zip(labels, pull, push, strict=True):
-                inside += torch.where(chunk.same(label), *(x[here][..., None] for x in weights))
-            inside.mul_(chunk.inside).scatter_(
-                2, chunk.mine, itself[here][..., None] * chunk.itself
-            )
+            weights = (x[:, :, chunk.here, None] for x in (pull, push))
+            inside = torch.where(chunk.same(labels), *weights).sum(0) * chunk.inside
+            inside.scatter_(2, chunk.mine, itself[here][..., None] * chunk.itself)
             share = chunk.terms * others[here][..., None, None]
             _own_images(share, first_image).copy_(inside)
             share = share.flatten(0, 1).flatten(1)
