@@ -76,7 +76,7 @@ def cluster_pixels(
     batch, _, height, width = embedding.shape
     if grid[0] * grid[1] == 1:
         return torch.where(valid, 0, -1)
-    pixels = F.normalize(embedding, dim=1).flatten(2).mT
+    pixels = F.normalize(embedding.flatten(2).mT.contiguous(), dim=-1)
     rows, columns = (
         torch.linspace(-0.5, 0.5, size, dtype=pixels.dtype, device=pixels.device)
         for size in (height, width)
