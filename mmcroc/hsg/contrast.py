@@ -242,8 +242,8 @@ class _SegSortSums(torch.autograd.Function):
         computed = _exponentials(pixels, prototypes, own, mask, *ctx.settings)
         for chunk in kept if ctx.kept else computed:
             here = slice(None), chunk.here
-            weights = (x[:, :, chunk.here, None] for x in (pull, push))
-            inside = torch.where(chunk.same(labels), *weights).sum(0) * chunk.inside
+            pulling, pushing = (x[:, :, chunk.here, None] for x in (pull, push))
+            inside = torch.where(chunk.same(labels), pulling, pushing).sum(0) * chunk.inside
             inside.scatter_(2, chunk.mine, itself[here][..., None] * chunk.itself)
             share = chunk.terms * others[here][..., None, None]
             _own_images(share, first_image).copy_(inside)
@@ -311,9 +311,10 @@ def segment_contrast(
     own = segments.pixel_segment
     sums = segsort_sums(pixels, everyones, own, labels, mask, concentration, first)
     losses = sums / mean_divisor((own >= 0).sum(), sync_statistics)
-    queries = prototypes[:, used], labels[0], segments.mask[:, used]
-    known = everyones, everyones_labels[:, used], mask
-    accuracy = nearest_label_accuracy(*(x.flatten(0, 1) for x in (*queries, *known)))
+    accuracy = nearest_label_accuracy(
+        prototypes[:, used].flatten(0, 1), labels[0].flatten(), segments.mask[:, used].flatten(),
+        everyones.flatten(0, 1), everyones_labels[:, used].flatten(), mask.flatten(),
+    )  # fmt: skip
     return losses, accuracy
 
 

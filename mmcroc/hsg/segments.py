@@ -91,7 +91,9 @@ def cluster_pixels(
     parts = points.split(max(entries // (batch * num_clusters), 1024), dim=1)
     for _ in range(num_iterations):
         chunks = labels.split(parts[0].shape[1], dim=1)
-        sums = sum(_cluster_sums(*both, num_clusters) for both in zip(parts, chunks, strict=True))
+        sums = points.new_zeros(batch, num_clusters, points.shape[2])
+        for part, chunk in zip(parts, chunks, strict=True):
+            sums += _cluster_sums(part, chunk, num_clusters)
         centroids = F.normalize(sums, dim=-1).mT
         labels = torch.cat([(part @ centroids).max(-1).indices for part in parts], dim=1)
     labels = torch.where(valid.flatten(1), labels, -1)
