@@ -11,6 +11,7 @@ Prints time, memory on top of what was there before, and whether losses and grad
 import functools
 import importlib
 import sys
+import time
 import types
 from pathlib import Path
 from types import SimpleNamespace
@@ -193,9 +194,12 @@ def main():
         f'\n{args.device}, {torch.get_num_threads()} threads, {args.images} images x 2 views of '
         f'{args.crop} x {args.crop}, {sides["mmcroc"].segments:.0f} segments per image\n'
     )
-    # The sides take turns, so that a noisy machine is noisy for both.
+    # The sides take turns, so that a noisy machine is noisy for both; one thread's time is its own,
+    # not that of processes beside it.
+    alone = args.device == 'cpu' and torch.get_num_threads() == 1
+    timer = dict(timer=time.process_time) if alone else {}
     rounds = [
-        {name: measure.seconds(call, 0.2) for name, call in calls.items()}
+        {name: measure.seconds(call, 0.2, **timer) for name, call in calls.items()}
         for _ in range(args.repeats)
     ]
     times = {name: sorted(r[name] for r in rounds)[args.repeats // 2] for name in calls}
