@@ -8,6 +8,7 @@ from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmcroc.hsg.segments import filled_places
 from mmcroc.numerics.precision import in_float32
 from mmcroc.registry import MODELS
 
@@ -66,6 +67,9 @@ class _Attention(nn.MultiheadAttention):
     def forward(  # type: ignore[override]
         self, query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None = None
     ) -> Tensor:
+        if padding is not None:  # of the first keys; the others are left out
+            number = padding.shape[1]
+            key, value = key[:, :number], value[:, :number]
         return super().forward(query, key, value, key_padding_mask=padding, need_weights=False)[0]
 
 
@@ -227,7 +231,7 @@ class ClusteringTransformer(BaseModule):
         padding = None
         if mask is not None:
             # An image without nodes: nothing to attend to would give NaN; its nodes are all zero.
-            padding = ~mask & mask.any(1, keepdim=True)
+            padding = (~mask & mask.any(1, keepdim=True))[:, : filled_places(mask)]
         for layer in self.encoder:
             nodes = layer(nodes, position, padding)
         query = self.query.weight.expand(len(nodes), -1, -1)

@@ -157,8 +157,8 @@ class HSGHead(BaseModule):
     ) -> tuple[Tensor, Segments, Tensor, list[Grouping]]:
         """Unit pixels (N, V·P, C), their segments, these' prototypes (N, M, C), groups by level."""
         segments = self.segment(embedding, regions, num_views)
-        pixels = F.normalize(embedding, dim=1).flatten(2).mT
-        pixels = pixels.unflatten(0, (-1, num_views)).flatten(1, 2)
+        pixels = embedding.flatten(2).mT.unflatten(0, (-1, num_views)).flatten(1, 2)
+        pixels = F.normalize(pixels, dim=-1)
         prototypes = segment_prototypes(pixels, segments)
         if not self.levels:
             return pixels, segments, prototypes, []

@@ -5,8 +5,10 @@ Tsitsulin et al., *Graph Clustering with Graph Neural Networks* (DMoN), JMLR 202
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from mmcroc.hsg.segments import filled_places
 from mmcroc.numerics.precision import in_float32
 
 AFFINITY_CONCENTRATION = 5.0
@@ -32,18 +34,21 @@ def neighbour_graph(
     Returns:
         (N, M, M), float, row i the edges of node i.
     """
+    number = filled_places(mask)
+    empty = mask.shape[1] - number
+    nodes, mask = nodes[:, :number], mask[:, :number]
     affinity = (AFFINITY_CONCENTRATION * nodes @ nodes.mT).exp()
     alone = (mask.sum(1) == 1)[:, None, None]
-    itself = torch.eye(nodes.shape[1], dtype=torch.bool, device=nodes.device)
+    itself = torch.eye(number, dtype=torch.bool, device=nodes.device)
     pairs = mask[:, :, None] & mask[:, None, :]
     affinity = torch.where(pairs & (~itself | alone), affinity, 0)
-    groups = [mask] if view is None else [view == 0, view == 1]
+    groups = [mask] if view is None else [view[:, :number] == 0, view[:, :number] == 1]
     edges = torch.zeros_like(affinity, dtype=torch.bool)
     for candidates in groups:
         among = torch.where(candidates[:, None, :], affinity, 0)
         worst = among.topk(min(num_neighbours, among.shape[-1]), dim=-1).values[..., -1:]
         edges |= (among >= worst) & (among > 0)
-    return edges.to(affinity)
+    return F.pad(edges.to(affinity), (0, empty, 0, empty))
 
 
 @in_float32

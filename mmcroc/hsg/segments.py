@@ -12,12 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmcroc.numerics.distributed import all_reduce_max
-from mmcroc.numerics.kmeans import kmeans
 from mmcroc.numerics.precision import in_float32
 
 IGNORE = -1
 #: Region ids are below this (maps are of 16 bits at most).
 REGION_IDS = 1 << 17
+#: Entries of pixels × clusters held at a time: a CPU's cache, or a few hundred MiB of a GPU.
+CPU_CHUNK_ENTRIES = 1 << 19
+GPU_CHUNK_ENTRIES = 1 << 26
 _INVALID = torch.iinfo(torch.int64).max
 
 
@@ -74,7 +76,7 @@ def cluster_pixels(
     batch, _, height, width = embedding.shape
     if grid[0] * grid[1] == 1:
         return torch.where(valid, 0, -1)
-    pixels = F.normalize(embedding, dim=1).flatten(2).mT
+    pixels = F.normalize(embedding.flatten(2).mT.contiguous(), dim=-1)
     rows, columns = (
         torch.linspace(-0.5, 0.5, size, dtype=pixels.dtype, device=pixels.device)
         for size in (height, width)
@@ -82,17 +84,33 @@ def cluster_pixels(
     place = torch.stack(torch.meshgrid(rows, columns, indexing='ij'), dim=-1)
     points = torch.cat([pixels, place.flatten(0, 1).expand(batch, -1, -1)], dim=-1)
     start = grid_labels(grid, height, width, embedding.device).flatten()
-    labels = kmeans(
-        points,
-        grid[0] * grid[1],
-        metric='cosine',
-        initial_labels=start.expand(batch, -1),
-        num_iterations=num_iterations,
-        tolerance=None,
-        empty_clusters='zero',
-        mask=valid.flatten(1),
-    ).labels
+    points = F.normalize(points, dim=-1).masked_fill_(~valid.flatten(1)[..., None], 0)
+    labels = start.expand(batch, -1)
+    num_clusters = grid[0] * grid[1]
+    entries = CPU_CHUNK_ENTRIES if points.device.type == 'cpu' else GPU_CHUNK_ENTRIES
+    parts = points.split(max(entries // (batch * num_clusters), 1024), dim=1)
+    for _ in range(num_iterations):
+        chunks = labels.split(parts[0].shape[1], dim=1)
+        sums = points.new_zeros(batch, num_clusters, points.shape[2])
+        for part, chunk in zip(parts, chunks, strict=True):
+            sums += _cluster_sums(part, chunk, num_clusters)
+        centroids = F.normalize(sums, dim=-1).mT
+        labels = torch.cat([(part @ centroids).max(-1).indices for part in parts], dim=1)
+    labels = torch.where(valid.flatten(1), labels, -1)
     return labels.view(batch, height, width)
+
+
+def _cluster_sums(points: Tensor, labels: Tensor, num_clusters: int) -> Tensor:
+    """Sums of the points (B, P, C) of each label (B, P): (B, K, C)."""
+    batch, _, channels = points.shape
+    if points.device.type == 'cpu':  # in order, so it is deterministic, and faster than a product
+        place = labels + num_clusters * torch.arange(batch)[:, None]
+        sums = points.new_zeros(batch * num_clusters, channels)
+        sums.index_add_(0, place.flatten(), points.flatten(0, 1))
+        return sums.view(batch, num_clusters, channels)
+    # A GPU scatters in any order; a product is deterministic.
+    member = labels[:, None] == torch.arange(num_clusters, device=labels.device)[:, None]
+    return member.to(points) @ points
 
 
 @torch.no_grad()
@@ -143,6 +161,17 @@ def cut_along_regions(
         region=table(regions.long().flatten(1).unflatten(0, (-1, num_views)).flatten(1)),
         counts=counts,
     )
+
+
+def filled_places(mask: Tensor) -> int:
+    """Number of first places of tables (N, M) after which none holds a segment, at least 1.
+
+    All M but on a CPU: another device would be waited for.
+    """
+    width = mask.shape[1]
+    if mask.device.type != 'cpu':
+        return width
+    return int((mask.any(0) * torch.arange(width, device=mask.device)).amax()) + 1
 
 
 def sum_over_segments(values: Tensor, segments: Segments) -> Tensor:

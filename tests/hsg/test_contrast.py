@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from sklearn.neighbors import NearestNeighbors
 from torch.testing import assert_close
 
-from mmcroc.hsg.contrast import nearest_label_accuracy, segsort_loss
+from mmcroc.hsg import contrast
+from mmcroc.hsg.contrast import nearest_label_accuracy, segsort_loss, segsort_sums
 from tests.support.devices import ON_DEVICES
 from tests.support.hsg_oracle import looped_loss
 
@@ -101,7 +102,55 @@ def test_chunks_change_neither_loss_nor_gradient(chunk_size):
         assert_close(found, want, rtol=1e-12, atol=1e-14)
 
 
-def test_memory_does_not_grow_as_pixels_times_prototypes():
+def draw_images(images=2, all_images=4, pixels=8, places=5, labellings=3, first_image=1):
+    """Arguments of segsort_sums, some pixels and places left out, some labels without a second."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw_int(high, *shape):
+        return torch.randint(high, shape, generator=generator)
+
+    unit = (
+        F.normalize(torch.randn(*shape, 4, generator=generator, dtype=torch.float64), dim=-1)
+        for shape in ((images, pixels), (all_images, places))
+    )
+    mask = torch.arange(places) < 2 + draw_int(places - 1, all_images, 1)
+    own = draw_int(2, images, pixels)
+    own[:, ::3] = -1
+    labels = draw_int(3, labellings, images, places)
+    labels[-1] = torch.arange(places)
+    return *unit, own, labels, mask, 4.0, first_image
+
+
+def test_sums_of_images_are_those_of_pixels_against_all_prototypes():
+    pixels, prototypes, own, labels, mask, concentration, first = draw_images()
+    found = segsort_sums(pixels, prototypes, own, labels, mask, concentration, first)
+    images, places = labels.shape[1:]
+    offset = (torch.arange(images) + first)[:, None] * places
+    own = torch.where(own < 0, -1, own + offset).flatten()
+    for number, label in enumerate(labels):
+        everyones = -torch.ones_like(mask, dtype=torch.long)
+        everyones[first : first + images] = label + offset
+        want = segsort_loss(
+            pixels.flatten(0, 1), prototypes.flatten(0, 1), own, everyones.flatten(),
+            mask.flatten(), concentration, count=torch.tensor(1),
+        )  # fmt: skip
+        assert_close(found[number], want, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize('kept_entries', [0, 10**6])
+@pytest.mark.parametrize('chunk_size', [None, 3])
+def test_gradients_of_sums_of_images_each_weighted_by_itself(chunk_size, kept_entries, monkeypatch):
+    monkeypatch.setattr(contrast, 'KEPT_ENTRIES', kept_entries)
+    pixels, prototypes, *others = draw_images()
+    weights = torch.tensor([1.0, 0.3, 2.0], dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda e, p: weights * segsort_sums(e, p, *others, chunk_size=chunk_size),
+        (pixels.requires_grad_(), prototypes.requires_grad_()),
+    )
+
+
+def test_memory_does_not_grow_as_pixels_times_prototypes(monkeypatch):
+    monkeypatch.setattr(contrast, 'KEPT_ENTRIES', 1000 * 100 - 1)
     sizes = []
 
     class Watch(torch.utils._python_dispatch.TorchDispatchMode):

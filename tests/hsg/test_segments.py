@@ -5,9 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
+from mmcroc.hsg import segments as segments_module
 from mmcroc.hsg.segments import (
     cluster_pixels,
     cut_along_regions,
+    filled_places,
     grid_labels,
     segment_means,
     segment_prototypes,
@@ -93,6 +95,21 @@ def test_a_wider_table_only_adds_empty_places():
     assert torch.equal(wide.pixel_segment, narrow.pixel_segment)
     for name in ('mask', 'view', 'region'):
         assert torch.equal(getattr(wide, name)[:, :width], getattr(narrow, name))
+
+
+def test_filled_places_reach_to_the_last_segment_of_any_image():
+    mask = torch.zeros(2, 6, dtype=torch.bool)
+    assert filled_places(mask) == 1
+    mask[0, 0] = mask[1, 3] = True
+    assert filled_places(mask) == 4
+    assert filled_places(mask.to('meta')) == 6  # a device that would have to be asked
+
+
+def test_chunks_of_the_kmeans_change_nothing(monkeypatch):
+    embedding, valid = draw(2, 5, 40, 60), torch.ones(2, 40, 60, dtype=torch.bool)
+    whole = cluster_pixels(embedding, valid, (3, 3), 5)
+    monkeypatch.setattr(segments_module, 'CPU_CHUNK_ENTRIES', 1)  # the least chunk: 1024 pixels
+    assert torch.equal(cluster_pixels(embedding, valid, (3, 3), 5), whole)
 
 
 def test_a_table_too_small_drops_the_surplus_and_counts_it():

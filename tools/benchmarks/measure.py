@@ -1,6 +1,7 @@
 """What the benchmarks share: a parser, times and memory."""
 
 import argparse
+import itertools
 import re
 import warnings
 from collections import Counter
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.profiler import profile
 from torch.utils.benchmark import Timer
 
 MIB = 1 << 20
@@ -44,6 +46,15 @@ def peak(function: Callable[[], Any], device: str) -> tuple[float, Any]:
     found = function()
     kib = re.search(r'VmHWM:\s+(\d+)', Path('/proc/self/status').read_text())
     return int(kib[1]) / 1024, found
+
+
+def tensor_peak(function: Callable[[], Any]) -> float:
+    """Most memory that tensors which a function makes hold at a time, MiB, on any device."""
+    with profile(profile_memory=True) as profiler:
+        function()
+    results = profiler.profiler.kineto_results
+    changes = [event.nbytes() for event in results.events() if event.name() == '[memory]']
+    return max(itertools.accumulate(changes), default=0) / MIB
 
 
 def host_waits(function: Callable[[], Any]) -> Counter:
