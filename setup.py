@@ -31,6 +31,8 @@ OPENMMLAB = [
 OVERSEGMENTATION = ['higra', 'scikit-image']
 # What exports are written and read with.
 EXPORT = ['onnx', 'onnxruntime', 'transformers']
+# A faster decoder of JPEGs.
+FAST = ['simplejpeg']
 
 
 class BuildWithMim(build_py):
@@ -109,6 +111,7 @@ setup(
         'openmmlab': OPENMMLAB,
         'oversegmentation': OVERSEGMENTATION,
         'export': EXPORT,
+        'fast': FAST,
         'tests': [
             'pytest>=7',
             'pytest-xdist',
@@ -117,6 +120,7 @@ setup(
             'scikit-learn',
             *OVERSEGMENTATION,
             *EXPORT,
+            *FAST,
         ],
     },
     cmdclass={'build_py': BuildWithMim},
