@@ -123,8 +123,8 @@ def adjust_hue(images: Tensor, step: Tensor) -> Tensor:
     To HSV as OpenCV does, in fixed point with tables of 12 bits (exact in float32), and back.
     """
     red, green, blue = images.split(1, dim=1)
-    value = images.amax(dim=1, keepdim=True)
-    spread = value - images.amin(dim=1, keepdim=True)
+    value = torch.maximum(torch.maximum(red, green), blue)
+    spread = value - torch.minimum(torch.minimum(red, green), blue)
     sector = torch.where(
         value == red,
         green - blue,
@@ -132,12 +132,17 @@ def adjust_hue(images: Tensor, step: Tensor) -> Tensor:
     )
     hue = _fixed_point(sector, (256 << 12) / 6, spread)
     saturation = _fixed_point(spread, 255 << 12, value) / 255
-    hue = (hue + step).remainder(256) * (6 / 255)  # OpenCV's circle has 256 steps there, 255 back
+    hue = hue + step
+    hue -= 256 * (hue / 256).floor_()
+    hue *= 6 / 255  # OpenCV's circle has 256 steps on the way there, 255 on the way back
     # A channel is v (1 - s · k), k = clamp(min(n, 4 - n), 0, 1), n = (place + hue) mod 6.
-    places = torch.tensor([5, 3, 1]).to(hue).view(3, 1, 1)
-    place = (places + hue).remainder(6)
-    share = torch.minimum(place, 4 - place).clamp_(0, 1)
-    return (value * (1 - saturation * share)).round_()
+    channels = []
+    for place in (5, 3, 1):
+        turned = hue + place
+        turned -= 6 * (turned >= 6)
+        share = torch.minimum(turned, 4 - turned).clamp_(0, 1)
+        channels.append(value - value * saturation * share)
+    return torch.cat(channels, dim=1).round_()
 
 
 def _fixed_point(number: Tensor, scale: float, divisor: Tensor) -> Tensor:

@@ -26,11 +26,13 @@ from torchvision import transforms as T
 
 import mmcroc.data.colour as colour
 from mmcroc.config_files import read_config
+from mmcroc.data.device_colour import apply_colours, draw_colours
 from mmcroc.data.image_reading import read_image
 from mmcroc.data.oversegmented import OversegmentedImages, read_oversegmentation
 from mmcroc.data.prepared_cache import shrink_image
 from mmcroc.data.two_views import PackTwoViews, crop_resize_flip, sample_crop_box
 from mmcroc.data.unlabelled import UnlabelledImages, scan_images
+from mmcroc.registry import TRANSFORMS
 
 NUMBER, WIDTH, HEIGHT, REGIONS = 12, 640, 480, 48
 
@@ -131,6 +133,15 @@ def stages(paths):
     }
 
 
+def device_milliseconds(view_transforms, device, images=64):
+    """Time of an image's colours, both views, on the device: ms, in a batch of so many images."""
+    views = [[TRANSFORMS.build(cfg) for cfg in cfgs] for cfgs in view_transforms]
+    np.random.seed(0)  # noqa: NPY002
+    drawn = np.stack([draw_colours(transforms) for transforms in views for _ in range(images)])
+    batch = torch.randint(0, 256, (2 * images, 3, 224, 224), dtype=torch.uint8, device=device)
+    return 1000 * measure.seconds(lambda: apply_colours(batch, drawn)) / images
+
+
 def main():
     parser = measure.parser_of(__doc__)
     parser.add_argument('--images', help='folder of images; default: made ones')
@@ -186,6 +197,8 @@ def main():
         print()
         for name, ms in milliseconds(stages(paths), args.rounds).items():
             print(f'  {name:36s} {ms:7.3f} ms')
+        ms = device_milliseconds(on_device[0].view_transforms, args.device)
+        print(f'  {f"colours of both views on {args.device}":36s} {ms:7.3f} ms')
 
 
 if __name__ == '__main__':
