@@ -91,8 +91,8 @@ def apply_colours(images: Tensor, drawn: np.ndarray) -> Tensor:
 
 def _blend(images: Tensor, reference: Tensor, factor: Tensor) -> Tensor:
     """Scale the distance to a reference, cut decimals off, stay within 8 bits."""
-    # The hundredth makes up for float32: an integer may come out as a little less.
-    return torch.lerp(reference, images, factor).add_(0.01).floor_().clamp_(0, 255)
+    # The thousandth makes up for float32: an integer may come out as a little less.
+    return torch.lerp(reference, images, factor).add_(0.001).floor_().clamp_(0, 255)
 
 
 def _grey(images: Tensor) -> Tensor:
@@ -114,7 +114,8 @@ def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
 
 def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
     """Scale the distance of pixels (N, 3, H, W) to their grey by factors (N, 1, 1, 1)."""
-    return _blend(images, _grey(images), factor)
+    red, green, blue = images.split(1, dim=1)
+    return _blend(images, 0.299 * red + 0.587 * green + 0.114 * blue, factor)  # colour.LUMA
 
 
 def adjust_hue(images: Tensor, step: Tensor) -> Tensor:
