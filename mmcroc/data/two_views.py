@@ -57,8 +57,7 @@ def crop_resize_flip(
     """
     x0, y0, w, h = box
     cut = img[y0 : y0 + h, x0 : x0 + w]
-    # torch warns of memory that is read only, and hands on what has its size already.
-    if not cut.flags.writeable or (h, w) == (size, size):
+    if not cut.flags.writeable:  # torch would warn
         cut = cut.copy()
     # The batch dimension first, or torch does not see that channels are last in memory.
     crop = torch.from_numpy(cut)[None].permute(0, 3, 1, 2)
