@@ -24,9 +24,11 @@ def shrink_image(short_side: int, path: Path, target: Path) -> bool:
     if target.exists():
         return False
     image = Image.fromarray(read_image(path))
+    with Image.open(path) as original:
+        is_jpeg = original.format == 'JPEG'
     factor = short_side / min(image.size)
     with atomic_file(target) as file:
-        if factor >= 1 and Image.open(path).format == 'JPEG':
+        if factor >= 1 and is_jpeg:
             file.write(path.read_bytes())
             return True
         if factor < 1:

@@ -27,7 +27,7 @@ def sample_crop_box(
     numbers as torchvision's, in a third of the time.
     """
     number = torch.empty(1)
-    log_ratio = _log(ratio)
+    log_ratio = _log(tuple(ratio))  # configs may have lists
     for _ in range(10):
         area = height * width * number.uniform_(*scale).item()
         aspect = number.uniform_(*log_ratio).exp_().item()

@@ -14,7 +14,7 @@ BOXES = [(0, 0, 64, 48), (5, 7, 33, 40), (20, 10, 17, 13), (63, 47, 1, 1)]
 
 @pytest.mark.parametrize('shape', [(48, 64), (64, 48), (480, 640), (40, 400), (400, 40), (1, 9)])
 def test_box_is_the_one_torchvision_draws(shape):
-    settings = (0.25, 1.0), (3 / 4, 4 / 3)
+    settings = [0.25, 1.0], [3 / 4, 4 / 3]
     for seed in range(20):
         torch.manual_seed(seed)
         x0, y0, w, h = sample_crop_box(*shape, *settings)
