@@ -31,6 +31,8 @@ OPENMMLAB = [
 OVERSEGMENTATION = ['higra', 'scikit-image']
 # What exports are written and read with.
 EXPORT = ['onnx', 'onnxruntime', 'transformers']
+# A faster decoder of JPEGs.
+FAST = ['simplejpeg']
 
 
 class BuildWithMim(build_py):
@@ -110,6 +112,7 @@ setup(
         'openmmlab': OPENMMLAB,
         'oversegmentation': OVERSEGMENTATION,
         'export': EXPORT,
+        'fast': FAST,
         'tests': [
             'pytest>=7',
             'pytest-xdist',
@@ -118,6 +121,7 @@ setup(
             'scikit-learn',
             *OVERSEGMENTATION,
             *EXPORT,
+            *FAST,
         ],
     },
     entry_points={'console_scripts': ['mmcroc = mmcroc.__main__:main']},

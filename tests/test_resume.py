@@ -50,9 +50,15 @@ POST = {
 }
 
 
+#: Colours are changed by the data preprocessor.
+DEVICE = {'train_dataloader.dataset.pipeline.0.colour_on_device': True}
+
+
 @pytest.mark.parametrize('interrupted_after', [2, 1, 3])
 @pytest.mark.parametrize(
-    ('seed', 'recipe'), [(3, {}), (None, {}), (3, POST)], ids=['seed', 'drawn', 'post-training']
+    ('seed', 'recipe'),
+    [(3, {}), (None, {}), (3, POST), (3, DEVICE)],
+    ids=['seed', 'drawn', 'post-training', 'device'],
 )
 def test_resuming_is_bit_for_bit(noise_images, tmp_path, interrupted_after, seed, recipe):
     """At an epoch's end and in the middle of one; with a given seed and with a drawn one."""

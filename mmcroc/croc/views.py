@@ -20,7 +20,7 @@ class TwoViews(ColouredViews):
     Required keys: ``img``, uint8 RGB (height, width, 3).
     Modified keys: ``img``, a list of two uint8 RGB (size, size, 3).
     Added keys: ``view_boxes``, float32 (2, 5) of x0, y0, w, h, flip (1 or 0); ``img_shape``, the
-    source image's (height, width).
+    source image's (height, width); with ``colour_on_device`` ``view_colours``, float64 (2, 11).
 
     Args:
         size: Side of the views, pixels.
@@ -29,6 +29,7 @@ class TwoViews(ColouredViews):
         flip_prob: Probability of mirroring a view.
         view_transforms: Colour transforms of the first and of the second view. They must keep
             shape and type.
+        colour_on_device: Leave applying them to the data preprocessor.
 
     Raises:
         ValueError: ``view_transforms`` is not two lists.
@@ -48,8 +49,9 @@ class TwoViews(ColouredViews):
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
         flip_prob: float = 0.5,
         view_transforms: Sequence[Sequence[dict | Callable]] = ((), ()),
+        colour_on_device: bool = False,
     ):
-        super().__init__(size, flip_prob, view_transforms)
+        super().__init__(size, flip_prob, view_transforms, colour_on_device)
         self.scale = (scale[0], scale[1])
         self.ratio = (ratio[0], ratio[1])
 
@@ -62,7 +64,8 @@ class TwoViews(ColouredViews):
         for transforms in self.view_transforms:
             box = sample_crop_box(height, width, self.scale, self.ratio)
             flip = np.random.rand() < self.flip_prob  # noqa: NPY002  seeded per sample
-            views.append(self.colour(crop_resize_flip(img, box, self.size, flip), transforms))
+            view = crop_resize_flip(img, box, self.size, flip)
+            views.append(self.colour(view, transforms, results))
             boxes.append((*box, flip))
         results['img'] = views
         results['img_shape'] = (height, width)

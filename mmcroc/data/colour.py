@@ -45,8 +45,14 @@ def adjust_hue(img: np.ndarray, shift: float) -> np.ndarray:
     halves the difference, to 0.4 grey levels on average.
     """
     hsv = cv2.cvtColor(img, cv2.COLOR_RGB2HSV_FULL)
-    hsv[..., 0] += np.uint8((int(shift * 255) - 1) % 256)  # wraps round, as hue does
+    step = np.array([hue_step(shift), 0, 0], dtype=np.uint8)
+    hsv.reshape(len(hsv), -1)[:] += np.tile(step, hsv.shape[1])  # wraps round, as hue does
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
+
+
+def hue_step(shift: float) -> int:
+    """Shift of the hue, full circles, as what is added to a hue of 8 bits: 0 to 255."""
+    return (int(shift * 255) - 1) % 256
 
 
 def with_settings(transform: BaseTransform) -> str:
@@ -55,8 +61,15 @@ def with_settings(transform: BaseTransform) -> str:
     return f'{type(transform).__name__}({settings})'
 
 
-class _RandomColour(BaseTransform):
-    """Apply :meth:`change` to ``img`` with a probability."""
+class RandomColour(BaseTransform):
+    """Base of colour transforms: with a probability, :meth:`draw`, then :meth:`change`.
+
+    Args:
+        prob: Probability of the change.
+
+    Raises:
+        ValueError: ``prob`` outside [0, 1].
+    """
 
     def __init__(self, prob: float) -> None:
         if not 0 <= prob <= 1:
@@ -65,11 +78,19 @@ class _RandomColour(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Change ``results['img']``, or leave it."""
-        if np.random.rand() < self.prob:  # noqa: NPY002  seeded per sample
-            results['img'] = self.change(results['img'])
+        if (drawn := self.draw()) is not None:
+            results['img'] = self.change(results['img'], drawn)
         return results
 
-    def change(self, img: np.ndarray) -> np.ndarray:
+    def draw(self) -> Any | None:
+        """Draw what to do with an image: None, to leave it, or what :meth:`change` takes."""
+        return self.settings() if np.random.rand() < self.prob else None  # noqa: NPY002  seeded
+
+    def settings(self) -> Any:
+        """Draw the settings of a change."""
+        return True
+
+    def change(self, img: np.ndarray, drawn: Any) -> np.ndarray:
         """Return a changed copy of an image, uint8 RGB (H, W, 3)."""
         raise NotImplementedError
 
@@ -78,7 +99,7 @@ class _RandomColour(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class ColorJitter(_RandomColour):
+class ColorJitter(RandomColour):
     """Change brightness, contrast, saturation and hue, in random order, as torchvision does.
 
     Args:
@@ -109,23 +130,36 @@ class ColorJitter(_RandomColour):
                 raise ValueError(f'ColorJitter.{name} must be {bound}, but is {value}.')
             setattr(self, name, value)
 
-    def change(self, img: np.ndarray) -> np.ndarray:
-        """Change brightness, contrast, saturation and hue."""
-        operations = (
-            (adjust_brightness, max(0, 1 - self.brightness), 1 + self.brightness),
-            (adjust_contrast, max(0, 1 - self.contrast), 1 + self.contrast),
-            (adjust_saturation, max(0, 1 - self.saturation), 1 + self.saturation),
-            (adjust_hue, -self.hue, self.hue),
+    def settings(self) -> list[tuple[str, float]]:
+        """Draw names and factors (of hue, the shift) in the order of their application."""
+        ranges = (
+            ('brightness', max(0, 1 - self.brightness), 1 + self.brightness),
+            ('contrast', max(0, 1 - self.contrast), 1 + self.contrast),
+            ('saturation', max(0, 1 - self.saturation), 1 + self.saturation),
+            ('hue', -self.hue, self.hue),
         )
-        for position in np.random.permutation(4):  # noqa: NPY002  seeded per sample
-            adjust, low, high = operations[position]
-            if low < high:
-                img = adjust(img, np.random.uniform(low, high))  # noqa: NPY002
+        order = [ranges[place] for place in np.random.permutation(4)]  # noqa: NPY002  seeded
+        return [
+            (name, np.random.uniform(low, high))  # noqa: NPY002
+            for name, low, high in order
+            if low < high
+        ]
+
+    def change(self, img: np.ndarray, drawn: list[tuple[str, float]]) -> np.ndarray:
+        """Change brightness, contrast, saturation and hue."""
+        adjust = dict(
+            brightness=adjust_brightness,
+            contrast=adjust_contrast,
+            saturation=adjust_saturation,
+            hue=adjust_hue,
+        )
+        for name, factor in drawn:
+            img = adjust[name](img, factor)
         return img
 
 
 @TRANSFORMS.register_module()
-class RandomGrayscale(_RandomColour):
+class RandomGrayscale(RandomColour):
     """Replace colours by their grey, in three equal channels.
 
     Args:
@@ -135,13 +169,13 @@ class RandomGrayscale(_RandomColour):
     def __init__(self, prob: float = 0.2) -> None:
         super().__init__(prob)
 
-    def change(self, img: np.ndarray) -> np.ndarray:
+    def change(self, img: np.ndarray, drawn: bool) -> np.ndarray:
         """Return the grey of an image, uint8 RGB (H, W, 3)."""
         return cv2.cvtColor(cv2.cvtColor(img, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
 @TRANSFORMS.register_module()
-class GaussianBlur(_RandomColour):
+class GaussianBlur(RandomColour):
     """Blur with a Gaussian; Pillow's filter of the same name approximates it by box filters.
 
     Radii below 0.3 or so leave 8-bit images as they are.
@@ -163,14 +197,17 @@ class GaussianBlur(_RandomColour):
             )
         self.radius_range = radius_range[0], radius_range[1]
 
-    def change(self, img: np.ndarray) -> np.ndarray:
-        """Blur an image, uint8 RGB (H, W, 3), by a random radius."""
-        sigma = np.random.uniform(*self.radius_range)  # noqa: NPY002  seeded per sample
-        return cv2.GaussianBlur(img, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    def settings(self) -> float:
+        """Draw the radius."""
+        return np.random.uniform(*self.radius_range)  # noqa: NPY002  seeded per sample
+
+    def change(self, img: np.ndarray, drawn: float) -> np.ndarray:
+        """Blur an image, uint8 RGB (H, W, 3), by a radius."""
+        return cv2.GaussianBlur(img, (0, 0), drawn, borderType=cv2.BORDER_REPLICATE)
 
 
 @TRANSFORMS.register_module()
-class Solarize(_RandomColour):
+class Solarize(RandomColour):
     """Invert all values from a threshold on, as Pillow's ``ImageOps.solarize``.
 
     Args:
@@ -182,7 +219,7 @@ class Solarize(_RandomColour):
         super().__init__(prob)
         self.threshold = threshold
 
-    def change(self, img: np.ndarray) -> np.ndarray:
+    def change(self, img: np.ndarray, drawn: bool) -> np.ndarray:
         """Invert the bright values of an image, uint8 RGB (H, W, 3)."""
         table = np.where(self.threshold <= LEVELS, 255 - LEVELS, LEVELS)
         return cv2.LUT(img, table.astype(np.uint8))

@@ -10,6 +10,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmcroc.data.image_reading import UnreadableImageError, read_image
+from mmcroc.data.prepared_cache import prepared_cache
 from mmcroc.data.sample_seed import SeededSamples
 from mmcroc.registry import DATASETS
 
@@ -59,7 +60,8 @@ class UnlabelledImages(SeededSamples, BaseDataset):
 
     Raises:
         FileNotFoundError: ``data_root``, a folder, the list, or an image of the list is missing.
-        ValueError: A folder without images, an empty list, or a list for several folders.
+        ValueError: A folder without images, an empty list, a list for several folders, or a folder
+            that ``tools/prepare_cache.py`` has not finished.
     """
 
     #: Unreadable images in a row after which something else must be wrong.
@@ -105,6 +107,14 @@ class UnlabelledImages(SeededSamples, BaseDataset):
         counts = ', '.join(f'{len(images)} in {folder}' for folder, images in found.items())
         total = sum(map(len, found.values()))
         print_log(f'{type(self).__name__}: {total} images ({counts})', logger='current')
+        for folder in found:
+            if cache := prepared_cache(folder):
+                print_log(
+                    f'{type(self).__name__}: {folder} is a shrunken copy of {cache["images"]}: '
+                    f'short side {cache["short_side"]} at most, JPEG quality {cache["quality"]}, '
+                    f'{cache["left_out"]} unreadable images left out',
+                    logger='current',
+                )
         return [info for folder in found for info in self._describe(folder, found[folder])]
 
     def _describe(self, folder: str, paths: list[str]) -> list[dict[str, Any]]:

@@ -38,6 +38,7 @@ class TwoViewsWithRegions(ColouredViews):
         pad_value: Colour of the padding, RGB; ImageNet's mean by default.
         view_transforms: Colour transforms of the first and of the second view. They must keep
             shape and type.
+        colour_on_device: Leave applying them to the data preprocessor.
 
     Raises:
         ValueError: A setting is out of range, or a map has another size than the image.
@@ -57,8 +58,9 @@ class TwoViewsWithRegions(ColouredViews):
         flip_prob: float = 0.5,
         pad_value: tuple[int, int, int] = (124, 116, 104),
         view_transforms: Sequence[Sequence[dict | Callable]] = ((), ()),
+        colour_on_device: bool = False,
     ):
-        super().__init__(size, flip_prob, view_transforms)
+        super().__init__(size, flip_prob, view_transforms, colour_on_device)
         self.scale = scale
         self.pad_value = tuple(pad_value)
         valid = {
@@ -91,7 +93,7 @@ class TwoViewsWithRegions(ColouredViews):
             view = np.empty((self.size, self.size, 3), dtype=np.uint8)
             view[:] = self.pad_value
             self._cut(img, regions, view, region_view)
-            views.append(self.colour(view, transforms))
+            views.append(self.colour(view, transforms, results))
         results['img'] = views
         results['oversegmentation'] = region_views
         results['img_shape'] = img.shape[:2]
@@ -176,5 +178,6 @@ class RegionViewDataPreprocessor(TwoViewDataPreprocessor):
                 f'{tuple(regions.shape)}'
             )
         images = torch.stack([self._to_device(view) for view in views], dim=1).flatten(0, 1)
+        images = self._colour(images, samples, axis=0)
         regions = self._to_device(regions.int()).flatten(0, 1)
         return dict(inputs=self._normalise(images), oversegmentation=regions, data_samples=samples)

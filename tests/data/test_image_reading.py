@@ -1,10 +1,12 @@
 import struct
+import sys
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mmcroc.data import image_reading
 from mmcroc.data.image_reading import UnreadableImageError, read_image
 from tests.support.images import smooth_image, truncate
 
@@ -31,6 +33,39 @@ def write_png_16(path, pixels):
 def check(img, expected, tolerance=0):
     assert img.dtype == np.uint8 and img.shape == expected.shape and img.flags.writeable
     assert np.abs(img.astype(int) - expected).max() <= tolerance
+
+
+@pytest.fixture(params=['simplejpeg', 'torchvision'])
+def _decoder(request, monkeypatch):
+    if request.param == 'torchvision':
+        monkeypatch.setitem(sys.modules, 'simplejpeg', None)
+    image_reading._jpeg_decoder.cache_clear()
+    yield
+    image_reading._jpeg_decoder.cache_clear()
+
+
+@pytest.mark.usefixtures('_decoder')
+class TestPlainJPEG:
+    """What Pillow does not decode."""
+
+    @pytest.mark.parametrize('shape', [(48, 64), (61, 45), (1, 1)])
+    @pytest.mark.parametrize('settings', [{}, dict(progressive=True), FAITHFUL])
+    def test_numbers_are_pillows(self, tmp_path, shape, settings, monkeypatch):
+        noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / 'a.jpg', **settings)
+        expected = np.asarray(Image.open(tmp_path / 'a.jpg'))
+        monkeypatch.delattr(Image.Image, 'load')  # it is not Pillow who reads
+        img = read_image(tmp_path / 'a.jpg')
+        np.testing.assert_array_equal(img, expected)
+        assert img.flags.c_contiguous and img.flags.writeable
+
+    @pytest.mark.parametrize('share', [0.5, 0.9])
+    def test_truncated_file_is_refused(self, tmp_path, share):
+        path = tmp_path / 'a.jpg'
+        Image.fromarray(smooth_image(480, 640)).save(path)
+        path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+        with pytest.raises(UnreadableImageError, match=r'a\.jpg: .*truncated'):
+            read_image(path)
 
 
 def test_channels_come_as_rgb(tmp_path):

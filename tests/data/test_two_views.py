@@ -12,13 +12,17 @@ from tests.support.images import smooth_image
 BOXES = [(0, 0, 64, 48), (5, 7, 33, 40), (20, 10, 17, 13), (63, 47, 1, 1)]
 
 
-def test_box_is_the_one_torchvision_draws():
+@pytest.mark.parametrize('shape', [(48, 64), (64, 48), (480, 640), (40, 400), (400, 40), (1, 9)])
+def test_box_is_the_one_torchvision_draws(shape):
+    settings = [0.25, 1.0], [3 / 4, 4 / 3]
     for seed in range(20):
         torch.manual_seed(seed)
-        x0, y0, w, h = sample_crop_box(48, 64, (0.25, 1.0), (3 / 4, 4 / 3))
+        x0, y0, w, h = sample_crop_box(*shape, *settings)
+        after = torch.rand(1)
         torch.manual_seed(seed)
-        expected = RandomResizedCrop.get_params(torch.empty(3, 48, 64), (0.25, 1.0), (3 / 4, 4 / 3))
+        expected = RandomResizedCrop.get_params(torch.empty(3, *shape), *settings)
         assert (y0, x0, h, w) == tuple(expected)
+        assert torch.rand(1) == after  # and nothing else is drawn
 
 
 @pytest.mark.parametrize('box', BOXES)
@@ -48,6 +52,13 @@ def test_source_image_is_left_alone_even_if_read_only():
     img.flags.writeable = False
     crop_resize_flip(img, (0, 0, 64, 48), 64, flip=True)[:] = 0
     np.testing.assert_array_equal(img, smooth_image())
+
+
+@pytest.mark.parametrize('flip', [False, True])
+def test_a_view_of_the_sources_size_has_its_own_memory(flip):
+    img = smooth_image(64, 64)
+    crop_resize_flip(img, (0, 0, 64, 64), 64, flip)[:] = 0
+    np.testing.assert_array_equal(img, smooth_image(64, 64))
 
 
 @pytest.mark.parametrize('flip', [False, True])

@@ -49,6 +49,10 @@ RETRIEVE = f'{TOOL}retrieve.py::test_a_folder_gives_a_picture_and_a_memory_by_co
 REGIONS = (
     f'{TOOL}prepare_oversegmentation.py::test_the_tree_is_mirrored_by_command_line_with_two_workers'
 )
+CACHE = f'{TOOL}prepare_cache.py::' + (
+    'test_copies_are_the_images_shrunken_by_command_line_with_two_workers'
+)
+ON_DEVICE = 'tests/test_resume.py::test_resuming_is_bit_for_bit'
 HSG_CONFIGS = 'tests/test_configs.py::test_an_hsg_config_builds_and_takes_two_steps'
 COVERING = 'tests/evaluation/test_hierarchy_segmentor.py::test_both_tools_run_it'
 CROC_COCO = 'work_dirs/croc_vit-s_coco/epoch_300.pth'
@@ -204,6 +208,13 @@ COMMANDS = {
     f'bash tools/dist_test.sh configs/eval/clustering-leopart_voc.py {CROC_COCO} 8': Needs(
         GPU, DIST_TEST
     ),
+    # Reading images faster
+    'python tools/prepare_cache.py my_data/images my_data_320': Needs(DATA, CACHE),
+    'python tools/train.py configs/croc_vit-s_folder.py --data-root my_data_320 '
+    '--auto-scale-lr': Needs(GPU, FOLDER),
+    'python tools/train.py configs/croc_vit-s_folder.py --data-root my_data/images '
+    '--auto-scale-lr --cfg-options '
+    'train_dataloader.dataset.pipeline.0.colour_on_device=True': Needs(GPU, ON_DEVICE),
     # Benchmarks measure the machine
     'python tools/benchmarks/pretrain_throughput.py configs/croc_vit-s_coco.py': Needs(TIME),
     'python tools/benchmarks/online_clustering.py': Needs(TIME),

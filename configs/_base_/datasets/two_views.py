@@ -15,7 +15,13 @@ view_transforms = [
     ],
 ]
 train_pipeline = [
-    dict(type='mmcroc.TwoViews', size=224, scale=(0.25, 1.0), view_transforms=view_transforms),
+    dict(
+        type='mmcroc.TwoViews',
+        size=224,
+        scale=(0.25, 1.0),
+        view_transforms=view_transforms,
+        colour_on_device=False,  # True: the data preprocessor does them, batched
+    ),
     dict(type='mmcroc.PackTwoViews'),
 ]
 
