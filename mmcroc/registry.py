@@ -34,7 +34,8 @@ MODELS = _child(
 DATASETS = _child(
     'dataset',
     'DATASETS',
-    data='labelled_sets oversegmented own_images synthetic_scenes true_regions unlabelled',
+    data='labelled_sets oversegmented own_images synthetic_scenes tar_shards true_regions '
+    'unlabelled',
 )
 TRANSFORMS = _child(
     'transform',

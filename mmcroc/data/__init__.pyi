@@ -35,6 +35,7 @@ from .sample_seed import SampleIndex as SampleIndex
 from .sample_seed import SeededSamples as SeededSamples
 from .sample_seed import seeded_generators as seeded_generators
 from .synthetic_scenes import SyntheticScenes as SyntheticScenes
+from .tar_shards import TarShards as TarShards
 from .true_regions import BSDS500Regions as BSDS500Regions
 from .true_regions import COCOPanopticRegions as COCOPanopticRegions
 from .true_regions import LoadCityscapesInstances as LoadCityscapesInstances

@@ -48,6 +48,11 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         raise UnreadableImageError(path, 'no such file') from error
     except OSError as error:
         raise UnreadableImageError(path, error.strerror or str(error)) from error
+    return decode_image(data, path)
+
+
+def decode_image(data: bytes, path: str) -> np.ndarray:
+    """Decode what an image file holds, as :func:`read_image`; ``path`` names it in an error."""
     if not data:
         raise UnreadableImageError(path, 'the file is empty')
     try:

@@ -17,7 +17,9 @@ from mmcroc.registry import DATASETS
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
 
 
-def scan_images(folder: str | os.PathLike[str]) -> list[str]:
+def scan_images(
+    folder: str | os.PathLike[str], suffixes: tuple[str, ...] = IMAGE_SUFFIXES
+) -> list[str]:
     """List the images below a folder, at any depth, sorted; hidden ones are left out."""
     images: list[str] = []
     folders: list[str | os.PathLike[str]] = [folder]
@@ -27,7 +29,7 @@ def scan_images(folder: str | os.PathLike[str]) -> list[str]:
                 if entry.name.startswith('.'):
                     continue
                 # The suffix first: it spares a question to the file system per image.
-                if entry.name.lower().endswith(IMAGE_SUFFIXES):
+                if entry.name.lower().endswith(suffixes):
                     images.append(entry.path)
                 elif entry.is_dir():
                     folders.append(entry.path)
@@ -97,12 +99,13 @@ class UnlabelledImages(SeededSamples, BaseDataset):
         if self.ann_file:
             found = {self.folders[0]: self._read_list()}
         else:
-            found = {folder: scan_images(folder) for folder in self.folders}
+            found = {folder: self._scan(folder) for folder in self.folders}
         for folder, images in found.items():
             if not images:
                 raise ValueError(
                     f'No images in {folder!r} (config fields data_root and folders); looked for '
-                    f'{", ".join(IMAGE_SUFFIXES)} at any depth.'
+                    f'{", ".join(IMAGE_SUFFIXES)} at any depth. Shards (.tar) are read by '
+                    "type='mmcroc.TarShards'."
                 )
         counts = ', '.join(f'{len(images)} in {folder}' for folder, images in found.items())
         total = sum(map(len, found.values()))
@@ -116,6 +119,10 @@ class UnlabelledImages(SeededSamples, BaseDataset):
                     logger='current',
                 )
         return [info for folder in found for info in self._describe(folder, found[folder])]
+
+    def _scan(self, folder: str) -> list[str]:
+        """Paths of all images of one of ``folders``, sorted."""
+        return scan_images(folder)
 
     def _describe(self, folder: str, paths: list[str]) -> list[dict[str, Any]]:
         """Describe the images of one of ``folders`` by what is needed to read them."""
