@@ -52,6 +52,9 @@ REGIONS = (
 CACHE = f'{TOOL}prepare_cache.py::' + (
     'test_copies_are_the_images_shrunken_by_command_line_with_two_workers'
 )
+SHARDS = 'tests/data/test_tar_shards.py::' + (
+    'test_shards_give_the_images_of_the_folder_that_was_packed'
+)
 ON_DEVICE = 'tests/test_resume.py::test_resuming_is_bit_for_bit'
 HSG_CONFIGS = 'tests/test_configs.py::test_an_hsg_config_builds_and_takes_two_steps'
 COVERING = 'tests/evaluation/test_hierarchy_segmentor.py::test_both_tools_run_it'
@@ -215,12 +218,15 @@ COMMANDS = {
     'python tools/train.py configs/croc_vit-s_folder.py --data-root my_data/images '
     '--auto-scale-lr --cfg-options '
     'train_dataloader.dataset.pipeline.0.colour_on_device=True': Needs(GPU, ON_DEVICE),
+    'python tools/train.py configs/croc_vit-s_folder.py --data-root shards --auto-scale-lr '
+    '--cfg-options train_dataloader.dataset.type=mmcroc.TarShards': Needs(DATA, SHARDS),
     # Benchmarks measure the machine
     'python tools/benchmarks/pretrain_throughput.py configs/croc_vit-s_coco.py': Needs(TIME),
     'python tools/benchmarks/online_clustering.py': Needs(TIME),
     'python tools/benchmarks/data_pipeline.py': Needs(TIME),
     'python tools/benchmarks/kmeans.py': Needs(TIME),
     'python tools/benchmarks/hsg_step.py': Needs(TIME),
+    'python tools/benchmarks/hsg_losses.py --released FOLDER': Needs(TIME),
     'python tools/benchmarks/post_training.py data/voc_animals/VOCdevkit/VOC2012 '
     'hf:/path/to/dinov2-small --work-dir work_dirs/post-training': Needs(DATA, POST_TABLE),
     'python tools/benchmarks/post_training.py data/voc_animals/VOCdevkit/VOC2012 '
