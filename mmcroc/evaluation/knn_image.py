@@ -99,8 +99,9 @@ class KNNImageAP(FittedMetric):
 
     def _described(self, number: int, tokens: Tensor, mask: Tensor) -> tuple[int, Tensor, Tensor]:
         """An image's number, its unit vector (D,), and whether it shows each class (C,)."""
-        shown = torch.zeros(len(self.classes), device=mask.device)
-        shown[mask[mask != self.ignore_index].unique().long()] = 1
+        classes = len(self.classes)
+        labels = torch.where(mask == self.ignore_index, classes, mask).long().flatten()
+        shown = torch.zeros(classes + 1, device=mask.device).scatter_(0, labels, 1.0)[:classes]
         return number, F.normalize(tokens.float().mean((1, 2)), dim=0).cpu(), shown.cpu()
 
     def _united(

@@ -128,9 +128,9 @@ class LinearRidgeIoU(LinearIoU):
 
     def _token_labels(self, mask: Tensor, grid: Sequence[int]) -> Tensor:
         """The class of most of a token's labelled pixels: (h, w), ignore_index without any."""
-        valid = mask != self.ignore_index
-        one_hot = F.one_hot(mask.long() * valid, len(self.classes)) * valid[..., None]
-        share = F.adaptive_avg_pool2d(one_hot.permute(2, 0, 1).float(), (grid[0], grid[1]))
+        classes = torch.arange(len(self.classes), device=mask.device)[:, None, None]
+        shown = (mask == classes) & (mask != self.ignore_index)
+        share = F.adaptive_avg_pool2d(shown.float(), (grid[0], grid[1]))
         most, label = share.max(0)
         return torch.where(most > 0, label, self.ignore_index)
 

@@ -11,7 +11,7 @@ from prettytable import PrettyTable
 from torch import Tensor
 
 from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size
-from mmcroc.numerics.matching import confusion_matrix, intersection_over_union, mean_iou
+from mmcroc.numerics.matching import confusion_matrices, intersection_over_union, mean_iou
 
 
 class TokenMetric(BaseMetric):
@@ -168,9 +168,9 @@ class TokenMetric(BaseMetric):
         if 'gt_sem_seg' not in sample:
             raise KeyError(f'{self.protocol}: {name} has no labels; load them in the pipeline')
         mask = sample['gt_sem_seg']['data'].squeeze(0)
-        labels = mask[mask != ignored]
         number = len(self.classes)
-        if labels.numel() and not 0 <= labels.min() <= labels.max() < number:
+        if bool(((mask != ignored) & ((mask < 0) | (mask >= number))).any()):
+            labels = mask[mask != ignored]
             raise ValueError(
                 f'{self.protocol}: the mask of {name} has labels from {int(labels.min())} to '
                 f'{int(labels.max())}, but there are {number} classes, and {ignored} '
@@ -208,12 +208,9 @@ class PixelIoU(TokenMetric):
             mask: (H, W), labels.
         """
         classes, mask = len(self.classes), mask.to(predictions.device)
-        counts = [
-            confusion_matrix(prediction, mask, classes, classes, self.ignore_index)
-            for prediction in predictions
-        ]
+        counts = confusion_matrices(predictions, mask, classes, classes, self.ignore_index)
         # Of many classes an image shows few.
-        self.counts.append((number, torch.stack(counts).cpu().to_sparse()))
+        self.counts.append((number, counts.cpu().to_sparse()))
         if number < self.NUM_EXAMPLES:
             example = example_of(self.paths[number], mask, predictions[0])
             self.kept_examples.append((number, example))
