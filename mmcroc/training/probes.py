@@ -24,6 +24,7 @@ class BeforeAfterHook(Hook):
     Args:
         allowed_loss: Guarded measures, such as ``'hummingbird-probe/mIoU'``, and the share of its
             value before training that each may lose: 0.1 warns of 40 that became less than 36.
+            None: not guarded, where a config inherits one.
         stop: Whether training stops at a loss that is not allowed.
 
     Raises:
@@ -34,8 +35,12 @@ class BeforeAfterHook(Hook):
     # After all other hooks have prepared for training, and after the best checkpoint is kept.
     priority = 'LOWEST'
 
-    def __init__(self, allowed_loss: Mapping[str, float] | None = None, stop: bool = False) -> None:
-        self.allowed_loss, self.stop = dict(allowed_loss or {}), stop
+    def __init__(
+        self, allowed_loss: Mapping[str, float | None] | None = None, stop: bool = False
+    ) -> None:
+        given = (allowed_loss or {}).items()
+        self.allowed_loss = {name: share for name, share in given if share is not None}
+        self.stop = stop
         for name, share in self.allowed_loss.items():
             if not 0 <= share < 1:
                 raise ValueError(
