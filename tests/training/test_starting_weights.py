@@ -148,9 +148,9 @@ def test_a_configs_own_weights_that_are_missing_are_named(tmp_path):
     cfg = Config(croc_config())
     cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'none.pth'))
     croc = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor))
-    with pytest.raises(FileNotFoundError, match=r'no checkpoint at .*none\.pth'):
-        with safe_checkpoint_reading():
-            croc.init_weights()
+    missing = pytest.raises(FileNotFoundError, match=r'no checkpoint at .*none\.pth')
+    with missing, safe_checkpoint_reading():
+        croc.init_weights()
 
 
 def test_views_that_patches_do_not_divide_are_refused_at_the_first_step():
