@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmcroc.evaluation.fitted_iou import FittedIoU
 from mmcroc.evaluation.progress import Progress
-from mmcroc.evaluation.token_metric import iou_table, log
+from mmcroc.evaluation.token_metric import iou_table, log, require_half
 from mmcroc.evaluation.training_images import TrainingImages
 from mmcroc.numerics.counter_random import counter_uniform
 from mmcroc.numerics.distributed import all_reduce_sum
@@ -123,11 +123,7 @@ class PatchProbeIoU(FittedIoU):
         rows = tokens.flatten(1).T
         if number not in self.held_numbers:
             self.moments.update(rows)
-        largest = float(rows.abs().max())
-        if largest > torch.finfo(torch.float16).max:
-            raise ValueError(
-                f'{self.protocol}: features of {name}, up to {largest:.3g}, do not fit into float16'
-            )
+        require_half(tokens, name, self.protocol)
         half = tokens.to('cpu', torch.float16)
         if number in self.held_numbers:
             self.held.append((number, half, mask.to('cpu', self.label_dtype)))

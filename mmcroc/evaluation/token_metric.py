@@ -137,7 +137,7 @@ class TokenMetric(BaseMetric):
                 'model=dict(type="mmcroc.FeatureSegmentor", ...), or pretrain with mmcroc'
             )
         tokens = sample['tokens']['data']
-        if not bool(tokens.isfinite().all()):
+        if not math.isfinite(largest(tokens)):
             raise ValueError(
                 f'{self.protocol}: the features of {name} hold NaN or infinity: check the '
                 'checkpoint, and the precision they were computed in'
@@ -272,6 +272,19 @@ class PixelIoU(TokenMetric):
             metrics=metrics,
             mIoU_per_seed=miou.tolist(),
             iou_per_seed=iou.tolist(),
+        )
+
+
+def largest(tokens: Tensor) -> float:
+    """Greatest absolute value of tokens of any shape; NaN or infinite where one is."""
+    return float(torch.stack(tokens.aminmax()).abs().max())
+
+
+def require_half(tokens: Tensor, name: str, protocol: str) -> None:
+    """Refuse features of an image, by its name, that do not fit into float16."""
+    if (greatest := largest(tokens)) > torch.finfo(torch.float16).max:
+        raise ValueError(
+            f'{protocol}: features of {name}, up to {greatest:.3g}, do not fit into float16'
         )
 
 

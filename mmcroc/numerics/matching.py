@@ -67,30 +67,36 @@ def confusion_matrices(
         )
     number, columns = len(predictions), num_classes + 1  # the last one for what does not count
     counts = predictions.new_zeros(number * num_clusters * columns, dtype=torch.long)
-    first = torch.arange(number, device=target.device)[:, None] * num_clusters
+    first = torch.arange(number, device=target.device)[:, None] * num_clusters * columns
     at_once = max(chunk_size // max(number, 1), 1)
     pairs = zip(
         predictions.flatten(1).split(at_once, 1), target.flatten().split(at_once), strict=True
     )
     for clusters, label in pairs:
         valid = label != ignore_index
-        clusters, label = clusters.long() * valid, label.long() * valid
-        _check_ranges(prediction=(clusters, num_clusters), target=(label, num_classes))
-        places = (clusters + first) * columns + torch.where(valid, label, num_classes)
-        counts += torch.bincount(places.flatten(), minlength=len(counts))
+        label = torch.where(valid, label, 0).long()
+        if not _lies_in(clusters, num_clusters):  # at pixels that do not count, perhaps
+            clusters = torch.where(valid, clusters, 0)
+        for name, values, end in (
+            ('prediction', clusters, num_clusters),
+            ('target', label, num_classes),
+        ):
+            if not _lies_in(values, end):
+                raise ValueError(
+                    f'{name} must lie in [0, {end}), but runs from {int(values.min())} to '
+                    f'{int(values.max())}: wrong number of classes, or another ignore_index?'
+                )
+        places = torch.add(torch.where(valid, label, num_classes), clusters, alpha=columns)
+        counts += torch.bincount(places.add_(first).flatten(), minlength=len(counts))
     return counts.view(number, num_clusters, columns)[..., :num_classes]
 
 
-def _check_ranges(**values: tuple[Tensor, int]) -> None:
-    """Refuse numbers outside [0, number), asking a device once."""
-    ends = [end for one, _ in values.values() if one.numel() for end in one.aminmax()]
-    found = iter(torch.stack(ends).tolist() if ends else [])
-    for (name, (_, number)), low, high in zip(values.items(), found, found, strict=False):
-        if not 0 <= low <= high < number:
-            raise ValueError(
-                f'{name} must lie in [0, {number}), but runs from {low} to {high}: wrong number '
-                'of classes, or another ignore_index?'
-            )
+def _lies_in(values: Tensor, end: int) -> bool:
+    """Whether all values lie in [0, end)."""
+    if not values.numel():
+        return True
+    low, high = torch.stack(values.aminmax()).tolist()
+    return 0 <= low <= high < end
 
 
 def pairwise_iou(counts: Tensor) -> Tensor:
