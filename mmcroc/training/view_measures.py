@@ -1,5 +1,7 @@
 """Measures that need no labels: what a teacher sees in two views of a few training images."""
 
+from typing import Any
+
 import torch
 from mmengine.dataset import default_collate
 from mmengine.evaluator import Evaluator
@@ -7,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmcroc.croc.algorithm import CrOC
 from mmcroc.croc.clustering import cluster_representations
@@ -68,8 +70,8 @@ class ViewMeasuresHook(Hook):
         model = _unwrapped(runner)
         data = model.data_preprocessor(self.batch)
         found = view_measures(model, data['inputs'], data['view_boxes'])
-        values = all_reduce_sum(torch.stack([value.double() for value in found.values()]))
-        values = (values / get_world_size()).tolist()
+        total = all_reduce_sum(torch.stack([value.double() for value in found.values()]))
+        values = (total / get_world_size()).tolist()
         metrics |= {f'views/{name}': value for name, value in zip(found, values, strict=True)}
 
 
@@ -150,5 +152,5 @@ def cluster_agreement(vectors: Tensor, valid: Tensor) -> Tensor:
     return 100 * torch.stack(hits).sum() / (2 * valid.sum())
 
 
-def _unwrapped(runner: Runner) -> nn.Module:
+def _unwrapped(runner: Runner) -> Any:
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
