@@ -92,12 +92,12 @@ def test_a_training_that_loses_little_is_left_alone(tmp_path):
 
 
 def test_what_is_lost_by_a_resumed_run_counts_from_its_start(tmp_path):
-    slow = {'optim_wrapper.optimizer.lr': 1e-6, 'train_cfg.max_epochs': 2}
-    first, _ = run(tmp_path, **slow)
-    runner, log = run(tmp_path, **HIGH, resume=True, **{'train_cfg.max_epochs': 3})
+    first, _ = run(tmp_path, **HIGH, **{'train_cfg.max_epochs': 1})
+    runner, log = run(tmp_path, **HIGH, resume=True, **{'train_cfg.max_epochs': 2})
     before = first.message_hub.get_info(BEFORE)
     assert runner.message_hub.get_info(BEFORE) == before
-    assert f'{RANK} fell from {before[RANK]:.2f}' in log
+    assert f'{RANK} fell from {before[RANK]:.2f}' in log and ' in 4 iterations' in log
+    assert f'Best {RANK}: {before[RANK]:.2f}, {tmp_path}/best_views_effective_rank_epoch_0' in log
 
 
 @pytest.mark.parametrize(
