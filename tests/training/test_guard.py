@@ -24,7 +24,7 @@ def run(work_dir, **settings):
     prototypes = dict(num_prototypes=32, num_cluster_prototypes=32)
     cfg.model.neck.update(prototypes), cfg.model.head.update(prototypes)
     cfg.train_dataloader.dataset.num_images = 16
-    cfg.model.freeze_last_layer_epochs = 0
+    cfg.model.freeze_last_layer_epochs = cfg.model.head.warmup_epochs = 0
     cfg.param_scheduler = []
     cfg.default_hooks.update(
         token_pictures=None,
