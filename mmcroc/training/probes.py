@@ -1,5 +1,6 @@
 """Evaluation before, during and after training: what it gains, and a guard against losses."""
 
+import math
 from collections.abc import Mapping
 
 from mmengine.dist import is_main_process
@@ -62,7 +63,7 @@ class BeforeAfterHook(Hook):
             runner.message_hub.update_info(BEFORE, runner.val_loop.run())
         before = runner.message_hub.runtime_info.get(BEFORE, {})
         for name in self.allowed_loss:
-            if name not in before:
+            if math.isnan(before.get(name, math.nan)):
                 raise ValueError(
                     f'BeforeAfterHook guards {name}, which was not measured before training; '
                     f'there is {", ".join(before) or "nothing"}'
