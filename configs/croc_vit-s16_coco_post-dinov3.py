@@ -16,5 +16,5 @@ model = dict(
         ),
     ),
 )
-train_cfg = dict(max_epochs=5)
+train_cfg = dict(max_epochs=5, val_interval=1)
 default_hooks = dict(checkpoint=dict(interval=1), token_pictures=dict(interval=1))

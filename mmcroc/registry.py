@@ -48,7 +48,7 @@ DATA_SAMPLERS = _child('data sampler', 'DATA_SAMPLERS', data='sample_seed')
 HOOKS = _child(
     'hook',
     'HOOKS',
-    training='checkpoints data_checks exact_resume logs optimisation pictures probes',
+    training='checkpoints data_checks exact_resume logs optimisation pictures probes view_measures',
     evaluation='fitted_iou progress',
 )
 OPTIM_WRAPPERS = _child('optimizer wrapper', 'OPTIM_WRAPPERS', croc='optim_wrapper')
@@ -59,6 +59,6 @@ PARAM_SCHEDULERS = _child('parameter scheduler', 'PARAM_SCHEDULERS', croc='sched
 METRICS = _child(
     'metric',
     'METRICS',
-    evaluation='clustering_iou hummingbird linear_iou linear_segmentor nf_covering patch_probes '
-    'segment_retrieval_iou',
+    evaluation='clustering_iou hummingbird knn_image linear_iou linear_segmentor nf_covering '
+    'patch_probes segment_retrieval_iou',
 )

@@ -39,7 +39,8 @@ def test_it_builds_and_takes_a_step(name, tmp_path):
         )
     cfg.model.backbone.init_cfg = None
     cfg.work_dir = str(tmp_path)
-    cfg.default_hooks.pop('checkpoint')
+    cfg.default_hooks.pop('checkpoint'), cfg.default_hooks.pop('before_after')
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.train_cfg.max_epochs = 11
     cfg.log_level = 'WARNING'
     cfg.experiment_name = f'config_{name}'
@@ -82,7 +83,8 @@ def test_an_hsg_config_builds_and_takes_two_steps(name, tmp_path):
     cfg.update(load_from=None, work_dir=str(tmp_path), log_level='WARNING')
     cfg.experiment_name = f'config_{name}'
     cfg.train_cfg.max_iters = 2
-    cfg.default_hooks.pop('checkpoint')
+    cfg.default_hooks.pop('checkpoint'), cfg.default_hooks.pop('before_after')
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     runner = Runner.from_cfg(cfg)
     runner.train()
     assert runner.iter == 2

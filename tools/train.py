@@ -61,6 +61,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Merge the command line into the config."""
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        cfg.get('default_hooks', {}).pop('view_measures', None)
     cfg.launcher = args.launcher
     default = str(Path('work_dirs') / Path(args.config).stem)
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or default

@@ -332,21 +332,10 @@ class CrOC(BaseSelfSupervisor):
         Returns:
             Losses and what to watch.
         """
-        teacher = cast(VisionTransformer, self.teacher['backbone'])
-        clusters = valid = partway = None
-        with torch.no_grad():
-            if self.frozen_blocks:
-                partway = teacher.first_blocks(inputs, self.frozen_blocks)
-            if self.with_target_generator:
-                found = teacher.forward_tapped(inputs, self.target_generator.tap, partway)
-                positions = patch_positions(view_boxes, teacher.grid_size(inputs))
-                clusters = self.target_generator(found, positions, seeds)
-                valid = clusters.valid.flatten()
-            else:
-                found = teacher.forward_tapped(inputs, None, partway)
-            target = self._project(self.teacher['neck'], found, clusters)
+        partway, found, clusters, target = self.look(inputs, view_boxes, seeds)
         seen = self.backbone.forward_tapped(inputs, None, partway)
         student = self._project(self.neck, seen, clusters)
+        valid = None if clusters is None else clusters.valid.flatten()
         losses = self.head.loss(student, target, valid, self.sync_statistics)
 
         self._teacher_tokens = found.tokens
@@ -359,6 +348,30 @@ class CrOC(BaseSelfSupervisor):
                 self._momentum['backbone'], dtype=torch.float64
             )
         return losses
+
+    @torch.compiler.disable(recursive=False)
+    def look(
+        self, inputs: Tensor, view_boxes: Tensor, seeds: Tensor | None = None
+    ) -> tuple[Any, TappedTokens, ClusterAssignments | None, tuple[Tensor, Tensor | None]]:
+        """What the teacher sees in two views; arguments as of :meth:`loss`.
+
+        Returns:
+            What shared blocks give, tokens, clusters, logits of images and clusters; None for what
+            there is not.
+        """
+        teacher = cast(VisionTransformer, self.teacher['backbone'])
+        partway = clusters = tap = None
+        with torch.no_grad():
+            if self.frozen_blocks:
+                partway = teacher.first_blocks(inputs, self.frozen_blocks)
+            if self.with_target_generator:
+                tap = self.target_generator.tap
+            found = teacher.forward_tapped(inputs, tap, partway)
+            if self.with_target_generator:
+                positions = patch_positions(view_boxes, teacher.grid_size(inputs))
+                clusters = self.target_generator(found, positions, seeds)
+            target = self._project(self.teacher['neck'], found, clusters)
+        return partway, found, clusters, target
 
     def _project(
         self, neck: nn.Module, found: TappedTokens, clusters: ClusterAssignments | None

@@ -10,6 +10,7 @@ from .fitted_iou import FitProbesHook as FitProbesHook
 from .fitted_iou import FittedIoU as FittedIoU
 from .fitted_iou import fit_together as fit_together
 from .hummingbird import HummingbirdIoU as HummingbirdIoU
+from .knn_image import KNNImageAP as KNNImageAP
 from .linear_iou import LinearHeadIoU as LinearHeadIoU
 from .linear_iou import LinearRidgeIoU as LinearRidgeIoU
 from .linear_segmentor import LinearSegmentor as LinearSegmentor

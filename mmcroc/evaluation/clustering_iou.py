@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 
 from mmcroc.evaluation.progress import Progress
-from mmcroc.evaluation.token_metric import TokenMetric, example_of, iou_table, log
+from mmcroc.evaluation.token_metric import (
+    TokenMetric,
+    example_of,
+    iou_table,
+    largest,
+    log,
+)
 from mmcroc.numerics.distributed import all_reduce_sum, get_world_size
 from mmcroc.numerics.faiss_kmeans import faiss_kmeans
 from mmcroc.numerics.kmeans import kmeans
@@ -127,12 +133,12 @@ class ClusteringIoU(TokenMetric):
     def add(self, number: int, tokens: Tensor, mask: Tensor) -> None:
         """Keep an image's tokens (C, h, w) and its mask (H, W) at the size of comparison."""
         self.device = tokens.device
-        flat = tokens.flatten(1).T.to(self.storage_dtype).contiguous()
-        if not bool(flat.isfinite().all()):
+        if (greatest := largest(tokens)) > torch.finfo(self.storage_dtype).max:
             raise ValueError(
-                f'{self.protocol}: features up to {float(tokens.abs().max()):.3g} do not fit '
-                'into float16; set storage_dtype="float32"'
+                f'{self.protocol}: features up to {greatest:.3g} do not fit into float16; set '
+                'storage_dtype="float32"'
             )
+        flat = tokens.flatten(1).T.to(self.storage_dtype).contiguous()
         if self.map_size is not None:
             mask = nearest_resize(mask, *self.map_size)
         small = max(len(self.classes), self.ignore_index) < 256

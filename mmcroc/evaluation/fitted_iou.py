@@ -8,13 +8,13 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from mmcroc.evaluation.token_metric import PixelIoU
+from mmcroc.evaluation.token_metric import PixelIoU, TokenMetric
 from mmcroc.evaluation.training_images import TrainingImages
 from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size
 from mmcroc.registry import HOOKS
 
 
-class FittedIoU(PixelIoU):
+class FittedMetric(TokenMetric):
     """Base of the metrics that learn from labelled training images before they score.
 
     ``mmcroc.FitProbesHook`` calls :func:`fit_together` with the run's metrics before every
@@ -56,17 +56,21 @@ class FittedIoU(PixelIoU):
         fit_together([self], model)
 
 
+class FittedIoU(FittedMetric, PixelIoU):
+    """Base of the fitted metrics that keep of an image how its pixels were classified."""
+
+
 def fit_together(metrics: Sequence[Any], model: nn.Module) -> None:
     """Fit metrics; those that learn from the same images share the model's forward passes.
 
     Args:
-        metrics: Metrics of any kind: :class:`FittedIoU`, with another ``fit(model)``, or without.
+        metrics: Metrics, :class:`FittedMetric` ones or others, with a ``fit(model)`` or without.
         model: The model that is evaluated.
 
     Raises:
         ValueError: A rank got no training image, or as :meth:`TokenMetric.process`.
     """
-    fitted = [metric for metric in metrics if isinstance(metric, FittedIoU)]
+    fitted = [metric for metric in metrics if isinstance(metric, FittedMetric)]
     for metric in metrics:
         if metric not in fitted and callable(getattr(metric, 'fit', None)):
             metric.fit(model)
@@ -75,7 +79,7 @@ def fit_together(metrics: Sequence[Any], model: nn.Module) -> None:
         metric.end_fit()
 
 
-def learn_together(metrics: Sequence[FittedIoU], model: nn.Module) -> None:
+def learn_together(metrics: Sequence[FittedMetric], model: nn.Module) -> None:
     """Show metrics their training images; a pass that several ask for is made once.
 
     Raises:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from mmcroc.evaluation.fitted_iou import FittedIoU
 from mmcroc.evaluation.progress import Progress
-from mmcroc.evaluation.token_metric import iou_table, log
+from mmcroc.evaluation.token_metric import iou_table, log, require_half
 from mmcroc.evaluation.training_images import TrainingImages
 from mmcroc.numerics.distributed import get_rank, get_world_size
 from mmcroc.numerics.linear_heads import (
@@ -128,9 +128,9 @@ class LinearRidgeIoU(LinearIoU):
 
     def _token_labels(self, mask: Tensor, grid: Sequence[int]) -> Tensor:
         """The class of most of a token's labelled pixels: (h, w), ignore_index without any."""
-        valid = mask != self.ignore_index
-        one_hot = F.one_hot(mask.long() * valid, len(self.classes)) * valid[..., None]
-        share = F.adaptive_avg_pool2d(one_hot.permute(2, 0, 1).float(), (grid[0], grid[1]))
+        classes = torch.arange(len(self.classes), device=mask.device)[:, None, None]
+        shown = (mask == classes) & (mask != self.ignore_index)
+        share = F.adaptive_avg_pool2d(shown.float(), (grid[0], grid[1]))
         most, label = share.max(0)
         return torch.where(most > 0, label, self.ignore_index)
 
@@ -303,8 +303,4 @@ class LinearHeadIoU(LinearIoU):
                 f'{tuple(mask.shape)}, the images before it {tuple(kept.grid)} and '
                 f'{tuple(kept.labels.shape[2:])}: train_pipeline has to give one size'
             )
-        largest = float(tokens.abs().max())
-        if largest > torch.finfo(torch.float16).max:
-            raise ValueError(
-                f'{self.protocol}: features of {name}, up to {largest:.3g}, do not fit into float16'
-            )
+        require_half(tokens, name, self.protocol)

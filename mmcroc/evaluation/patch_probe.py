@@ -13,11 +13,12 @@ from torch import Tensor
 
 from mmcroc.evaluation.fitted_iou import FittedIoU
 from mmcroc.evaluation.progress import Progress
-from mmcroc.evaluation.token_metric import iou_table, log
+from mmcroc.evaluation.token_metric import iou_table, log, require_half
 from mmcroc.evaluation.training_images import TrainingImages
 from mmcroc.numerics.counter_random import counter_uniform
 from mmcroc.numerics.distributed import all_reduce_sum
-from mmcroc.numerics.matching import confusion_matrix, intersection_over_union, mean_iou
+from mmcroc.numerics.matching import confusion_matrices, intersection_over_union, mean_iou
+from mmcroc.numerics.patch_memory import patch_label_counts
 from mmcroc.numerics.pca import RunningMoments
 
 #: Tokens standardised at once.
@@ -122,21 +123,17 @@ class PatchProbeIoU(FittedIoU):
         rows = tokens.flatten(1).T
         if number not in self.held_numbers:
             self.moments.update(rows)
-        largest = float(rows.abs().max())
-        if largest > torch.finfo(torch.float16).max:
-            raise ValueError(
-                f'{self.protocol}: features of {name}, up to {largest:.3g}, do not fit into float16'
-            )
+        require_half(tokens, name, self.protocol)
         half = tokens.to('cpu', torch.float16)
         if number in self.held_numbers:
             self.held.append((number, half, mask.to('cpu', self.label_dtype)))
-        pixels = patch_pixels(mask, block)
-        most = pixels.mode(1).values
-        places = torch.nonzero(most != self.ignore_index)[:, 0]
+        counts = patch_label_counts(mask, tokens.shape[1:], len(self.classes), self.ignore_index)
+        pixels, most = counts.max(1)
+        places = torch.nonzero(pixels >= block[0] * block[1] - counts.sum(1))[:, 0]
         if self.tokens_per_image is not None and len(places) > self.tokens_per_image:
-            keys = counter_uniform(number * len(pixels) + places, self.seed)
+            keys = counter_uniform(number * len(most) + places, self.seed)
             places = places[keys.argsort()[: self.tokens_per_image].sort().values]
-        labels = (pixels if self.remembers else most[:, None])[places]
+        labels = (patch_pixels(mask, block) if self.remembers else most[:, None])[places]
         self.kept[number] = half.flatten(1).T[places.cpu()], labels.to('cpu', self.label_dtype)
 
     @property
@@ -248,10 +245,7 @@ class PatchProbeIoU(FittedIoU):
         for _, tokens, mask in self.held:
             maps = self.predict(tokens.to(self.device), mask.shape)
             mask = mask.to(maps.device)
-            for place, prediction in enumerate(maps):
-                counts[place] += confusion_matrix(
-                    prediction, mask, classes, classes, self.ignore_index
-                ).cpu()
+            counts += confusion_matrices(maps, mask, classes, classes, self.ignore_index).cpu()
             progress.step()
         counts = all_reduce_sum(counts)
         if not int(counts[0].sum()):

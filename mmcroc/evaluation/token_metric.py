@@ -11,7 +11,7 @@ from prettytable import PrettyTable
 from torch import Tensor
 
 from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size
-from mmcroc.numerics.matching import confusion_matrix, intersection_over_union, mean_iou
+from mmcroc.numerics.matching import confusion_matrices, intersection_over_union, mean_iou
 
 
 class TokenMetric(BaseMetric):
@@ -137,7 +137,7 @@ class TokenMetric(BaseMetric):
                 'model=dict(type="mmcroc.FeatureSegmentor", ...), or pretrain with mmcroc'
             )
         tokens = sample['tokens']['data']
-        if not bool(tokens.isfinite().all()):
+        if not math.isfinite(largest(tokens)):
             raise ValueError(
                 f'{self.protocol}: the features of {name} hold NaN or infinity: check the '
                 'checkpoint, and the precision they were computed in'
@@ -168,9 +168,9 @@ class TokenMetric(BaseMetric):
         if 'gt_sem_seg' not in sample:
             raise KeyError(f'{self.protocol}: {name} has no labels; load them in the pipeline')
         mask = sample['gt_sem_seg']['data'].squeeze(0)
-        labels = mask[mask != ignored]
         number = len(self.classes)
-        if labels.numel() and not 0 <= labels.min() <= labels.max() < number:
+        if bool(((mask != ignored) & ((mask < 0) | (mask >= number))).any()):
+            labels = mask[mask != ignored]
             raise ValueError(
                 f'{self.protocol}: the mask of {name} has labels from {int(labels.min())} to '
                 f'{int(labels.max())}, but there are {number} classes, and {ignored} '
@@ -208,12 +208,9 @@ class PixelIoU(TokenMetric):
             mask: (H, W), labels.
         """
         classes, mask = len(self.classes), mask.to(predictions.device)
-        counts = [
-            confusion_matrix(prediction, mask, classes, classes, self.ignore_index)
-            for prediction in predictions
-        ]
+        counts = confusion_matrices(predictions, mask, classes, classes, self.ignore_index)
         # Of many classes an image shows few.
-        self.counts.append((number, torch.stack(counts).cpu().to_sparse()))
+        self.counts.append((number, counts.cpu().to_sparse()))
         if number < self.NUM_EXAMPLES:
             example = example_of(self.paths[number], mask, predictions[0])
             self.kept_examples.append((number, example))
@@ -275,6 +272,19 @@ class PixelIoU(TokenMetric):
             metrics=metrics,
             mIoU_per_seed=miou.tolist(),
             iou_per_seed=iou.tolist(),
+        )
+
+
+def largest(tokens: Tensor) -> float:
+    """Greatest absolute value of tokens of any shape; NaN or infinite where one is."""
+    return float(torch.stack(tokens.aminmax()).abs().max())
+
+
+def require_half(tokens: Tensor, name: str, protocol: str) -> None:
+    """Refuse features of an image, by its name, that do not fit into float16."""
+    if (greatest := largest(tokens)) > torch.finfo(torch.float16).max:
+        raise ValueError(
+            f'{protocol}: features of {name}, up to {greatest:.3g}, do not fit into float16'
         )
 
 

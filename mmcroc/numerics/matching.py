@@ -9,7 +9,6 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 
-@torch.no_grad()
 def confusion_matrix(
     prediction: Tensor,
     target: Tensor,
@@ -18,11 +17,11 @@ def confusion_matrix(
     ignore_index: int = 255,
     chunk_size: int = 2**24,
 ) -> Tensor:
-    """Count pixels by cluster and class.
+    """Count pixels by cluster and class; arguments and errors as :func:`confusion_matrices`.
 
     Args:
-        prediction: Clusters, integers in [0, num_clusters), of any shape.
-        target: Classes, integers in [0, num_classes) or ``ignore_index``, of the same shape.
+        prediction: Clusters, of the target's shape.
+        target: Classes.
         num_clusters: Number K of clusters.
         num_classes: Number C of classes.
         ignore_index: Target whose pixels do not count.
@@ -30,34 +29,74 @@ def confusion_matrix(
 
     Returns:
         Numbers of pixels, int64 (K, C), to be summed over batches and ranks.
+    """
+    return confusion_matrices(
+        prediction[None], target, num_clusters, num_classes, ignore_index, chunk_size
+    )[0]
+
+
+@torch.no_grad()
+def confusion_matrices(
+    predictions: Tensor,
+    target: Tensor,
+    num_clusters: int,
+    num_classes: int,
+    ignore_index: int = 255,
+    chunk_size: int = 2**24,
+) -> Tensor:
+    """Count pixels by cluster and class, of several predictions at once.
+
+    Args:
+        predictions: Clusters, integers in [0, num_clusters), of shape (S, *shape).
+        target: Classes, integers in [0, num_classes) or ``ignore_index``, of any shape.
+        num_clusters: Number K of clusters.
+        num_classes: Number C of classes.
+        ignore_index: Target whose pixels do not count.
+        chunk_size: Number of pixels counted at once.
+
+    Returns:
+        Numbers of pixels, int64 (S, K, C), to be summed over batches and ranks.
 
     Raises:
         ValueError: Shapes that differ, or numbers out of range (at pixels that count).
     """
-    if prediction.shape != target.shape:
+    if predictions.shape[1:] != target.shape:
         raise ValueError(
-            f'prediction {tuple(prediction.shape)} and target {tuple(target.shape)} must be of one '
-            'shape: resize one of them, nearest neighbour'
+            f'prediction {tuple(predictions.shape[1:])} and target {tuple(target.shape)} must be '
+            'of one shape: resize one of them, nearest neighbour'
         )
-    counts = torch.zeros(num_clusters * num_classes, dtype=torch.long, device=prediction.device)
+    number, columns = len(predictions), num_classes + 1  # the last one for what does not count
+    counts = predictions.new_zeros(number * num_clusters * columns, dtype=torch.long)
+    first = torch.arange(number, device=target.device)[:, None] * num_clusters * columns
+    at_once = max(chunk_size // max(number, 1), 1)
     pairs = zip(
-        prediction.flatten().split(chunk_size), target.flatten().split(chunk_size), strict=True
+        predictions.flatten(1).split(at_once, 1), target.flatten().split(at_once), strict=True
     )
-    for cluster, label in pairs:
+    for clusters, label in pairs:
         valid = label != ignore_index
-        cluster, label = cluster[valid].long(), label[valid].long()
-        _check_range('prediction', cluster, num_clusters)
-        _check_range('target', label, num_classes)
-        counts += torch.bincount(cluster * num_classes + label, minlength=len(counts))
-    return counts.view(num_clusters, num_classes)
+        label = torch.where(valid, label, 0).long()
+        if not _lies_in(clusters, num_clusters):  # at pixels that do not count, perhaps
+            clusters = torch.where(valid, clusters, 0)
+        for name, values, end in (
+            ('prediction', clusters, num_clusters),
+            ('target', label, num_classes),
+        ):
+            if not _lies_in(values, end):
+                raise ValueError(
+                    f'{name} must lie in [0, {end}), but runs from {int(values.min())} to '
+                    f'{int(values.max())}: wrong number of classes, or another ignore_index?'
+                )
+        places = torch.add(torch.where(valid, label, num_classes), clusters, alpha=columns)
+        counts += torch.bincount(places.add_(first).flatten(), minlength=len(counts))
+    return counts.view(number, num_clusters, columns)[..., :num_classes]
 
 
-def _check_range(name: str, values: Tensor, number: int) -> None:
-    if values.numel() and not 0 <= values.min() <= values.max() < number:
-        raise ValueError(
-            f'{name} must lie in [0, {number}), but runs from {int(values.min())} to '
-            f'{int(values.max())}: wrong number of classes, or another ignore_index?'
-        )
+def _lies_in(values: Tensor, end: int) -> bool:
+    """Whether all values lie in [0, end)."""
+    if not values.numel():
+        return True
+    low, high = torch.stack(values.aminmax()).tolist()
+    return 0 <= low <= high < end
 
 
 def pairwise_iou(counts: Tensor) -> Tensor:

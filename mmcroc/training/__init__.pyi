@@ -13,3 +13,4 @@ from .pictures import HierarchyPicturesHook as HierarchyPicturesHook
 from .pictures import TokenPicturesHook as TokenPicturesHook
 from .probes import BeforeAfterHook as BeforeAfterHook
 from .starting_weights import start_from as start_from
+from .view_measures import ViewMeasuresHook as ViewMeasuresHook

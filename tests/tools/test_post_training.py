@@ -20,6 +20,7 @@ SMALL = [
     '--probe-options', 'val_dataloader.num_workers=0', 'val_evaluator.1.num_clusters=8',
     'val_evaluator.2.train_dataloader.num_workers=0', 'val_evaluator.3.fractions=[1]',
     'val_evaluator.3.train_dataloader.num_workers=0',
+    'val_evaluator.4.train_dataloader.num_workers=0',
     'val_evaluator.0.seeds=[0]', 'val_evaluator.1.seeds=[0]',
 ]  # fmt: skip
 

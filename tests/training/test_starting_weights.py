@@ -141,3 +141,22 @@ def test_what_cannot_be_started_from_is_refused_in_a_sentence(tmp_path):
     hsg = Config(dict(model=dict(type='mmcroc.HSG')))
     with pytest.raises(ValueError, match=r'for CrOC and DINO, not for a mmcroc\.HSG'):
         start_from(hsg, str(path))
+
+
+def test_a_configs_own_weights_that_are_missing_are_named(tmp_path):
+    """Those of init_cfg, without --backbone."""
+    cfg = Config(croc_config())
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'none.pth'))
+    croc = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor))
+    missing = pytest.raises(FileNotFoundError, match=r'no checkpoint at .*none\.pth')
+    with missing, safe_checkpoint_reading():
+        croc.init_weights()
+
+
+def test_views_that_patches_do_not_divide_are_refused_at_the_first_step():
+    croc = MODELS.build(Config(croc_config()).model)
+    boxes = torch.tensor([0.0, 0.0, 36.0, 36.0, 0.0]).expand(2, 1, 5)
+    with pytest.raises(
+        ValueError, match=r"36x36 px are no multiple of the backbone's patch_size=8"
+    ):
+        croc(torch.zeros(2, 3, 36, 36), mode='loss', view_boxes=boxes)

@@ -104,7 +104,8 @@ def config_of(args, kind, seed, train_list, options):
         data['indices'] = args.num_images
     cfg.train_dataloader.dataset.update(data)
     start_from(cfg, args.model)
-    cfg.default_hooks.update(checkpoint=None, token_pictures=None)
+    for hook in ('checkpoint', 'token_pictures', 'view_measures', 'before_after'):
+        cfg.default_hooks[hook] = None
     cfg.update(randomness=dict(seed=seed), log_level='WARNING')
     cfg.merge_from_dict({**args.cfg_options, **options})
     loader = cfg.train_dataloader

@@ -5,6 +5,8 @@
 #   linear-ridge-probe    a linear classifier in closed form, fitted on all training images
 #   hummingbird-probe     each token takes the labels of its 30 nearest ones in all training images,
 #                         and in samples of an eighth and a 64th of them
+#   knn-image-probe       mAP of telling which animals an image shows, by its 20 nearest training
+#                         images (mean tokens)
 # On images squashed to 448x448 (MMCROC_IMAGE_SIZE in the environment: another size). Labels serve
 # the measuring alone. Inherit it beside a pretraining config and say how often:
 # train_cfg = dict(val_interval=10).
@@ -58,5 +60,6 @@ val_evaluator = [
         memory_dtype='float16',
         fractions=[1, 8, 64],
     ),
+    dict(type='mmcroc.KNNImageAP', protocol='knn-image-probe', train_dataloader=train_images),
 ]
 val_cfg = dict()

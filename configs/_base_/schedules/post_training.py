@@ -32,11 +32,16 @@ optim_wrapper = dict(
     amp_dtype='auto',
 )
 auto_scale_lr = dict(enable=False, base_batch_size=64)
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=25)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=25, val_interval=5)
 param_scheduler = [
     dict(type='mmcroc.WarmupCosineLR', end_value=0.0, by_epoch=True, convert_to_iter_based=True),
 ]
-# Before training and every 5 epochs: work_dir/pictures.
+# Before training and every 5 epochs: work_dir/pictures, and measures that need no labels. A run
+# that loses more than the allowed share warns, and stops with before_after.stop=True; the best
+# checkpoint, which may be the start, is kept.
 default_hooks = dict(
-    checkpoint=dict(interval=5), token_pictures=dict(type='mmcroc.TokenPicturesHook', interval=5)
+    checkpoint=dict(interval=5, save_best='views/effective_rank', rule='greater'),
+    token_pictures=dict(type='mmcroc.TokenPicturesHook', interval=5),
+    view_measures=dict(type='mmcroc.ViewMeasuresHook'),
+    before_after=dict(allowed_loss={'views/effective_rank': 0.3}),
 )
