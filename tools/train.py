@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
         '--backbone',
         metavar='MODEL',
         help='weights to start CrOC or DINO from, and their architecture: a checkpoint, hf:FOLDER '
-        'or timm:NAME',
+        'or timm:NAME; for hsg_vit_frozen_folder.py the frozen backbone, any model',
     )
     parser.add_argument(
         '--resume',
