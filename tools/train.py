@@ -100,11 +100,13 @@ def print_summary(runner: Runner) -> None:
     print(f'\nLogs and config: {runner.log_dir}')
     if checkpoint := find_latest_checkpoint(runner.work_dir):
         model = getattr(runner.model, 'module', runner.model)
+        print(f'Last checkpoint: {checkpoint}')
+        if not any(parameter.requires_grad for parameter in model.backbone.parameters()):
+            return
         prefix = 'teacher.backbone.' if hasattr(model, 'teacher') else 'backbone.'
         print(
-            f'Last checkpoint: {checkpoint}\nUse its backbone in an MMPretrain or MMSegmentation '
-            f"config: init_cfg=dict(type='Pretrained', checkpoint='{checkpoint}', "
-            f"prefix='{prefix}')"
+            'Use its backbone in an MMPretrain or MMSegmentation config: init_cfg='
+            f"dict(type='Pretrained', checkpoint='{checkpoint}', prefix='{prefix}')"
         )
 
 

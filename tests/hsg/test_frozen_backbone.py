@@ -240,8 +240,3 @@ def test_views_that_are_no_whole_patches_are_refused(backbone):
 def test_models_that_are_not_there_are_refused(name, tmp_path):
     with pytest.raises((ValueError, OSError)):
         start_from(Config.fromfile(CONFIG), name)
-
-
-def test_a_config_that_trains_its_backbone_names_those_that_take_one():
-    with pytest.raises(ValueError, match=r'FrozenBackbone, not for this mmcroc\.HSG'):
-        start_from(Config.fromfile(CONFIGS / 'hsg_r50_folder.py'), 'random')
