@@ -206,7 +206,7 @@ class ClusteringTransformer(BaseModule):
             for parameter in part.parameters():
                 if parameter.dim() > 1:
                     nn.init.xavier_uniform_(parameter)
-        nn.init.constant_(self.centroid[-1].weight, sharpness)
+        nn.init.constant_(self.centroid[-1].get_parameter('weight'), sharpness)
 
     def forward(self, nodes: Tensor, position: Tensor, mask: Tensor | None = None) -> Grouping:
         """Group the nodes.
