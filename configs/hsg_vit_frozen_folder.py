@@ -1,7 +1,7 @@
 # HSG's clustering transformers on the tokens of any frozen backbone, on any folder of images: a
 # hierarchy on the backbone you have. One process x 8 images, 400 iterations at 112 px.
 #   python tools/train.py configs/hsg_vit_frozen_folder.py --data-root IMAGES --backbone MODEL
-# What to expect depends on the images and the backbone (docs/hsg.md, "A hierarchy on any backbone").
+# What to expect depends on images and backbone: docs/hsg.md, "A hierarchy on any backbone".
 # No region maps are needed: segments are clusters of tokens. Maps are taken by
 # train_dataloader.dataset.oversegmentation_folders.
 _base_ = 'hsg_r50_folder.py'
