@@ -5,6 +5,6 @@ from .grouping import Grouping as Grouping
 from .head import HSGHead as HSGHead
 from .neck import HSGNeck as HSGNeck
 from .neck import LearnedPosition2d as LearnedPosition2d
-from .token_regions import token_regions as token_regions
+from .regions_of_tokens import token_regions as token_regions
 from .views import RegionViewDataPreprocessor as RegionViewDataPreprocessor
 from .views import TwoViewsWithRegions as TwoViewsWithRegions

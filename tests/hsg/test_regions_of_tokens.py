@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmcroc.hsg.token_regions import token_regions
+from mmcroc.hsg.regions_of_tokens import token_regions
 from mmcroc.inference.segmentation import init_model
 from tests.support.drawn_regions import assert_regions, patches, two_tone
 
