@@ -29,7 +29,7 @@ MODELS = _child(
     data='two_views',
     evaluation='linear_segmentor nf_covering segment_retrieval_iou',
     features='dense_model library_backbones pretrained_backbone vision_transformer',
-    hsg='algorithm grouping head neck views',
+    hsg='algorithm frozen_backbone grouping head neck views',
 )
 DATASETS = _child(
     'dataset',

@@ -52,7 +52,11 @@ COCO_STAGE_2 = {
     r'head\.levels\.\d\.(?!query).*weight': (10, 1),
     r'head\.levels\..*bias': (20, 0),
 }
-HSG = dict(hsg_r50_coco_stage1=NETWORK, hsg_r50_coco_stage2=COCO_STAGE_2)
+#: Of HSG on a frozen backbone without an embedding.
+FROZEN = {name: factors for name, factors in CITYSCAPES.items() if name not in NETWORK}
+HSG = dict(
+    hsg_r50_coco_stage1=NETWORK, hsg_r50_coco_stage2=COCO_STAGE_2, hsg_vit_frozen_folder=FROZEN
+)
 
 
 def table_of(name):
@@ -66,6 +70,8 @@ def test_each_parameter_has_the_released_rate_and_decay(name):
     assert name.startswith(('croc_', 'dino_', 'hsg_'))
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     init_default_scope(cfg.default_scope)
+    if name == 'hsg_vit_frozen_folder':
+        cfg.model.backbone.model = 'random'
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)

@@ -12,26 +12,32 @@ to change settings). Images that cannot be done are named and left out; the exit
 OUT/contact_sheet.png shows some results.
 
 The default, owt-ucm, makes maps as the authors of HSG did, of a colour gradient unless --edges
-gives better edges; felzenszwalb and slic are scikit-image's (docs/oversegmentation.md).
+gives better edges; felzenszwalb and slic are scikit-image's; tokens are clusters of what --model
+sees (docs/oversegmentation.md).
 """
 
 import argparse
 import contextlib
+import functools
 import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import mmcroc
-from mmcroc.command_line import folder, parser_of, positive
+from mmcroc.command_line import folder, parser_of, positive, refusals
 from mmcroc.data.each_image import exit_in_words, for_each_image
+
+if TYPE_CHECKING:
+    from mmengine.model import BaseModel
 
 SHEET = 'contact_sheet.png'
 #: Smallest region of owt-ucm, share of the mean area of --max-regions regions.
 MIN_AREA = 0.05
-NEEDS = {'owt-ucm': 'higra', 'felzenszwalb': 'skimage', 'slic': 'skimage'}
+NEEDS = {'owt-ucm': 'higra', 'felzenszwalb': 'skimage', 'slic': 'skimage', 'tokens': 'skimage'}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -46,7 +52,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--edges', type=folder, metavar='FOLDER',
                         help='of owt-ucm: edge maps by the names of the images, grey PNG (8 or 16 '
                         'bits, white the strongest) or .npy in [0, 1]')  # fmt: skip
-    parser.add_argument('--num-workers', type=positive, default=4, help='processes (default: 4)')
+    parser.add_argument('--model', help='of tokens: any model, on a GPU where there is one')
+    parser.add_argument('--longer-side', type=positive, default=512,
+                        help='of tokens: images are resized to this for the model '
+                        '(default: %(default)s)')  # fmt: skip
+    parser.add_argument('--num-workers', type=positive,
+                        help="processes (default: 4; of tokens 1, torch's threads)")  # fmt: skip
     parser.add_argument('--limit', type=int, help='only the first so many images')
     parser.add_argument('--sheet-images', type=int, default=8, help='on the contact sheet')
     args = parser.parse_args(argv)
@@ -54,11 +65,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error('--threshold must be >= 0')
     if args.edges and args.method != 'owt-ucm':
         parser.error('--edges is for --method owt-ucm')
+    if (args.model is None) == (args.method == 'tokens'):
+        parser.error('--method tokens takes the tokens of --model MODEL, other methods none')
+    args.num_workers = args.num_workers or (1 if args.model else 4)
     try:
         mmcroc.data.import_extra(NEEDS[args.method])
     except ImportError as error:
         parser.error(str(error))
     return args
+
+
+@functools.cache
+def named_model(name: str) -> 'BaseModel':
+    """A model of a name, once in a process."""
+    return mmcroc.inference.init_model(None, name, None)
 
 
 def segment(image: np.ndarray, name: Path, args: argparse.Namespace) -> np.ndarray:
@@ -67,6 +87,9 @@ def segment(image: np.ndarray, name: Path, args: argparse.Namespace) -> np.ndarr
         return mmcroc.data.felzenszwalb_regions(image, args.max_regions)
     if args.method == 'slic':
         return mmcroc.data.slic_regions(image, args.max_regions)
+    if args.method == 'tokens':
+        model = named_model(args.model)
+        return mmcroc.hsg.token_regions(model, image, args.max_regions, args.longer_side)
     if args.edges:
         places = [(args.edges / name).with_suffix(suffix) for suffix in ('.png', '.npy')]
         path = next((place for place in places if place.exists()), None)
@@ -127,6 +150,9 @@ def write_sheet(args: argparse.Namespace, done: list[tuple[Path, Path]]) -> str:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     jobs = find_jobs(args)
+    if args.model:
+        with refusals(f'{args.model} cannot be used so: '):
+            named_model(args.model)
     start = time.perf_counter()
     with exit_in_words('start again to go on, what is done is kept'):
         done, failed = for_each_image(jobs, partial(prepare, args), args.num_workers)

@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
         '--backbone',
         metavar='MODEL',
         help='weights to start CrOC or DINO from, and their architecture: a checkpoint, hf:FOLDER '
-        'or timm:NAME',
+        'or timm:NAME; for hsg_vit_frozen_folder.py the frozen backbone, any model',
     )
     parser.add_argument(
         '--resume',
@@ -101,11 +101,13 @@ def print_summary(runner: Runner) -> None:
     print(f'\nLogs and config: {runner.log_dir}')
     if checkpoint := find_latest_checkpoint(runner.work_dir):
         model = getattr(runner.model, 'module', runner.model)
+        print(f'Last checkpoint: {checkpoint}')
+        if not any(parameter.requires_grad for parameter in model.backbone.parameters()):
+            return
         prefix = 'teacher.backbone.' if hasattr(model, 'teacher') else 'backbone.'
         print(
-            f'Last checkpoint: {checkpoint}\nUse its backbone in an MMPretrain or MMSegmentation '
-            f"config: init_cfg=dict(type='Pretrained', checkpoint='{checkpoint}', "
-            f"prefix='{prefix}')"
+            'Use its backbone in an MMPretrain or MMSegmentation config: init_cfg='
+            f"dict(type='Pretrained', checkpoint='{checkpoint}', prefix='{prefix}')"
         )
 
 

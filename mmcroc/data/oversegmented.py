@@ -93,7 +93,8 @@ class OversegmentedImages(UnlabelledImages):
     Args:
         data_root: Folder of images and maps.
         oversegmentation_folders: Folders of the maps, relative to
-            ``data_root`` or absolute: one for each of ``folders``, in their order.
+            ``data_root`` or absolute: one for each of ``folders``, in their order. None: every
+            image is one region, for a model that only groups the tokens of a frozen backbone.
         folders: Folders of the images, as in :class:`UnlabelledImages`. Defaults to None:
             ``data_root`` itself, which then may not hold the maps.
         **kwargs: Arguments of :class:`UnlabelledImages`.
@@ -108,7 +109,7 @@ class OversegmentedImages(UnlabelledImages):
     def __init__(
         self,
         data_root: str | os.PathLike[str],
-        oversegmentation_folders: str | Sequence[str],
+        oversegmentation_folders: str | Sequence[str] | None,
         folders: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -116,12 +117,15 @@ class OversegmentedImages(UnlabelledImages):
         if isinstance(oversegmentation_folders, (str, os.PathLike)):
             oversegmentation_folders = [oversegmentation_folders]
         self.oversegmentation_folders = [
-            os.path.join(data_root, folder) for folder in oversegmentation_folders
+            os.path.join(data_root, folder) for folder in oversegmentation_folders or ()
         ]
+        self.without_maps = oversegmentation_folders is None
         super().__init__(data_root=data_root, folders=folders, **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """List images and maps, as ``dict(img_path, oversegmentation_path)``."""
+        if self.without_maps:
+            return super().load_data_list()
         if len(self.oversegmentation_folders) != len(self.folders):
             raise ValueError(
                 'oversegmentation_folders must name one folder of maps for each folder of images, '
@@ -148,6 +152,8 @@ class OversegmentedImages(UnlabelledImages):
 
     def _describe(self, folder: str, paths: list[str]) -> list[dict[str, Any]]:
         """Name each image's map. A wrong folder shows at either end, as for lists of images."""
+        if self.without_maps:
+            return super()._describe(folder, paths)
         maps = self.oversegmentation_folders[self.folders.index(folder)]
         infos = []
         for path in paths:
@@ -170,6 +176,8 @@ class OversegmentedImages(UnlabelledImages):
     def _read_sample(self, info: dict[str, Any]) -> dict[str, Any]:
         """Read image and map: ``img`` and ``oversegmentation``, int32 (H, W)."""
         sample = super()._read_sample(info)
+        if self.without_maps:
+            return dict(sample, oversegmentation=np.zeros(sample['img'].shape[:2], np.int32))
         try:
             regions = read_oversegmentation(info['oversegmentation_path'])
         except FileNotFoundError as error:

@@ -1,8 +1,10 @@
 from .algorithm import HSG as HSG
+from .frozen_backbone import FrozenBackbone as FrozenBackbone
 from .grouping import ClusteringTransformer as ClusteringTransformer
 from .grouping import Grouping as Grouping
 from .head import HSGHead as HSGHead
 from .neck import HSGNeck as HSGNeck
 from .neck import LearnedPosition2d as LearnedPosition2d
+from .regions_of_tokens import token_regions as token_regions
 from .views import RegionViewDataPreprocessor as RegionViewDataPreprocessor
 from .views import TwoViewsWithRegions as TwoViewsWithRegions

@@ -58,6 +58,11 @@ class HSG(DenseModel, BaseSelfSupervisor):
         if not self.head.levels:
             # Only the levels look at positions; DistributedDataParallel would wait for gradients.
             self.neck.position.requires_grad_(False)
+        parts = self.backbone, self.neck.projection
+        #: Whether anything before the clustering transformers is trained.
+        self.trains_embedding = any(
+            parameter.requires_grad for part in parts if part for parameter in part.parameters()
+        )
         require_fit(self, 'backbone')
 
     @classmethod
@@ -106,7 +111,7 @@ class HSG(DenseModel, BaseSelfSupervisor):
         position = self.neck.position(*size)
         if self.training:
             self.neck.position.remember(size, inputs.shape[-2:])
-        return self.head.loss(embedding, oversegmentation, position)
+        return self.head.loss(embedding, oversegmentation, position, self.trains_embedding)
 
     def predict(
         self,

@@ -157,6 +157,9 @@ class ClusteringTransformer(BaseModule):
         dropout: Dropout rate, also in the attention.
         norm_cfg: ``dict(type='BN1d')`` as released, or ``dict(type='LN')``.
         is_last: Whether no level follows, which would need features.
+        sharpness: First standard deviation of the centroids' channels, 1 as released. Logits are as
+            many times as far apart, so that groups differ from the first step on and leave the
+            plateau at which all are equally probable.
         init_cfg: MMEngine's initialisation config.
     """
 
@@ -171,6 +174,7 @@ class ClusteringTransformer(BaseModule):
         dropout: float = 0.1,
         norm_cfg: dict | None = None,
         is_last: bool = False,
+        sharpness: float = 1.0,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
@@ -206,6 +210,7 @@ class ClusteringTransformer(BaseModule):
             for parameter in part.parameters():
                 if parameter.dim() > 1:
                     nn.init.xavier_uniform_(parameter)
+        nn.init.constant_(self.centroid[-1].get_parameter('weight'), sharpness)
 
     def forward(self, nodes: Tensor, position: Tensor, mask: Tensor | None = None) -> Grouping:
         """Group the nodes.

@@ -185,7 +185,7 @@ class HSGHead(BaseModule):
     @torch.compiler.disable
     @in_float32
     def loss(
-        self, embedding: Tensor, oversegmentation: Tensor, position: Tensor
+        self, embedding: Tensor, oversegmentation: Tensor, position: Tensor, contrast: bool = True
     ) -> dict[str, Tensor]:
         """All terms of the loss.
 
@@ -193,6 +193,8 @@ class HSGHead(BaseModule):
             embedding: (2N, C, h, w), the views of an image next to each other.
             oversegmentation: (2N, H, W), -1 where ignored.
             position: (C, h, w).
+            contrast: Whether pixels are contrasted with segments. That trains the embedding alone;
+                False, for one that is not trained, leaves out its terms and what watches them.
 
         Returns:
             ``loss_appearance``, per level ``loss_grouping_l``, ``loss_modularity_l``,
@@ -205,21 +207,18 @@ class HSGHead(BaseModule):
         # Ranks meet from here on.
         if self.max_segments is not None:  # one image of any rank stops them all
             self.segment_limit.check(all_reduce_max(segments.counts.amax()))
-        groupings = [segments.region, *(level.probabilities.argmax(1) for level in levels)]
-        contrasts, accuracy = segment_contrast(
-            pixels, prototypes, segments, groupings, self.concentration, self.sync_statistics
-        )
-        results = dict(
-            loss_appearance=contrasts[0],
-            appearance_accuracy=accuracy,
-            num_segments=segments.counts.float().mean(),
-        )
+        results = dict(num_segments=segments.counts.float().mean())
+        if contrast:
+            groupings = [segments.region, *(level.probabilities.argmax(1) for level in levels)]
+            contrasts, results['appearance_accuracy'] = segment_contrast(
+                pixels, prototypes, segments, groupings, self.concentration, self.sync_statistics
+            )
+            results['loss_appearance'] = contrasts[0]
+            for number, term in enumerate(contrasts[1:], start=1):
+                results[f'loss_grouping_{number}'] = self.grouping_weight * term
         exists = segments.mask.any(1)
         share = exists.to(pixels) / mean_divisor(exists.sum(), self.sync_statistics)
-        for number, (level, contrast, terms) in enumerate(
-            zip(levels, contrasts[1:], goodness, strict=True), start=1
-        ):
-            results[f'loss_grouping_{number}'] = self.grouping_weight * contrast
+        for number, (level, terms) in enumerate(zip(levels, goodness, strict=True), start=1):
             for name, values in terms.items():
                 results[f'loss_{name}_{number}'] = self.goodness_weight * (values * share).sum()
             results[f'loss_centroid_{number}'] = self.centroid_weight * centroid_contrast(

@@ -89,12 +89,14 @@ class LearnedPosition2d(nn.Module):
 class HSGNeck(BaseModule):
     """From a backbone's last map to pixel embeddings: two 1x1 convolutions, and positions.
 
+    Without convolutions, ``out_channels=None``, the map is the embedding.
+
     The convolutions start as torch's own do, uniform within ±1/√fan_in, as in the release.
 
     Args:
         in_channels: Number of channels of the backbone's map.
         hidden_channels: Number of channels between the convolutions; ``in_channels`` by default.
-        out_channels: Number of channels of the embedding.
+        out_channels: Number of channels of the embedding; None for no convolutions.
         num_positions: Number of entries of each table of :class:`LearnedPosition2d`.
         norm_cfg: Config of the norm after the first convolution, a batch norm by default.
         init_cfg: MMEngine's initialisation config.
@@ -104,20 +106,22 @@ class HSGNeck(BaseModule):
         self,
         in_channels: int = 2048,
         hidden_channels: int | None = None,
-        out_channels: int = 128,
+        out_channels: int | None = 128,
         num_positions: int = 50,
         norm_cfg: dict | None = None,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
-        hidden_channels = hidden_channels or in_channels
-        first = ConvModule(
-            in_channels, hidden_channels, 1, bias=False, norm_cfg=norm_cfg or dict(type='BN')
-        )
-        self.projection = nn.Sequential(first, nn.Conv2d(hidden_channels, out_channels, 1))
-        first.conv.reset_parameters()  # ConvModule's start is 2.4 times as large
-        self.position = LearnedPosition2d(out_channels, num_positions)
+        self.projection: nn.Module | None = None
+        if out_channels is not None:
+            hidden_channels = hidden_channels or in_channels
+            first = ConvModule(
+                in_channels, hidden_channels, 1, bias=False, norm_cfg=norm_cfg or dict(type='BN')
+            )
+            self.projection = nn.Sequential(first, nn.Conv2d(hidden_channels, out_channels, 1))
+            first.conv.reset_parameters()  # ConvModule's start is 2.4 times as large
+        self.position = LearnedPosition2d(out_channels or in_channels, num_positions)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Embed the pixels of the last of the maps, (B, in_channels, h, w), not normalised."""
-        return self.projection(features[-1])
+        return features[-1] if self.projection is None else self.projection(features[-1])

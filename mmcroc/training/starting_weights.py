@@ -6,6 +6,7 @@ import torch
 from mmengine.config import Config
 
 from mmcroc.features.checkpoint_backbone import FoundBackbone, find_backbone
+from mmcroc.hsg.frozen_backbone import freeze
 from mmcroc.registry import MODELS
 from mmcroc.weights.checkpoint_file import read_checkpoint, split_checkpoint
 
@@ -15,10 +16,12 @@ TRAINABLE = ('VisionTransformer', 'TimmVisionTransformer')
 
 
 def start_from(cfg: Config, model: str) -> None:
-    """Let a training of CrOC or DINO start from the weights of a MODEL.
+    """Let a training of CrOC or DINO start from a MODEL, or HSG group the tokens of a frozen one.
 
     Architecture, patches, layer scale, registers and the neck's input are the MODEL's; the rate of
-    stochastic depth stays the config's. Student and teacher start alike.
+    stochastic depth stays the config's. Student and teacher start alike. A frozen one
+    (:func:`mmcroc.hsg.frozen_backbone.freeze`) may be any that :func:`mmcroc.features.load_model`
+    takes.
 
     Args:
         cfg: The run's config, changed in place.
@@ -29,18 +32,17 @@ def start_from(cfg: Config, model: str) -> None:
         FileNotFoundError, ValueError: There is no such model, its weights do not fit, the method
             cannot train it, or its patches do not divide the views.
     """
+    if cfg.model.backbone.get('type') == 'mmcroc.FrozenBackbone':
+        _require_whole_patches(cfg, freeze(cfg.model, model).stride)
+        return
     if 'target_generator' not in cfg.model:
-        raise ValueError(f'--backbone is for CrOC and DINO, not for a {cfg.model.type}')
+        raise ValueError(
+            '--backbone is for CrOC, DINO and configs of a FrozenBackbone, not for this '
+            f'{cfg.model.type}'
+        )
     found = find_trainable(model)
     backbone: Any = found.build(model)
-    for transform in cfg.train_dataloader.dataset.pipeline:
-        size = transform.get('size')
-        if size and size % backbone.patch_size:
-            below = size // backbone.patch_size * backbone.patch_size
-            raise ValueError(
-                f'views of {size} px are no multiple of its patches of {backbone.patch_size} px: '
-                f'set train_dataloader.dataset.pipeline.0.size={below}'
-            )
+    _require_whole_patches(cfg, backbone.patch_size)
     config = dict(found.config, init_cfg=dict(type='Pretrained', checkpoint=f'{SCHEME}{model}'))
     drop_path = cfg.model.backbone.get('drop_path_rate', 0.0)
     if 'model_name' in config:
@@ -49,6 +51,17 @@ def start_from(cfg: Config, model: str) -> None:
         config['drop_path_rate'] = drop_path
     cfg.model.backbone = config
     cfg.model.neck.in_channels = backbone.embed_dims
+
+
+def _require_whole_patches(cfg: Config, patch_size: int) -> None:
+    """Refuse views whose sides a MODEL's patches do not divide."""
+    for number, transform in enumerate(cfg.train_dataloader.dataset.pipeline):
+        size = transform.get('size')
+        if size and size % patch_size:
+            raise ValueError(
+                f'views of {size} px are no multiple of its patches of {patch_size} px: set '
+                f'train_dataloader.dataset.pipeline.{number}.size={size // patch_size * patch_size}'
+            )
 
 
 def load_from_model(filename: str, map_location: Any = None) -> dict:

@@ -51,6 +51,15 @@ def test_each_image_comes_with_the_map_of_its_name(pairs):
         assert sample['img_shape'] == (48, 64) and sample['unreadable'] == ()
 
 
+def test_without_maps_each_image_is_one_region(pairs):
+    dataset = make(pairs, folders=['images'], oversegmentation_folders=None)
+    assert len(dataset) == 3
+    sample = dataset[2]
+    np.testing.assert_array_equal(sample['img'], read_image(pairs / 'images/c/d.JPEG'))
+    np.testing.assert_array_equal(sample['oversegmentation'], np.zeros((48, 64), np.int32))
+    assert sample['oversegmentation'].dtype == np.int32
+
+
 def test_folders_of_maps_are_parallel_to_folders_of_images(tmp_path):
     for name in ('train', 'train2'):  # one name is the beginning of the other
         write_images(tmp_path / name, ['a.jpg'])

@@ -229,3 +229,21 @@ def test_means_pass_gradients_to_the_members_only():
     mask = torch.tensor([[True, True, True, False, False]])
     group_means(values, probabilities, mask).sum().backward()
     assert values.grad[0, :3].all() and not values.grad[0, 3:].any()
+
+
+@pytest.mark.parametrize('norm_cfg', [LN, BN], ids=['LN', 'BN'])
+def test_a_sharper_start_multiplies_first_logits_and_changes_nothing_else(norm_cfg):
+    plain, sharp = build(norm_cfg), build(norm_cfg, sharpness=4.0)
+    differing = {
+        name
+        for name, value in plain.state_dict().items()
+        if not torch.equal(value, sharp.state_dict()[name])
+    }
+    assert differing == {f'centroid.{len(plain.centroid) - 1}.weight'}
+    found, sharper = plain(*draw()), sharp(*draw())
+    assert_close(sharper.centroids, 4 * found.centroids)
+    assert_close(sharper.features, found.features)
+    logits = found.probabilities.log()
+    assert_close(sharper.probabilities, (4 * logits).softmax(1))
+    entropies = [-(p * p.log()).sum(1).mean() for p in (found.probabilities, sharper.probabilities)]
+    assert entropies[1] < entropies[0]

@@ -57,6 +57,7 @@ SHARDS = 'tests/data/test_tar_shards.py::' + (
 )
 ON_DEVICE = 'tests/test_resume.py::test_resuming_is_bit_for_bit'
 HSG_CONFIGS = 'tests/test_configs.py::test_an_hsg_config_builds_and_takes_two_steps'
+FROZEN = 'tests/hsg/test_frozen_backbone.py::test_segment_takes_the_checkpoint_by_itself'
 COVERING = 'tests/evaluation/test_hierarchy_segmentor.py::test_both_tools_run_it'
 CROC_COCO = 'work_dirs/croc_vit-s_coco/epoch_300.pth'
 DEMO = 'work_dirs/croc_vit-t_scenes/epoch_12.pth'
@@ -169,6 +170,10 @@ COMMANDS = {
     'python tools/train.py configs/hsg_r50_folder.py --data-root my_data/images --auto-scale-lr '
     '--cfg-options "train_dataloader.dataset.oversegmentation_folders=[../regions]" '
     'train_dataloader.batch_size=8': Needs(GPU, HSG_CONFIGS),
+    'python tools/train.py configs/hsg_vit_frozen_folder.py --data-root my_data/images '
+    '--backbone hf:/path/to/dinov2-small': Needs(DATA, FROZEN),
+    'python tools/segment.py my_data/images work_dirs/hsg_vit_frozen_folder/iter_400.pth '
+    '--out work_dirs/hierarchy': Needs(DATA, FROZEN),
     'python tools/extract.py hf:facebook/dinov2-small /path/to/images --out features': Needs(
         NETWORK, EXTRACT
     ),

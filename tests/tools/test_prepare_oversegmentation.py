@@ -50,6 +50,29 @@ def test_every_method_keeps_to_the_number_of_regions(images, tmp_path, prepare, 
         assert read(tmp_path / 'out' / name).max() < 5
 
 
+def test_tokens_of_a_model_make_regions_and_another_start_keeps_them(images, tmp_path, prepare):
+    command = (images, tmp_path / 'out', '--method', 'tokens', '--model', 'rgb', '--max-regions', 9)
+    code, output = prepare(*command)
+    assert code == 0 and '3 made' in output
+    for name, height in (('a.png', 40), ('deep/er/b.png', 41), ('deep/c.png', 42)):
+        assert_regions(read(tmp_path / 'out' / name), (height, 50), 9, corners=True)
+    assert '3 already there' in prepare(*command)[1]
+
+
+@pytest.mark.parametrize(
+    ('options', 'sentence'),
+    [
+        (['--method', 'tokens'], '--method tokens takes the tokens of --model MODEL'),
+        (['--model', 'rgb'], '--method tokens takes the tokens of --model MODEL'),
+        (['--method', 'tokens', '--model', 'none.pth'], 'none.pth cannot be used so: '),
+    ],
+)
+def test_tokens_need_a_model_and_others_take_none(images, tmp_path, prepare, options, sentence):
+    code, output = prepare(images, tmp_path / 'out', *options)
+    assert code != 0 and sentence in f'{code} {output}'
+    assert not (tmp_path / 'out').exists()
+
+
 def test_another_start_keeps_valid_maps_and_makes_the_others(images, tmp_path, prepare):
     out = tmp_path / 'out'
     prepare(images, out)

@@ -138,8 +138,8 @@ def test_what_cannot_be_started_from_is_refused_in_a_sentence(tmp_path):
         ValueError, match=r'views of 36 px are no multiple of its patches of 8 px: set .*size=32'
     ):
         started(path, size=36)
-    hsg = Config(dict(model=dict(type='mmcroc.HSG')))
-    with pytest.raises(ValueError, match=r'for CrOC and DINO, not for a mmcroc\.HSG'):
+    hsg = Config(dict(model=dict(type='mmcroc.HSG', backbone=dict(type='mmseg.ResNet'))))
+    with pytest.raises(ValueError, match=r'configs of a FrozenBackbone, not for this mmcroc\.HSG'):
         start_from(hsg, str(path))
 
 
