@@ -151,7 +151,7 @@ def main() -> None:
                 print_summary(runner)
     except (UnfitWeightsError, UnnamedModelError, NonFiniteLossError) as error:
         raise SystemExit(str(error)) from error
-    except (ValueError, OSError) as error:
+    except (ValueError, TypeError, KeyError, OSError) as error:
         if args.verbose or training_began():
             raise
         raise SystemExit(f'{error} (--verbose shows where)') from error
