@@ -46,7 +46,8 @@ def in_lines(title: str, width: int) -> str:
 
 def legend(names: Sequence[str], colours: np.ndarray, width: int) -> Image.Image:
     """Paint a square of its colour beside each name, in as many rows of a width as it takes."""
-    places, left, top = [], 0, 0
+    places: list[tuple[int, int]] = []
+    left = top = 0
     for name in names:
         needed = 2 * TITLE_HEIGHT + LETTER_WIDTH * len(name)
         if left and left + needed > width:
