@@ -21,6 +21,7 @@ OPENMMLAB = [
     'mmcv>=2.1,<2.2',
     'mmpretrain>=1.2,<1.3',
     'mmsegmentation>=1.2.2,<1.3',
+    'torch<2.14',  # MMCV's operators do not compile with newer ones
     # What the original packages need and do not say.
     'numpy<2',
     'opencv-python<4.12',
@@ -82,6 +83,9 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['mmcroc', 'mmcroc.*']),
+    # Lets `pip install -e` put the clone itself on the path: where it is found by a finder instead,
+    # a folder that holds a clone called mmcroc hides it.
+    package_dir={'': '.'},
     package_data={'': ['*.pyi', '*.json', 'py.typed', 'README.md', '*.zip']},
     python_requires='>=3.10',
     install_requires=[

@@ -60,7 +60,10 @@ train_dataloader = dict(
 
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 auto_scale_lr = dict(base_batch_size=32)
-default_hooks = dict(token_pictures=dict(interval=5))  # before, in the middle, at the end
+default_hooks = dict(
+    checkpoint=dict(interval=1),  # whatever stops it, an epoch is lost at most
+    token_pictures=dict(interval=5),  # before, in the middle, at the end
+)
 # The probe runs before training, at half time and at the end.
 train_cfg = dict(max_epochs=12, val_interval=6)
 param_scheduler = [

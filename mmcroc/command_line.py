@@ -2,12 +2,31 @@
 
 import argparse
 import contextlib
+import importlib.util
 import os
+import re
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mmcroc.config_files import ConfigOptions
+from mmcroc.config_files import ConfigOptions, config_path
+
+#: Beginnings of warnings that a user can do nothing about: an operator of MMCV that mmcroc does not
+#: use, memory that is pinned for no GPU, loaders beyond the machine's cores.
+NO_NEWS = (
+    'Fail to import ``MultiScaleDeformableAttention``',
+    "'pin_memory' argument is set as true",
+    'This DataLoader will create',
+)
+#: Names of models that need no file.
+NO_FILE = re.compile(r'(random|rgb)$|random:|timm:[^@]+$|hf:\w[\w.-]*(/[\w.-]+)?$|[\w+.-]+://')
+
+
+def quiet() -> None:
+    """Leave out, in a program of ours, the warnings that are no news."""
+    for message in NO_NEWS:
+        warnings.filterwarnings('ignore', re.escape(message))
 
 
 def parser_of(description: str | None) -> argparse.ArgumentParser:
@@ -45,6 +64,47 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', metavar='CHECKPOINT')
     parser.add_argument('--out', type=Path, required=True, help='folder of the results')
     add_model(parser)
+
+
+def config_file(path: str) -> str:
+    """An argument that is a config: a file, or ``mmcroc::NAME``."""
+    package, _, name = path.partition('::')
+    try:
+        if package == 'mmcroc' or not Path(path).is_file():
+            config_path(name if package == 'mmcroc' else '')
+    except FileNotFoundError:
+        raise argparse.ArgumentTypeError(f'{path}: no such config') from None
+    return path
+
+
+def require_model(name: str) -> None:
+    """Refuse a MODEL that is not there, as far as this is known before anything is imported.
+
+    Raises:
+        FileNotFoundError: There is no such file or folder.
+        ValueError: It is no file, no name with a known prefix, and none of MMPretrain's.
+    """
+    model, _, file = name.partition('@')
+    if NO_FILE.match(name) or (not file and model in mmpretrain_names()):
+        return
+    path = Path(file or re.sub(r'^(hf|regions):|:(teacher|student|backbone)$', '', name))
+    if path.exists() or (not file and not mmpretrain_names()):
+        return
+    if file or path.suffix or os.sep in name:
+        raise FileNotFoundError(f'no checkpoint at {path}')
+    raise ValueError(
+        f'{name!r} is no checkpoint, not timm:NAME, hf:NAME, random or rgb, and no name of '
+        'mmpretrain.list_models()'
+    )
+
+
+def mmpretrain_names() -> set[str]:
+    """Names of MMPretrain's models, of its files; none where these are not found."""
+    found = importlib.util.find_spec('mmpretrain')
+    roots = (found and found.submodule_search_locations) or ()
+    files = [path for root in roots for path in Path(root).glob('.mim/configs/*/metafile.yml')]
+    texts = [path.read_text(encoding='utf-8') for path in files]
+    return {name for text in texts for name in re.findall(r'^ *- Name: (\S+)', text, re.MULTILINE)}
 
 
 def existing(path: str) -> Path:

@@ -3,6 +3,9 @@
 Needs none of them: whoever asks what is installed may find that nothing is.
 """
 
+import contextlib
+import importlib
+import io
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 
@@ -42,6 +45,19 @@ def check_distributions() -> None:
     ]
     if untested:
         warnings.warn(f'mmcroc was not tested with {", ".join(untested)}.', stacklevel=2)
+
+
+def import_quietly(*modules: str) -> None:
+    """Import modules of the mm packages without what they print and warn of meanwhile.
+
+    It is of libraries and operators that mmcroc does not use. What cannot be imported says so where
+    it is needed.
+    """
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter('ignore')
+        for name in modules:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
 
 
 def installed_version(distribution: str) -> str | None:

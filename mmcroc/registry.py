@@ -48,7 +48,8 @@ DATA_SAMPLERS = _child('data sampler', 'DATA_SAMPLERS', data='sample_seed')
 HOOKS = _child(
     'hook',
     'HOOKS',
-    training='checkpoints data_checks exact_resume logs optimisation pictures probes view_measures',
+    training='checkpoints data_checks exact_resume first_screen logs optimisation pictures probes '
+    'view_measures',
     evaluation='fitted_iou progress',
 )
 OPTIM_WRAPPERS = _child('optimizer wrapper', 'OPTIM_WRAPPERS', croc='optim_wrapper')

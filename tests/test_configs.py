@@ -6,9 +6,11 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from mmcroc.config_files import read_config
 from mmcroc.registry import MODELS
-from tests.support.paths import CONFIGS
+from tests.support.paths import CONFIGS, ROOT
 
+EXAMPLES = ROOT / 'docs' / 'examples'
 PRETRAINING = sorted(path.name for path in CONFIGS.glob('*.py'))
 HSG = [name for name in PRETRAINING if name.startswith('hsg_r')]
 POST = [name for name in PRETRAINING if '_post-' in name]
@@ -217,3 +219,10 @@ def test_the_control_of_post_training_differs_in_the_cluster_level_alone():
         for part in ('neck', 'head'):
             cfg['model'][part].pop('num_cluster_prototypes')
     assert croc == dino
+
+
+@pytest.mark.parametrize('path', [CONFIGS / 'croc_vit-t_scenes.py', EXAMPLES / 'my_images.py'])
+def test_a_stopped_demo_loses_an_epoch_at_most(path):
+    """Once its checkpoints were of epochs 10 and 12: stopped before, it began anew."""
+    hook = read_config(path).default_hooks.checkpoint
+    assert hook.interval == 1 and hook.get('by_epoch', True)

@@ -6,7 +6,7 @@
         --images photos --masks masks --work-dir work_dirs/mine
 
 MODEL is a checkpoint, a timm model (timm:vit_small_patch16_224.dino), a Hugging Face model
-(hf:facebook/dinov2-small, hf:FOLDER), a name of MMPretrain's, 'random' or 'rgb'; see
+(hf:facebook/dinov2-small, hf:FOLDER; extra export), a name of MMPretrain's, 'random' or 'rgb'; see
 mmcroc.features.load_model. nfcovering-hsg also takes regions:FOLDER, the PNG region maps of a
 folder. --cfg-options num_restarts=2 changes settings of the protocols that have them; a changed
 protocol has a changed name in the table. Results go to WORK_DIR/results.json, a picture of the
@@ -17,7 +17,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmcroc.command_line import parse_run
+from mmcroc.command_line import parse_run, quiet, require_model
+from mmcroc.distributions import import_quietly
 from mmcroc.evaluation.data_sets import DataSet, OwnImages, data_names
 from mmcroc.evaluation.protocols import protocol, protocol_names
 
@@ -65,6 +66,8 @@ def parse_args():
     if own and args.data_root is not None:
         parser.error('--data-root goes with --data')
     try:  # what needs no heavy package
+        for name in (args.model, *args.baseline):
+            require_model(name)
         all_of_them = args.protocol == ['all']
         args.protocol = 'all' if all_of_them else [protocol(name) for name in args.protocol]
         if own:
@@ -77,8 +80,10 @@ def parse_args():
 
 
 def main():
+    quiet()
     args = parse_args()
     # Only now: what --help and wrong arguments need not wait for.
+    import_quietly('mmpretrain.datasets', 'mmseg.datasets')
     from mmengine.dist import is_main_process
 
     from mmcroc.evaluation.matrix import evaluate

@@ -13,7 +13,8 @@ CHECKPOINT is anything that tools/evaluate.py takes; of CrOC the teacher's backb
     onnx         graph (.onnx) from images of any size to the dense map
 
 Method, data, length of training, fingerprints and, with --results, the numbers of protocols travel
-along. The last lines say how to load what was written.
+along. The last lines say how to load what was written. huggingface's folders are read, and onnx
+written, by packages of the extra export: pip install "mmcroc[export]".
 """
 
 import argparse
@@ -21,7 +22,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmcroc.command_line import parser_of, refusals
+from mmcroc.command_line import parser_of, quiet, refusals, require_model
 
 FORMATS = ('mmpretrain', 'mmseg', 'timm', 'huggingface', 'safetensors', 'onnx')
 
@@ -42,7 +43,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    quiet()
     args = parse_args(argv)
+    with refusals():
+        require_model(args.checkpoint)
     from mmcroc.export.export import export_backbone
 
     began = time.perf_counter()

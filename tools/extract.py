@@ -26,7 +26,7 @@ from pathlib import Path
 
 import mmcroc
 from mmcroc.atomic_file import atomic_file
-from mmcroc.command_line import existing, parser_of, refusals
+from mmcroc.command_line import existing, parser_of, quiet, refusals, require_model
 from mmcroc.data.each_image import exit_in_words, for_each_image
 
 SETTINGS = 'settings.json'
@@ -100,8 +100,10 @@ def extract(args, model, path, name):
 
 
 def main(argv=None):
+    quiet()
     args = parse_args(argv)
     with refusals():
+        require_model(args.model)
         jobs = mmcroc.data.named_images(args.images, args.out)
     jobs = [(path, name.with_suffix(f'.{args.format}')) for path, name in jobs]
     model = load(args)

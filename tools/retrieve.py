@@ -11,7 +11,8 @@ regions of all images at all levels are kept in --memory-file (by default beside
 folder and model) and read from there the next time, for any query at any level. A file made by
 another model or other settings is refused; so is one whose folder holds other images by now.
 Images that cannot be read are named and left out. The query's own image never answers. OUT shows
-the query and the nearest regions, each outlined, with its cosine and its image's name.
+the query, its point ringed, and the nearest regions, each outlined, with its cosine and its
+image's name.
 """
 
 import os
@@ -19,7 +20,16 @@ import time
 from pathlib import Path
 
 import mmcroc
-from mmcroc.command_line import add_model, existing, folder, parser_of, positive, refusals
+from mmcroc.command_line import (
+    add_model,
+    existing,
+    folder,
+    parser_of,
+    positive,
+    quiet,
+    refusals,
+    require_model,
+)
 from mmcroc.data.each_image import exit_in_words
 
 
@@ -116,7 +126,8 @@ def retrieve(args):
         other = mmcroc.inference.describe_regions(model, path, find and find(path), **settings)
         region = other.nearest_to(level, prototype)
         examples.append((f'{similarity:.3f} {Path(path).name}', other.image, region.mask))
-    mmcroc.pictures.save_png(mmcroc.pictures.retrieval_sheet(examples), args.out)
+    sheet = mmcroc.pictures.retrieval_sheet(examples, point=args.point)
+    mmcroc.pictures.save_png(sheet, args.out)
     number = len(memory.prototypes[level])
     return (
         f'{len(hits)} nearest of {number} regions ({level}) of {len(memory.images)} images, '
@@ -125,7 +136,10 @@ def retrieve(args):
 
 
 def main(argv=None):
+    quiet()
     args = parse_args(argv)
+    with refusals():
+        require_model(args.checkpoint)
     began = time.perf_counter()
     with (
         refusals(errors=(mmcroc.data.UnreadableImageError,)),

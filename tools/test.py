@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from mmcroc.command_line import parse_run
+from mmcroc.command_line import config_file, parse_run, quiet, refusals, require_model
 from mmcroc.config_files import read_config
 
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='test config file')
+    parser.add_argument('config', type=config_file, help='test config file, or mmcroc::NAME')
     parser.add_argument(
         'checkpoint',
         help='checkpoint; where the model only hands out features or regions, any backbone that '
@@ -24,6 +24,9 @@ def parse_args():
     parser.add_argument('--show-dir', help='folder for painted images')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds between shown images')
     parser.add_argument('--tta', action='store_true', help='test time augmentation')
+    parser.add_argument(
+        '--verbose', action='store_true', help='show config and hooks on the screen'
+    )
     return parse_run(parser)
 
 
@@ -94,12 +97,15 @@ def require_whole_checkpoint(model):
 
 
 def main():
+    quiet()
     args = parse_args()
+    with refusals():
+        require_model(args.checkpoint)
     # Only now: what --help and wrong arguments need not wait for.
     from mmcroc.training.launch import start
     from mmcroc.weights.weight_fit import UnfitWeightsError
 
-    with start(merge_args(read_config(args.config), args)) as runner:
+    with start(merge_args(read_config(args.config), args), args.verbose) as runner:
         if runner.cfg.get('load_from'):
             require_whole_checkpoint(runner.model)
         try:

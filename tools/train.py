@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmcroc.command_line import parse_run, refusals
+from mmcroc.command_line import config_file, parse_run, quiet, refusals, require_model
 from mmcroc.config_files import read_config
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='train config file')
+    parser.add_argument('config', type=config_file, help='train config file, or mmcroc::NAME')
     parser.add_argument('--work-dir', help='where logs and checkpoints go')
     parser.add_argument(
         '--data-root',
@@ -42,7 +42,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--no-persistent-workers', action='store_true', help='start workers anew each epoch'
     )
-    return parse_run(parser)
+    parser.add_argument(
+        '--verbose', action='store_true', help='show config, hooks and tracebacks on the screen'
+    )
+    args = parse_run(parser)
+    root = args.data_root
+    if root is not None and '://' not in root and not Path(root).is_dir():
+        parser.error(f'--data-root (data_root): {root} is not a folder')
+    if args.resume not in (None, 'auto') and not Path(args.resume).exists():
+        parser.error(f'--resume: no checkpoint at {args.resume}')
+    return args
 
 
 def set_data_root(cfg, root):
@@ -94,6 +103,13 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     return cfg
 
 
+def training_began() -> bool:
+    """Whether an iteration was done: what fails from there on is no matter of settings."""
+    from mmengine.logging import MessageHub
+
+    return bool(MessageHub.get_current_instance().get_info('iter', 0))
+
+
 def print_summary(runner: Runner) -> None:
     """Say where the run's results are."""
     from mmengine.runner import find_latest_checkpoint
@@ -112,12 +128,17 @@ def print_summary(runner: Runner) -> None:
 
 
 def main() -> None:
+    quiet()
     args = parse_args()
+    if args.backbone is not None:
+        with refusals(f'--backbone {args.backbone}: '):
+            require_model(args.backbone)
     # Only now: what --help and wrong arguments need not wait for.
     from mmengine.dist import is_main_process
 
     from mmcroc.features.pretrained_backbone import UnnamedModelError
     from mmcroc.training.launch import start
+    from mmcroc.training.logs import NonFiniteLossError
     from mmcroc.training.starting_weights import start_from
     from mmcroc.weights.weight_fit import UnfitWeightsError
 
@@ -127,12 +148,16 @@ def main() -> None:
             start_from(cfg, args.backbone)
         cfg.merge_from_dict(args.cfg_options)  # last, as always
     try:
-        with start(cfg) as runner:
+        with start(cfg, args.verbose) as runner:
             runner.train()
             if is_main_process():
                 print_summary(runner)
-    except (UnfitWeightsError, UnnamedModelError) as error:
+    except (UnfitWeightsError, UnnamedModelError, NonFiniteLossError) as error:
         raise SystemExit(str(error)) from error
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        if args.verbose or training_began():
+            raise
+        raise SystemExit(f'{error} (--verbose shows where)') from error
 
 
 if __name__ == '__main__':

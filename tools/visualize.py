@@ -26,7 +26,7 @@ import sys
 import time
 
 import mmcroc
-from mmcroc.command_line import add_images, parser_of, positive, refusals
+from mmcroc.command_line import add_images, parser_of, positive, quiet, refusals, require_model
 from mmcroc.config_files import ConfigOptions
 from mmcroc.data.each_image import exit_in_words, for_each_image
 
@@ -91,8 +91,10 @@ def paint(args, painters, jobs, example):
 
 
 def main(argv=None):
+    quiet()
     args = parse_args(argv)
     with refusals():
+        require_model(args.checkpoint)
         jobs = mmcroc.data.named_images(args.images, args.out)
     with refusals(f'{args.checkpoint}: '):
         painters, views = prepare(args)

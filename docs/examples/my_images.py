@@ -11,5 +11,6 @@ train_dataloader = dict(
 )
 # The demo's probe is of drawn scenes.
 val_dataloader = val_evaluator = val_cfg = None
-# About 500 iterations, whatever the number of images: epochs = 500 * 32 / images.
+# 40 epochs of 400 images are 480 iterations of 32. Of N images take about 16,000 / N epochs; the
+# first lines of a run say how many iterations they are.
 train_cfg = dict(max_epochs=40)

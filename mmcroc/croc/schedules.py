@@ -33,6 +33,16 @@ def warmup_cosine(step: int, start: float, end: float, num_steps: int, warmup: i
     return end + 0.5 * (start - end) * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
+def _require_room(kind: str, warmup: int, end: int, unit: str, setting: str) -> None:
+    """Refuse, by a ValueError, a warm-up that is as long as the schedule."""
+    if not 0 <= warmup < end:
+        raise ValueError(
+            f"param_scheduler of type='mmcroc.{kind}': warmup={warmup} {unit} must be shorter than "
+            f'the schedule of {end} {unit} (its end, by default {setting}); for a short run set '
+            'param_scheduler.0.warmup (0 is the first entry) to less, 0 for none'
+        )
+
+
 class WarmupCosineParamScheduler(_ParamScheduler):
     """Linear warm-up, then a cosine: :func:`warmup_cosine`.
 
@@ -63,11 +73,7 @@ class WarmupCosineParamScheduler(_ParamScheduler):
     ):
         if end == INF:
             raise ValueError(f'{type(self).__name__}: set `end`, the length of the schedule')
-        if not 0 <= warmup < end:
-            raise ValueError(
-                f'{type(self).__name__}: warmup={warmup} must be shorter than the schedule, '
-                f'end={end}'
-            )
+        _require_room(type(self).__name__, warmup, end, 'iterations', 'train_cfg.max_iters')
         self.end_value = end_value
         self.warmup = warmup
         super().__init__(optimizer, param_name, end=end, **kwargs)
@@ -98,6 +104,7 @@ class WarmupCosineParamScheduler(_ParamScheduler):
                 'the training data set has fewer images than train_dataloader.batch_size, and '
                 'drop_last leaves none: lower train_dataloader.batch_size'
             )
+        _require_room(cls.__name__, warmup, end, 'epochs', 'train_cfg.max_epochs')
         optimizer = kwargs.get('optimizer', args[0] if args else None)
         iterations_per_step = getattr(optimizer, '_accumulative_counts', 1)
         return cls(  # type: ignore[misc]

@@ -156,7 +156,7 @@ class Report:
             return False
         columns = {f'{m} {p}': examples for (m, p), (examples, _) in self._examples.items()}
         place, (_, palette) = next(iter(self._examples.items()))
-        sheet = prediction_sheet(columns, len(self[place]['classes']), palette)
+        sheet = prediction_sheet(columns, self[place]['classes'], palette)
         with atomic_file(path) as file:
             sheet.save(file, 'PNG')
         return True

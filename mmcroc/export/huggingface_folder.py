@@ -8,7 +8,7 @@ from mmcroc.export.provenance import as_strings, save_tensors
 from mmcroc.export.source import Source, require_settings
 from mmcroc.weights.architectures import RESNET_DEPTHS, ResNetArchitecture, ViTArchitecture
 from mmcroc.weights.resnet_names import resnet_to_hf
-from mmcroc.weights.vit_names import vit_to_hf
+from mmcroc.weights.vit_names import dinov2_to_hf, vit_to_hf
 
 #: Side that images are resized to for a ResNet, pixels: as is usual; any other does.
 RESNET_SIZE = 224
@@ -21,6 +21,11 @@ from transformers import ViTModel
 model = ViTModel.from_pretrained('{path}', add_pooling_layer=False)
 output = model(images, interpolate_pos_encoding=True)  # any size
 tokens = output.last_hidden_state[:, 1:]  # without [CLS]"""
+DINOV2_USAGE = """\
+from transformers import AutoModel
+model = AutoModel.from_pretrained('{path}')
+output = model(images)  # any size of whole patches
+tokens = output.last_hidden_state[:, {first}:]  # without [CLS] and registers"""
 RESNET_USAGE = """\
 from transformers import ResNetModel
 model = ResNetModel.from_pretrained('{path}')
@@ -66,7 +71,15 @@ def write_huggingface(source: Source, path: Path) -> list[str]:
     architecture = source.architecture
     sides = getattr(architecture, 'img_size', (RESNET_SIZE, RESNET_SIZE))
     if isinstance(architecture, ViTArchitecture):
-        config, state, usage = vit_config(architecture), vit_to_hf(source.state), VIT_USAGE
+        is_dinov2 = (
+            architecture.layer_scale or architecture.swiglu or architecture.num_registers > 0
+        )
+        if is_dinov2:
+            config, state = dinov2_config(architecture), dinov2_to_hf(source.state)
+            first = 1 + architecture.num_registers
+            usage = DINOV2_USAGE.replace('{first}', str(first))
+        else:
+            config, state, usage = vit_config(architecture), vit_to_hf(source.state), VIT_USAGE
     else:
         config, state, usage = resnet_config(architecture), resnet_to_hf(source.state), RESNET_USAGE
         source.note_geometry('transformers')
@@ -110,28 +123,58 @@ def model_card(source: Source, name: str, usage: str) -> str:
 
 def vit_config(architecture: ViTArchitecture) -> dict:
     """``config.json`` of a ``ViTModel``; ValueError of parts that it does not have."""
+    return dict(
+        _transformer_config(architecture, 'ViTModel'),
+        model_type='vit',
+        intermediate_size=architecture.feedforward_channels,
+    )
+
+
+def dinov2_config(architecture: ViTArchitecture) -> dict:
+    """``config.json`` of a ``Dinov2Model``, with registers or not; errors as :func:`vit_config`."""
+    require_settings(architecture, "transformers' Dinov2Model", layer_scale=True)
+    settings = dict(mlp_ratio=_mlp_ratio(architecture), use_swiglu_ffn=architecture.swiglu)
+    name, kind = 'Dinov2Model', 'dinov2'
+    if architecture.num_registers:
+        name, kind = 'Dinov2WithRegistersModel', 'dinov2_with_registers'
+        settings['num_register_tokens'] = architecture.num_registers
+    return dict(_transformer_config(architecture, name, **settings), model_type=kind)
+
+
+def _mlp_ratio(architecture: ViTArchitecture) -> int:
+    """The whole number by which transformers knows the hidden width; else a ValueError."""
+    dims, wanted = architecture.embed_dims, architecture.feedforward_channels
+    for ratio in range(1, wanted // dims + 2):
+        width = ratio * dims
+        if architecture.swiglu:  # two thirds, rounded up to a multiple of 8
+            width = (int(width * 2 / 3) + 7) // 8 * 8 * 3 // 2
+        if width == wanted:
+            return ratio
+    raise ValueError(
+        f"transformers' Dinov2Model has no feedforward_channels={wanted}: no multiple of {dims}"
+    )
+
+
+def _transformer_config(architecture: ViTArchitecture, name: str, **settings: object) -> dict:
+    """Settings that transformers' models have in common, and some; ValueError of other parts."""
     require_settings(
         architecture,
-        "transformers' ViTModel",
-        layer_scale=False,
+        f"transformers' {name}",
         pre_norm=False,
-        swiglu=False,
-        num_registers=0,
         with_cls_token=True,
         final_norm=True,
         interpolate_mode='bicubic',
     )
     return dict(
-        architectures=['ViTModel'],
-        model_type='vit',
+        architectures=[name],
         hidden_size=architecture.embed_dims,
         num_hidden_layers=architecture.num_layers,
         num_attention_heads=architecture.num_heads,
-        intermediate_size=architecture.feedforward_channels,
         layer_norm_eps=architecture.norm_eps,
         qkv_bias=architecture.qkv_bias,
         image_size=architecture.side,
         patch_size=architecture.patch_size,
+        **settings,
     )
 
 

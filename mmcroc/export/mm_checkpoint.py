@@ -33,12 +33,16 @@ HEAD = """\
 # {upernet}
 custom_imports = dict(imports=['mmpretrain.models'], allow_failed_imports=False)
 """
-UPERNET_VIT = """For UPerHead, maps of four sizes:
+UPERNET_VIT = """For UPerHead, maps of {number} sizes:
 #   model = dict(
 #       backbone=dict(out_indices={indices}),
-#       neck=dict(type='mmseg.Feature2Pyramid', embed_dim={channels}, rescales=[4, 2, 1, 0.5]),
-#       decode_head=dict(_delete_=True, type='mmseg.UPerHead', in_channels=[{channels}] * 4,
-#                        in_index=[0, 1, 2, 3], channels=512, num_classes=...))"""
+#       neck=dict({neck}),
+#       decode_head=dict(_delete_=True, type='mmseg.UPerHead', in_channels=[{channels}] * {number},
+#                        in_index={places}, channels=512, num_classes=...))"""
+PYRAMID = "type='mmseg.Feature2Pyramid', embed_dim={channels}, rescales=[4, 2, 1, 0.5]"
+#: For fewer maps than a pyramid has.
+LEVELS = """type='mmseg.MultiLevelNeck', in_channels=[{channels}] * {number},
+#                 out_channels={channels}, scales={scales}"""
 UPERNET_RESNET = """For UPerHead, the maps of all stages:
 #   model = dict(decode_head=dict(_delete_=True, type='mmseg.UPerHead', in_channels={stages},
 #                                 in_index=[0, 1, 2, 3], channels=512, num_classes=...))"""
@@ -150,8 +154,17 @@ def _segmentor(source: Source, checkpoint: Path) -> dict:
 def _upernet(architecture: Architecture) -> str:
     """How to take UPerHead instead, in comments."""
     if isinstance(architecture, ViTArchitecture):
-        indices = tuple(architecture.num_layers * quarter // 4 - 1 for quarter in (1, 2, 3, 4))
-        return UPERNET_VIT.format(indices=indices, channels=architecture.channels)
+        layers, channels = architecture.num_layers, architecture.channels
+        number = min(4, layers)
+        neck = PYRAMID if number == 4 else LEVELS
+        scales = [4, 2, 1][:number]
+        return UPERNET_VIT.format(
+            number=number,
+            indices=tuple(layers * (i + 1) // number - 1 for i in range(number)),
+            neck=neck.format(channels=channels, number=number, scales=scales),
+            channels=channels,
+            places=list(range(number)),
+        )
     return UPERNET_RESNET.format(stages=list(architecture.stage_channels))
 
 

@@ -13,7 +13,7 @@ import mmcroc
 from mmcroc.atomic_file import atomic_file
 from mmcroc.features.dense_model import PREPROCESSOR
 from mmcroc.weights.checkpoint_content import config_of_text, config_text, model_kind
-from mmcroc.weights.checkpoint_file import split_checkpoint
+from mmcroc.weights.checkpoint_file import file_of, split_checkpoint
 
 #: What checkpoints that do not say otherwise were trained with, RGB in [0, 255].
 MEAN, STD = (tuple(PREPROCESSOR[name]) for name in ('mean', 'std'))
@@ -34,7 +34,7 @@ def provenance(path: str, checkpoint: dict, config: dict) -> dict:
     kind = model_kind(config)
     is_dino = kind == 'mmcroc.CrOC' and not config['model'].get('target_generator')
     fingerprint = hashlib.sha256()
-    with open(path, 'rb') as file:
+    with open(file_of(path), 'rb') as file:
         while block := file.read(1 << 20):
             fingerprint.update(block)
     found = dict(

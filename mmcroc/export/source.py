@@ -99,7 +99,8 @@ def read_source(
         FileNotFoundError: There is no such file.
         ValueError: No such model, no neck in it, or results of other models.
     """
-    checkpoint = split_checkpoint(model)
+    is_folder = model.startswith('hf:') and os.path.isdir(model.removeprefix('hf:'))
+    checkpoint = (model, '') if is_folder else split_checkpoint(model)
     if checkpoint:
         source, same = _of_checkpoint(*checkpoint, with_neck)
         path = checkpoint[0]

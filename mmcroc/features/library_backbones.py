@@ -1,7 +1,10 @@
 """Backbones of timm and of Hugging Face's transformers, and colour and position."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -191,6 +194,20 @@ class TimmVisionTransformer(TimmBackbone):
         return TappedTokens(tokens[:, 0], tokens[:, prefix:], heads)
 
 
+@contextmanager
+def _without_bar(library: Any, is_folder: bool) -> Iterator[None]:
+    """Leave out the progress bar of loading a folder, which takes a moment; downloads have one."""
+    logs = library.utils.logging
+    hide = is_folder and logs.is_progress_bar_enabled()
+    if hide:
+        logs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if hide:
+            logs.enable_progress_bar()
+
+
 @MODELS.register_module()
 class HuggingFaceBackbone(BaseModule):
     """The final feature map of a vision model of ``transformers``.
@@ -211,7 +228,8 @@ class HuggingFaceBackbone(BaseModule):
         super().__init__()
         library = require('transformers', f'hf:{name}', 'mmcroc[export]')
         try:
-            self.model, info = library.AutoModel.from_pretrained(name, output_loading_info=True)
+            with _without_bar(library, Path(name).is_dir()):
+                self.model, info = library.AutoModel.from_pretrained(name, output_loading_info=True)
         except (OSError, ValueError) as error:
             raise ValueError(f'hf:{name} cannot be loaded: {error}') from error
         missing = [key for key in info['missing_keys'] if not key.startswith(NOT_TOKENS)]

@@ -13,3 +13,4 @@ from .segmentation import check_options as check_options
 from .segmentation import init_model as init_model
 from .segmentation import level_names as level_names
 from .segmentation import segment_image as segment_image
+from .segmentation import shared_centroids as shared_centroids

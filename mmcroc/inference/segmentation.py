@@ -1,26 +1,31 @@
 """Segments, groups or clusters of single images, in the manner of ``mmseg.apis``."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from torch import Tensor
 
 from mmcroc.config_files import read_config
+from mmcroc.data.each_image import for_each_image
 from mmcroc.data.image_reading import read_image
 from mmcroc.data.oversegmented import read_oversegmentation
 from mmcroc.features.dense_model import PREPROCESSOR, FeatureSegmentor, model_inputs
 from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.hsg.algorithm import HSG
 from mmcroc.hsg.segments import REGION_IDS
-from mmcroc.numerics.kmeans import kmeans
+from mmcroc.numerics.kmeans import KMeansResult, kmeans
 from mmcroc.numerics.resize import nearest_resize
 
 NUM_CLUSTERS = 8
+#: Most tokens that clusters shared by images are found in.
+SHARED_TOKENS = 2**17
 
 
 def init_model(
@@ -74,6 +79,8 @@ def segment_image(
     oversegmentation: str | os.PathLike | np.ndarray | None = None,
     longer_side: int = 512,
     num_clusters: int | None = None,
+    centroids: Tensor | None = None,
+    smooth: bool = False,
 ) -> dict[str, np.ndarray]:
     """Segment an image without labels.
 
@@ -90,6 +97,10 @@ def segment_image(
         longer_side: The image is resized to this for the model, pixels; both sides become
             multiples of its stride.
         num_clusters: K of the k-means, 8 by default. Not for HSG, whose levels have theirs.
+        centroids: Clusters of many images instead, (K, C) of :func:`shared_centroids`: a number
+            then means the same in each. Not for HSG.
+        smooth: Whether clusters follow the tokens around a pixel (:func:`smooth_labels`) instead of
+            the nearest one alone. The levels of HSG stay as they are.
 
     Returns:
         int64 maps (H, W) by the names of :func:`level_names`, resized to the image's own size by
@@ -101,9 +112,63 @@ def segment_image(
             take.
     """
     pixels = as_image(image)
-    _, maps = embed_and_segment(model, pixels, oversegmentation, longer_side, num_clusters)
+    if isinstance(model, HSG) and centroids is not None:
+        raise ValueError('centroids: the groups of HSG are those it was trained with')
+    if isinstance(model, HSG) or not (smooth or centroids is not None):
+        _, maps = embed_and_segment(model, pixels, oversegmentation, longer_side, num_clusters)
+    else:
+        check_options(model, oversegmentation, num_clusters)
+        inputs = model_inputs(model, pixels, model.stride, longer_side)
+        tokens = model.extract_feat(inputs)[0]
+        if centroids is None:
+            centroids = _kmeans(tokens.flatten(2).mT[0], num_clusters or NUM_CLUSTERS).centroids
+        height, width = inputs.shape[-2:]
+        maps = smooth_labels(tokens, centroids.to(tokens.device), (height, width))
     resized = nearest_resize(maps, *pixels.shape[:2]).cpu().numpy()
     return dict(zip(level_names(model), resized, strict=True))
+
+
+@torch.no_grad()
+def shared_centroids(
+    model: BaseModel,
+    images: Sequence[str | os.PathLike],
+    num_clusters: int | None = None,
+    longer_side: int = 512,
+) -> Tensor:
+    """Clusters of the tokens of many images: their centroids (K, C), unit vectors on the CPU.
+
+    Spherical k-means over every n-th token, at most ``SHARED_TOKENS`` in all. Images that cannot be
+    read are named and left out.
+
+    Raises:
+        ValueError: HSG, whose groups are its own; or no image that can be read.
+    """
+    if isinstance(model, HSG):
+        raise ValueError('the groups of HSG are those it was trained with, the same for all images')
+
+    def tokens_of(path: str | os.PathLike) -> Tensor:
+        inputs = model_inputs(model, as_image(path), model.stride, longer_side)
+        tokens = model.extract_feat(inputs)[0][0].flatten(1).mT
+        return tokens[:: -(-len(tokens) * len(images) // SHARED_TOKENS)].cpu()
+
+    found, _ = for_each_image([(path,) for path in images], tokens_of)
+    if not found:
+        raise ValueError('no image can be read, so there are no clusters to share')
+    return _kmeans(torch.cat(list(found.values())), num_clusters or NUM_CLUSTERS).centroids
+
+
+def smooth_labels(tokens: Tensor, centroids: Tensor, size: tuple[int, int]) -> Tensor:
+    """The cluster of each pixel, (B, H, W) of ``size``, int64, by the tokens around it.
+
+    The cosines of tokens (B, C, h, w) to centroids (K, C) are averaged over each token and its
+    neighbours, with weights 1, 2, 1 a side, and interpolated; the greatest wins. So a single token
+    among others of one kind is no cluster's island, and borders are lines and no steps.
+    """
+    cosines = torch.einsum('bchw,kc->bkhw', F.normalize(tokens.float(), dim=1), centroids)
+    side = torch.tensor([0.25, 0.5, 0.25], device=tokens.device)
+    padded = F.pad(cosines, (1, 1, 1, 1), mode='replicate').flatten(0, 1)[:, None]
+    blurred = F.conv2d(padded, side.outer(side)[None, None])[:, 0].view_as(cosines)
+    return F.interpolate(blurred, size, mode='bilinear', align_corners=False).argmax(1)
 
 
 @torch.no_grad()
@@ -148,9 +213,13 @@ def check_options(model: BaseModel, oversegmentation: Any, num_clusters: int | N
 
 def cluster_tokens(tokens: Tensor, num_clusters: int) -> Tensor:
     """Spherical k-means over each image's tokens (B, C, h, w): (B, 1, h, w), int64."""
-    points = tokens.flatten(2).mT
-    labels = kmeans(points, num_clusters, metric='cosine', num_restarts=3).labels
+    labels = _kmeans(tokens.flatten(2).mT, num_clusters).labels
     return labels.unflatten(1, tokens.shape[-2:])[:, None]
+
+
+def _kmeans(points: Tensor, num_clusters: int) -> KMeansResult:
+    """Spherical k-means of tokens (N, C) or (B, N, C)."""
+    return kmeans(points, num_clusters, metric='cosine', num_restarts=3)
 
 
 def _hierarchy(

@@ -1,4 +1,5 @@
 from .checkpoints import AtomicCheckpointHook as AtomicCheckpointHook
+from .checkpoints import TeacherWeightsHook as TeacherWeightsHook
 from .checkpoints import safe_checkpoint_reading as safe_checkpoint_reading
 from .data_checks import NumClassesCheckHook as NumClassesCheckHook
 from .data_checks import UnreadableImagesHook as UnreadableImagesHook

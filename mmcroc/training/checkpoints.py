@@ -7,12 +7,14 @@ from typing import Any
 
 from mmengine.dist import barrier, get_rank
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.hooks import CheckpointHook
-from mmengine.runner import CheckpointLoader
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import CheckpointLoader, Runner
 
 from mmcroc.atomic_file import atomic_file
 from mmcroc.registry import HOOKS
 from mmcroc.training.starting_weights import SCHEME, load_from_model
+from mmcroc.weights.checkpoint_content import below
 from mmcroc.weights.checkpoint_file import download, read_file
 from mmcroc.weights.weight_layouts import under_our_names
 
@@ -41,6 +43,29 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def __init__(self, *args: Any, backend_args: dict | None = None, **kwargs: Any) -> None:
         super().__init__(*args, backend_args=backend_args or dict(backend=BACKEND), **kwargs)
+
+
+@HOOKS.register_module()
+class TeacherWeightsHook(Hook):
+    """Hook by which ``load_from`` of CrOC's checkpoint gives other models the teacher's backbone.
+
+    A checkpoint of CrOC holds the student under the names that any model's backbone has, and
+    MMEngine would take that. :func:`mmcroc.training.start` adds the hook to every run; models with
+    a teacher of their own get both. Who wants the student names it: ``model.backbone.init_cfg``
+    with ``prefix='backbone.'``.
+    """
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Leave the teacher's backbone alone in the checkpoint, under the model's names."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        teacher = below('teacher.backbone.', checkpoint.get('state_dict', {}))
+        if teacher and not hasattr(model, 'teacher'):
+            checkpoint['state_dict'] = {f'backbone.{key}': teacher[key] for key in teacher}
+            runner.logger.info(
+                "These weights are CrOC's: the backbone is the teacher's (the student's by "
+                "model.backbone.init_cfg=dict(type='Pretrained', checkpoint=FILE, "
+                "prefix='backbone.') instead of load_from)"
+            )
 
 
 @contextlib.contextmanager

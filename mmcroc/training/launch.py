@@ -12,7 +12,9 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmcroc.training.checkpoints import safe_checkpoint_reading
+from mmcroc.distributions import import_quietly
+from mmcroc.training.checkpoints import TeacherWeightsHook, safe_checkpoint_reading
+from mmcroc.training.first_screen import BriefRunner, FirstScreenHook
 
 #: Hooks that MMEngine's Runner registers by itself, so that only it can leave them out.
 MMENGINE_HOOKS = frozenset(
@@ -21,13 +23,16 @@ MMENGINE_HOOKS = frozenset(
 
 
 @contextlib.contextmanager
-def start(cfg: Config) -> Iterator[Runner]:
+def start(cfg: Config, verbose: bool = False) -> Iterator[Runner]:
     """Build the Runner of a config, for a run that is as safe and as exact as our tools' runs.
 
     Inside the block MMEngine reads checkpoints (``resume``, ``load_from``, ``init_cfg``) without
     running anything they bring (:func:`~mmcroc.training.checkpoints.safe_checkpoint_reading`). A
     launched run without a GPU gets ranks on CPUs (:func:`prepare_cpu_ranks`), which outlive the
-    block, and a hook that is None is left out (:func:`leave_out_unset_hooks`).
+    block, a hook that is None is left out (:func:`leave_out_unset_hooks`), data loaders fit the
+    machine (:func:`fit_loaders`), and other models get CrOC's teacher
+    (:class:`~mmcroc.training.checkpoints.TeacherWeightsHook`). The screen begins with what the run
+    is (:class:`~mmcroc.training.first_screen.FirstScreenHook`); the log file holds all.
 
     Example:
         >>> with start(mmcroc.read_config('mmcroc::croc_vit-t_scenes.py')) as runner:
@@ -35,14 +40,23 @@ def start(cfg: Config) -> Iterator[Runner]:
 
     Args:
         cfg: The run's config, changed in place.
+        verbose: Whether the screen shows what MMEngine logs before training, config and hooks.
 
     Yields:
         The Runner, ready to train, validate or test.
     """
     leave_out_unset_hooks(cfg)
     prepare_cpu_ranks(cfg)
+    fit_loaders(cfg)
+    import_quietly('mmpretrain.datasets', 'mmseg.datasets')
     with safe_checkpoint_reading():
-        yield RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        if 'runner_type' in cfg:
+            yield RUNNERS.build(cfg)
+            return
+        runner = (Runner if verbose else BriefRunner).from_cfg(cfg)
+        runner.register_hook(TeacherWeightsHook())
+        runner.register_hook(FirstScreenHook())
+        yield runner
 
 
 def prepare_cpu_ranks(cfg: Config) -> None:
@@ -70,6 +84,28 @@ def prepare_cpu_ranks(cfg: Config) -> None:
         'model_wrapper_cfg',
         dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False),
     )
+
+
+def fit_loaders(cfg: Config) -> None:
+    """Let data loaders start no more processes than there are cores, and pin memory for GPUs only.
+
+    Args:
+        cfg: The run's config, changed in place.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    cores = max(1, (cores or 1) // int(os.environ.get('LOCAL_WORLD_SIZE', 1)))
+    for loader in loaders_of(cfg):
+        loader['num_workers'] = min(loader.get('num_workers', 0), cores)
+        if not torch.cuda.is_available():
+            loader['pin_memory'] = False
+
+
+def loaders_of(cfg: Config) -> list[dict]:
+    """Configs of all data loaders, those of metrics that learn from images included."""
+    evaluators = [cfg.get(f'{name}_evaluator') or [] for name in ('val', 'test')]
+    metrics = [m for one in evaluators for m in (one if isinstance(one, list | tuple) else [one])]
+    loaders = [cfg.get(f'{name}_dataloader') for name in ('train', 'val', 'test')]
+    return [found for found in (*loaders, *(m.get('train_dataloader') for m in metrics)) if found]
 
 
 def leave_out_unset_hooks(cfg: Config) -> None:

@@ -77,7 +77,7 @@ def read_checkpoint(path: str) -> tuple[dict, dict]:
     """
     checkpoint = read_file(path)
     try:
-        described = _file_of(path).with_name('config.json')
+        described = file_of(path).with_name('config.json')
         if HF_PATCHES in checkpoint and described.is_file():
             return _of_huggingface(checkpoint, json.loads(described.read_text()))
         return checkpoint, config_of_text(config_text(checkpoint))
@@ -87,7 +87,7 @@ def read_checkpoint(path: str) -> tuple[dict, dict]:
 
 def read_file(path: str) -> dict:
     """Content of a file as it stands, on the CPU; errors as :func:`read_checkpoint`."""
-    file = _file_of(path)
+    file = file_of(path)
     read = _read_pickle
     if file.suffix == '.safetensors':
         read = require('safetensors.torch', path, 'safetensors').load_file
@@ -100,7 +100,7 @@ def read_file(path: str) -> dict:
     return checkpoint
 
 
-def _file_of(path: str) -> Path:
+def file_of(path: str) -> Path:
     """The file of weights: itself, or that of a folder; FileNotFoundError if there is none."""
     file = Path(path.removeprefix('hf:'))
     if file.is_file():

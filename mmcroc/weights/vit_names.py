@@ -46,6 +46,8 @@ META = [
     (re.compile(r'\.mlp\.w12\.'), '.mlp.fc1.'),
     (re.compile(r'\.mlp\.w3\.'), '.mlp.fc2.'),
 ]
+#: timm's names of SwiGLU's layers, and Meta's.
+META_SWIGLU = {'.mlp.fc1.': '.mlp.w12.', '.mlp.fc2.': '.mlp.w3.'}
 QKV = ('query', 'key', 'value')
 FUSED = 'attn.qkv.'
 #: A block of Hugging Face's.
@@ -164,15 +166,35 @@ def _joined(renamed: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def vit_to_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the weights of ``mmpretrain.VisionTransformer`` as Hugging Face's ``ViTModel``'s."""
+    return HF_VIT.inverse().rename(_split(state))
+
+
+def dinov2_to_hf(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the weights of ``mmpretrain.VisionTransformer`` or ours as ``Dinov2Model``'s.
+
+    Its token for masked patches, which features do not depend on, is 0.
+    """
+    is_swiglu = any('.ffn.w12.' in key for key in state)
+    weights = (WITH_SWIGLU if is_swiglu else WITH_MLP).inverse().rename(state)
+    for ours, theirs in META_SWIGLU.items() if is_swiglu else ():
+        weights = {key.replace(ours, theirs): value for key, value in weights.items()}
+    if 'reg_token' in weights:
+        weights['register_tokens'] = weights.pop('reg_token')
+    mask = torch.zeros_like(weights['cls_token'][:, 0])
+    return HF_DINOV2.inverse().rename(_split(weights)) | {'embeddings.mask_token': mask}
+
+
+def _split(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights with queries, keys and values as three layers."""
     split = {}
-    for key, value in state.items():
+    for key, value in weights.items():
         head, is_fused, kind = key.rpartition(FUSED)
         if is_fused:
             parts = zip(QKV, value.chunk(3), strict=True)
             split.update({f'{head}attn.{name}.{kind}': part.clone() for name, part in parts})
         else:
             split[key] = value
-    return HF_VIT.inverse().rename(split)
+    return split
 
 
 def dinov3_to_timm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

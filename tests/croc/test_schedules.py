@@ -123,6 +123,17 @@ def test_schedules_without_room_are_refused(settings):
         WarmupCosineLR(optimizer, **settings)
 
 
+def test_a_run_shorter_than_its_warmup_is_refused_in_the_configs_terms(training, tmp_path):
+    """Once it was counted in iterations, under names that no config has."""
+    cfg, _ = recorded_config(training, tmp_path)
+    epochs = cfg['train_cfg']['max_epochs']
+    cfg['param_scheduler'][0]['warmup'] = epochs
+    with pytest.raises(ValueError, match=r'param_scheduler\.0\.warmup') as error:
+        Runner.from_cfg(cfg).train()
+    assert f'warmup={epochs} epochs' in str(error.value)
+    assert f'{epochs} epochs (its end, by default train_cfg.max_epochs)' in str(error.value)
+
+
 def test_fewer_images_than_a_batch_are_named_as_the_cause(training, tmp_path):
     cfg, _ = recorded_config(training, tmp_path)
     cfg['train_dataloader'].update(batch_size=100, drop_last=True)

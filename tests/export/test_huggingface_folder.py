@@ -10,7 +10,7 @@ from transformers import AutoImageProcessor, AutoModel
 
 from mmcroc.export.export import export_backbone
 from mmcroc.weights.resnet_names import resnet_from_hf
-from mmcroc.weights.vit_names import vit_from_hf
+from mmcroc.weights.vit_names import dinov2_from_hf, vit_from_hf
 from tests.support.random_models import (
     IMAGES,
     OTHER_IMAGES,
@@ -61,6 +61,39 @@ def test_other_architectures(cfg, tmp_path):
     assert_same_tokens(found['features'], saved.tokens(OTHER_IMAGES))
 
 
+SWIGLU = dict(ffn_type='swiglu_fused')
+
+
+@pytest.mark.parametrize('images', [IMAGES, OTHER_IMAGES])
+@pytest.mark.parametrize(
+    ('changes', 'model'),
+    [
+        (dict(), 'Dinov2Model'),
+        (dict(layer_cfgs=SWIGLU), 'Dinov2Model'),
+        (dict(num_registers=2, position_antialias=True), 'Dinov2WithRegistersModel'),
+    ],
+)
+def test_what_is_like_dinov2_gives_the_same_tokens(changes, model, images, tmp_path):
+    saved = save(tmp_path, vit_config(TINY, layer_scale_init_value=0.5, **changes))
+    export = export_backbone(saved.path, 'huggingface', tmp_path / 'out')
+    found = run_usage(export, images=images)
+    assert type(found['model']).__name__ == model
+    weights = load_file(tmp_path / 'out/model.safetensors')
+    assert_same_weights(dinov2_from_hf(weights), saved.backbone.state_dict())
+    assert_same_tokens(as_map(found['tokens'], images), saved.tokens(images))
+
+
+def test_a_folder_is_exported_again(tmp_path):
+    """As any checkpoint: once it was a module of transformers, which no format describes."""
+    saved = save(tmp_path, vit_config(TINY, layer_scale_init_value=0.5))
+    export_backbone(saved.path, 'huggingface', tmp_path / 'folder')
+    export_backbone(f'hf:{tmp_path / "folder"}', 'mmpretrain', tmp_path / 'again.pth')
+    again = torch.load(tmp_path / 'again.pth', weights_only=True)
+    weights = {key.removeprefix('backbone.'): value for key, value in again['state_dict'].items()}
+    assert_same_weights(weights, saved.backbone.state_dict())
+    assert again['meta']['mmcroc']['source'] == 'folder'
+
+
 def test_transformers_finds_the_classes_and_the_normalisation(croc, tmp_path):
     export_backbone(croc.path, 'huggingface', tmp_path / 'out')
     model = AutoModel.from_pretrained(tmp_path / 'out')
@@ -89,7 +122,15 @@ def test_the_model_card_tells_method_data_and_results(croc, tmp_path):
 @pytest.mark.parametrize(
     ('cfg', 'why'),
     [
-        (vit_config(TINY, layer_scale_init_value=0.5), 'layer_scale'),
+        (
+            vit_config(TINY, layer_scale_init_value=0.5, pre_norm=True),
+            'Dinov2Model has no pre_norm',
+        ),
+        (vit_config(TINY, num_registers=1, position_antialias=True), 'no layer_scale'),
+        (
+            vit_config(dict(TINY, feedforward_channels=80), layer_scale_init_value=0.5),
+            'channels=80',
+        ),
         (dict(type='mmseg.ResNetV1c', depth=18), 'ResNetV1c'),
     ],
 )

@@ -13,7 +13,7 @@ from mmseg.structures import SegDataSample
 from mmcroc.export.export import export_backbone
 from tests.support.mini_data import make_voc
 from tests.support.processes import call
-from tests.support.random_models import IMAGES, TINY, assert_same_weights, save
+from tests.support.random_models import IMAGES, TINY, assert_same_weights, save, vit_config
 
 #: What a user of MMSegmentation writes: the exported model, VOC, two iterations. The backbone's
 #: learning rate is 0: its weights afterwards are those that were loaded.
@@ -112,6 +112,7 @@ def upernet_of(path):
     'cfg',
     [
         None,
+        vit_config(dict(TINY, num_layers=3)),
         dict(type='mmseg.ResNet', depth=50, base_channels=8, strides=(1, 2, 1, 1),
              dilations=(1, 1, 2, 2), contract_dilation=True, multi_grid=(2, 8, 16)),
     ],

@@ -35,6 +35,14 @@ def saved(tmp_path, kind):
     return source, extra
 
 
+def test_a_folder_is_loaded_without_a_bar_and_bars_stay_on(tmp_path, capfd):
+    saved(tmp_path, 'vit')
+    capfd.readouterr()
+    load_backbone(f'hf:{tmp_path / "model"}')
+    assert '%|' not in capfd.readouterr().err
+    assert transformers.utils.logging.is_progress_bar_enabled()
+
+
 @pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('size', [(32, 32), (24, 48)])
 def test_patch_tokens_are_those_of_transformers(tmp_path, kind, size):

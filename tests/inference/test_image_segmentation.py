@@ -8,7 +8,13 @@ from PIL import Image
 
 from mmcroc.features.dense_model import FeatureSegmentor
 from mmcroc.hsg.algorithm import HSG
-from mmcroc.inference.segmentation import init_model, level_names, segment_image
+from mmcroc.inference.segmentation import (
+    init_model,
+    level_names,
+    segment_image,
+    shared_centroids,
+    smooth_labels,
+)
 from mmcroc.numerics.resize import nearest_resize
 from mmcroc.registry import MODELS
 from tests.support.hsg_models import hsg_config, save_hsg
@@ -140,3 +146,41 @@ def test_input_that_does_not_fit_is_named(hsg):
         segment_image(hsg, IMAGE, longer_side=7)
     with pytest.raises(ValueError, match='segments, but max_segments=64'):
         segment_image(hsg, IMAGE, np.arange(60 * 90).reshape(60, 90), SIDE)
+
+
+def test_a_single_token_among_others_is_no_island():
+    """Once each was one, as large as a patch; what is wider than a token stays."""
+    tokens = torch.zeros(1, 2, 8, 12)
+    tokens[:, 0] = 1
+    tokens[:, :, :, 6:] = torch.tensor([0.0, 1])[None, :, None, None]
+    tokens[0, :, 4, 2] = torch.tensor([0.0, 1])
+    labels = smooth_labels(tokens, torch.eye(2), (80, 120))
+    assert not labels[0, :, :55].any() and labels[0, :, 65:].all()
+
+
+def test_clusters_that_images_share_have_the_same_number_in_each(tmp_path):
+    """Whatever else the image shows: two colours, once on the left, once on the right."""
+    model = init_model(None, 'rgb')
+    red, blue = ((200, 30, 30), (30, 30, 200))
+    for name, colours in dict(a=(red, blue), b=(blue, red)).items():
+        image = np.zeros((64, 64, 3), np.uint8)
+        image[:, :32], image[:, 32:] = colours
+        Image.fromarray(image).save(tmp_path / f'{name}.png')
+    paths = [tmp_path / 'a.png', tmp_path / 'b.png']
+    centroids = shared_centroids(model, paths, 2, longer_side=64)
+    assert centroids.shape == (2, 5)
+    one, other = (
+        segment_image(model, path, longer_side=64, centroids=centroids)['clusters']
+        for path in paths
+    )
+    assert one[5, 5] == other[5, 60] != one[5, 60] == other[5, 5]
+
+
+def test_what_is_scored_is_not_smoothed():
+    """Numbers of protocols are of the tokens' clusters."""
+    model = init_model(None, 'rgb')
+    labels, smooth = (
+        segment_image(model, IMAGE, longer_side=SIDE, num_clusters=3, smooth=on)['clusters']
+        for on in (False, True)
+    )
+    assert labels.shape == smooth.shape and (labels != smooth).any()

@@ -120,8 +120,8 @@ def test_pictures_are_where_they_belong(tmp_path):
         one=[example(tmp_path / 'a.png', [[0, 0], [1, 1]]), example('none.png', [[1, 1], [1, 1]])],
         two=[example(tmp_path / 'a.png', [[1, 1], [0, 0]]), example('none.png', [[0, 0], [0, 0]])],
     )
-    sheet = prediction_sheet(columns, 2, [RED, BLUE], side=20)
-    assert sheet.size == (4 * 24, TITLE_HEIGHT + 2 * 24)
+    sheet = prediction_sheet(columns, ['cat', 'sky'], [RED, BLUE], side=20)
+    assert sheet.size == (4 * 24, TITLE_HEIGHT + 2 * 24 + 2 * TITLE_HEIGHT)  # two of classes
 
     def corners(column, row):
         x, y = column * 24, TITLE_HEIGHT + row * 24
@@ -133,6 +133,46 @@ def test_pictures_are_where_they_belong(tmp_path):
     assert corners(2, 0) == [RED, RED, BLUE, WHITE]
     assert corners(3, 0) == [BLUE, BLUE, RED, WHITE]
     assert corners(2, 1) == [BLUE] * 3 + [WHITE]
+
+
+def test_the_classes_that_are_shown_stand_below_in_their_colours():
+    columns = dict(one=[example('none.png', [[0, 0], [1, 1]])])
+    below = np.asarray(prediction_sheet(columns, ['cat', 'sky', 'none'], [RED, BLUE, BLUE]))
+    below = below[-TITLE_HEIGHT:]
+    squares = [(below == colour).all(-1).any(0).nonzero()[0] for colour in (RED, BLUE)]
+    assert 0 < squares[0].max() < 12 and squares[1].min() > 40 and squares[1].max() < 70
+    assert (below == 0).all(-1).any(), 'names are black'
+
+
+@pytest.mark.parametrize(
+    'sheet_of',
+    [
+        lambda title: prediction_sheet(
+            {title: [example('none.png', [[0, 0], [0, 0]])]}, ['a', 'b']
+        ),
+        lambda title: retrieval_sheet([(title, IMAGE, IMAGE[..., 0] > 0)], 160),
+    ],
+)
+def test_long_names_are_not_cut(sheet_of):
+    """Once the first or last letters were all that fitted: other ones, another picture now."""
+    name = '/'.join(['work_dirs', 'a' * 20, 'b' * 20, 'epoch_12.pth'])
+    whole = np.asarray(sheet_of(name))
+    for other in ('X' + name[1:], name[:-1] + 'X'):
+        changed = np.asarray(sheet_of(other))
+        assert changed.shape == whole.shape and (changed != whole).any()
+
+
+def test_a_ring_marks_the_point_of_the_query_alone():
+    image = np.full((50, 100, 3), 200, np.uint8)
+    region = np.ones((50, 100), bool)
+    examples = [('query', image, region), ('hit', image, region)]
+    plain = np.asarray(retrieval_sheet(examples, 200))
+    marked = np.asarray(retrieval_sheet(examples, 200, point=(30, 20)))
+    rows, columns = (marked != plain).any(-1).nonzero()
+    x, y = 2 * 30 + 1, TITLE_HEIGHT + 2 * 20 + 1
+    assert abs(columns.min() + columns.max() - 2 * x) <= 2 and np.ptp(columns) == 14
+    assert abs(rows.min() + rows.max() - 2 * y) <= 2
+    assert (marked[y, x] == plain[y, x]).all(), 'the point itself stays visible'
 
 
 def test_classes_without_a_palette_get_colours_of_their_own():

@@ -70,6 +70,10 @@ COMMANDS = {
     'pytest -n 2 --dist loadfile': CI,
     'pip install -e ".[oversegmentation]"': Needs(NETWORK),
     'pip install -e ".[openmmlab]"': Needs(NETWORK),
+    'echo "setuptools<82" > build.txt': RUN,
+    'PIP_CONSTRAINT=build.txt PIP_BUILD_CONSTRAINT=build.txt pip install -e ".[openmmlab]"': Needs(
+        NETWORK
+    ),
     'pip install "setuptools<82" ninja': Needs(NETWORK),
     'MMCV_WITH_OPS=1 pip install --no-build-isolation "mmcv>=2.1,<2.2"': Needs(NETWORK),
     'pip uninstall -y mmengine mmcv mmpretrain mmsegmentation onedl-mmengine onedl-mmcv '

@@ -45,3 +45,7 @@ def test_refusals_are_one_line(checkpoint, tmp_path, refusal):
     )
     assert 'gone.json' in message
     assert sorted(path.name for path in tmp_path.iterdir()) == ['bad.pth', 'out.pth']
+
+
+def test_help_names_the_extra_that_hugging_face_and_onnx_need(run_tool):
+    assert 'mmcroc[export]' in run_tool(SCRIPT, '--help')[1]

@@ -95,6 +95,20 @@ def test_other_models_give_clusters(images, tmp_path, segment):
     assert 'oversegmentation: only HSG' in message
 
 
+def test_shared_clusters_are_kept_for_another_start(images, checkpoint, tmp_path, segment):
+    command = [images, 'rgb', '--out', tmp_path / 'out', '--shared']
+    assert segment(*command, '--num-clusters', 3)[0] == 0
+    kept = np.load(tmp_path / 'out/centroids.npy')
+    assert kept.shape == (3, 5)
+    before = read(tmp_path / 'out/clusters/a.png')
+    (tmp_path / 'out/clusters/a.png').unlink()
+    assert segment(*command)[0] == 0
+    np.testing.assert_array_equal(read(tmp_path / 'out/clusters/a.png'), before)
+    assert 'holds 3 clusters' in segment(*command, '--num-clusters', 4)[0]
+    message, _ = segment(images, checkpoint, '--out', tmp_path / 'o', '--shared')
+    assert 'the groups of HSG' in message
+
+
 def test_wrong_checkpoints_options_and_names_are_refused(images, checkpoint, tmp_path, segment):
     bad = tmp_path / 'bad.pth'
     bad.write_text('no checkpoint')

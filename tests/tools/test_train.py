@@ -1,6 +1,8 @@
 """tools/train.py as users call it."""
 
 import os
+import re
+import subprocess
 import sys
 
 import numpy as np
@@ -9,7 +11,7 @@ import torch
 from PIL import Image
 
 from mmcroc.features.vision_transformer import VisionTransformer
-from tests.support.paths import CONFIGS, TOOLS
+from tests.support.paths import CONFIGS, ROOT, TOOLS
 from tests.support.processes import call, train
 from tests.support.weight_files import vit
 
@@ -41,6 +43,14 @@ def test_the_demo_trains_and_says_where_things_are(tmp_path):
     assert f'Last checkpoint: {checkpoint}' in done.stdout
     assert "prefix='teacher.backbone.'" in done.stdout
     logged = done.stdout
+    first = re.split(r'Epoch\((?:train|val)\)', logged)[0].splitlines()
+    assert len(first) < 25, 'one screen, of which the first probe takes some lines'
+    assert 'SyntheticScenes, 4 images, 2 an iteration' in logged
+    assert '2 epochs of 2 iterations' in logged and f'folder   {tmp_path} (log file' in logged
+    noise = 'OneDL', 'MultiScaleDeformableAttention', 'FileClient', 'pin_memory', 'DataLoader will'
+    assert not [word for word in noise if word in done.stdout + done.stderr]
+    (file,) = tmp_path.glob('*/*.log')
+    assert 'Config:' in file.read_text() and 'Hooks will be executed' in file.read_text()
     for name in ('loss_image', 'loss_cluster', 'entropy_image', 'kl_cluster', 'num_clusters'):
         assert f'{name}: ' in logged
     for name in ('valid_clusters', 'grad_norm', 'weight_decay', 'teacher_momentum', 'lr'):
@@ -69,7 +79,9 @@ def test_two_processes_train_on_a_cpu(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / 'epoch_2.pth').exists()
-    assert 'Distributed training: True' in done.stdout
+    (file,) = tmp_path.glob('*/*.log')
+    assert 'Distributed training: True' in file.read_text()
+    assert '2 process(es)' in done.stdout
     assert not (tmp_path / 'pictures').exists(), 'default_hooks.NAME=None turns a hook off'
 
 
@@ -160,6 +172,38 @@ def test_a_folder_and_a_backbone_are_all_that_post_training_needs(folder, tmp_pa
     assert refused.returncode != 0 and 'Traceback' not in refused.stderr
     said = refused.stderr.strip().splitlines()[-1]
     assert said.startswith('--backbone') and 'no multiple of its patches of 8 px' in said
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        (('croc_vit-t_scene.py',), 'no such config'),
+        (('mmcroc::croc_vit-t_scene.py',), 'no such config'),
+        (('croc_vit-s_folder.py', '--data-root', 'gone'), 'gone is not a folder'),
+        (('croc_vit-s_folder.py', '--resume', 'gone.pth'), 'no checkpoint at gone.pth'),
+        (('croc_vit-s_folder.py', '--backbone', 'gone.pth'), 'no checkpoint at gone.pth'),
+        (('croc_vit-s_folder.py', '--backbone', 'hf:./gone'), 'no checkpoint at gone'),
+    ],
+)
+def test_a_wrong_name_costs_no_import(arguments, said):
+    """Once it took nine seconds, and some ended in a traceback."""
+    name, *rest = arguments
+    config = name if '::' in name else CONFIGS / name
+    command = [sys.executable, '-X', 'importtime', TOOLS / 'train.py', config, *rest]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=dict(os.environ, PYTHONPATH=ROOT)
+    )
+    assert done.returncode and said in done.stderr and 'Traceback' not in done.stderr
+    assert not re.search(r'\| +(torch|mmengine)$', done.stderr, re.MULTILINE)
+
+
+def test_a_schedule_without_room_is_refused_in_a_sentence(tmp_path):
+    """Once in a traceback after the whole config."""
+    done = train('croc_vit-t_scenes.py', '--work-dir', tmp_path, '--no-validate', '--cfg-options',
+                 'train_cfg.max_epochs=1', 'train_dataloader.dataset.num_images=32')  # fmt: skip
+    assert done.returncode and 'Traceback' not in done.stderr
+    said = done.stderr.strip().splitlines()[-1]
+    assert 'warmup=1 epochs must be shorter than the schedule of 1 epochs' in said
 
 
 def test_a_wrong_data_root_is_named(tmp_path):

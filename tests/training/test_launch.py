@@ -1,12 +1,17 @@
 """The start of a run."""
 
+import os
+from types import SimpleNamespace
+
 import pytest
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
-from mmcroc.training.launch import MMENGINE_HOOKS, leave_out_unset_hooks, start
+from mmcroc.training.checkpoints import TeacherWeightsHook
+from mmcroc.training.launch import MMENGINE_HOOKS, fit_loaders, leave_out_unset_hooks, start
+from tests.support.random_models import TINY, assert_same_weights, save, vit_config
 
 
 def runner_of(cfg, folder):
@@ -72,3 +77,61 @@ def test_a_run_is_of_the_runner_that_the_config_names_without_unset_hooks():
     with start(cfg) as runner:
         assert isinstance(runner, StandInRunner)
         assert runner.cfg.default_hooks == {}
+
+
+def segmentor(backbone):
+    head = dict(type='mmseg.FCNHead', in_channels=32, in_index=-1, channels=8, num_classes=2)
+    return dict(type='mmseg.EncoderDecoder', backbone=backbone, decode_head=head)
+
+
+def test_load_from_of_crocs_checkpoint_gives_a_segmentor_the_teacher(tmp_path, capsys):
+    """Once it silently got the student, whose weights have the names of any backbone's."""
+    backbone = vit_config(TINY, out_type='featmap')
+    saved = save(tmp_path, vit_config(TINY), 'mmcroc.CrOC')
+    cfg = Config(dict(model=segmentor(backbone), work_dir=str(tmp_path), load_from=str(saved.path)))
+    cfg.merge_from_dict(dict(default_scope='mmseg', experiment_name=tmp_path.name))
+    with start(cfg) as runner:
+        runner.load_or_resume()
+    assert_same_weights(dict(runner.model.backbone.state_dict()), saved.backbone.state_dict())
+    assert "the backbone is the teacher's" in capsys.readouterr().out
+
+
+def test_a_model_with_a_teacher_gets_both():
+    model = nn.ModuleDict(dict(backbone=nn.Linear(1, 1), teacher=nn.Linear(1, 1)))
+    checkpoint = dict(state_dict={'backbone.weight': 1, 'teacher.backbone.weight': 2})
+    TeacherWeightsHook().after_load_checkpoint(SimpleNamespace(model=model), checkpoint)
+    assert len(checkpoint['state_dict']) == 2
+
+
+@pytest.mark.parametrize('verbose', [False, True])
+def test_config_and_hooks_are_in_the_log_file_and_on_the_screen_if_wanted(
+    tmp_path, capsys, verbose
+):
+    cfg = Config(dict(model=segmentor(vit_config(TINY)), work_dir=str(tmp_path)))
+    cfg.merge_from_dict(dict(default_scope='mmseg', experiment_name=tmp_path.name))
+    with start(cfg, verbose):
+        pass
+    (file,) = tmp_path.glob('*/*.log')
+    shown = capsys.readouterr().out
+    for text in ('Config:', 'Hooks will be executed', 'System environment:'):
+        assert text in file.read_text() and (text in shown) == verbose
+
+
+def test_loaders_take_no_more_processes_than_there_are_cores(monkeypatch):
+    """Else torch warns of it; nothing is pinned where there is no GPU, of which it warns too."""
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: range(4), raising=False)
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '2')
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    loader = dict(num_workers=8, pin_memory=True)
+    cfg = Config(
+        dict(
+            train_dataloader=loader,
+            val_dataloader=dict(num_workers=0),
+            val_evaluator=[dict(train_dataloader=loader), dict(type='x')],
+            test_dataloader=None,
+        )
+    )
+    fit_loaders(cfg)
+    few = dict(num_workers=2, pin_memory=False)
+    assert cfg.train_dataloader == cfg.val_evaluator[0].train_dataloader == few
+    assert cfg.val_dataloader.num_workers == 0
