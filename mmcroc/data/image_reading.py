@@ -32,8 +32,8 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Read an image file of any common format and depth.
 
     Grey, palette, CMYK and transparent images become RGB (transparency is dropped), 16 bits are
-    scaled to 8, the EXIF orientation is applied. Plain JPEGs are decoded by the fastest decoder
-    there is, all else by Pillow; the numbers are the same. Not by OpenCV, which fills the missing
+    scaled to 8, the EXIF orientation is applied. Plain JPEGs are decoded by simplejpeg where it is
+    installed, all else by Pillow; the numbers are the same. Not by OpenCV, which fills the missing
     part of a truncated JPEG with grey and says nothing. The image is uint8 RGB (H, W, 3), writable.
 
     Raises:
@@ -57,10 +57,11 @@ def decode_image(data: bytes, path: str) -> np.ndarray:
         raise UnreadableImageError(path, 'the file is empty')
     try:
         with Image.open(io.BytesIO(data)) as image:
-            if image.format == 'JPEG' and image.mode == 'RGB' and _orientation(image) == 1:
+            plain = image.format == 'JPEG' and image.mode == 'RGB' and _orientation(image) == 1
+            if plain and (decode := _jpeg_decoder()):
                 # Whatever that decoder stumbles over, Pillow judges.
-                with contextlib.suppress(RuntimeError, ValueError):
-                    return _jpeg_decoder()(data)
+                with contextlib.suppress(ValueError):
+                    return decode(data)
             image.load()
             return _to_rgb(_upright(image))
     except MemoryError:
@@ -72,22 +73,15 @@ def decode_image(data: bytes, path: str) -> np.ndarray:
 
 
 @functools.cache
-def _jpeg_decoder() -> Callable[[bytes], np.ndarray]:
-    """simplejpeg's decoder (the extra ``fast``), else torchvision's; to Pillow's numbers.
+def _jpeg_decoder() -> Callable[[bytes], np.ndarray] | None:
+    """The decoder of simplejpeg (the extra ``fast``), to Pillow's numbers; None without it.
 
-    Both refuse a truncated file (by a ValueError, RuntimeError) and spare Pillow's two copies.
+    It refuses a truncated file (by a ValueError) and spares Pillow's two copies.
     """
     try:
         import simplejpeg
     except ImportError:
-        import torch
-        from torchvision.io import ImageReadMode, decode_jpeg
-
-        def decode(data: bytes) -> np.ndarray:
-            encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-            return decode_jpeg(encoded, ImageReadMode.RGB).permute(1, 2, 0).numpy()  # no copy
-
-        return decode
+        return None
     return functools.partial(simplejpeg.decode_jpeg, fastdct=False, fastupsample=False)
 
 
