@@ -70,7 +70,7 @@ def test_trained_entries_do_change_the_groups(tmp_path):
     """The other side of the test above: positions are looked at."""
     _, path = save_hsg(tmp_path)
     want = maps_of(path)
-    rewrite(path, row=lambda t: t[:4].mul_(100), column=lambda t: t[:4].mul_(-100))
+    rewrite(path, row=lambda t: t[:4].normal_(std=100), column=lambda t: t[:4].normal_(std=100))
     assert (maps_of(path)['level_1'] != want['level_1']).any()
 
 
