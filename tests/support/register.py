@@ -135,6 +135,12 @@ COMMANDS = {
     '--protocol clustering-leopart --work-dir work_dirs/dino': Needs(NETWORK, EVALUATE),
     'python tools/evaluate.py timm:vit_small_patch16_224.dino --data voc '
     '--protocol hummingbird --work-dir work_dirs/dino': Needs(NETWORK, HUMMINGBIRD),
+    'python tools/evaluate.py hf:DINOV2 --baseline random:dinov2-small/14 random:deit-small/16 rgb '
+    '--data voc-animals --data-root data/VOCdevkit/VOC2012 --train-images 256 --image-size 224 '
+    '--protocol clustering-leopart overclustering-leopart hummingbird knn-patch linear-ridge '
+    'linear-joint --cfg-options "fractions=[1,8,64]" --work-dir work_dirs/animals': Needs(
+        DATA, EVALUATE
+    ),
     f'python tools/evaluate.py {CROC_COCO} --data coco-things --protocol linear-leopart '
     '--work-dir work_dirs/coco-things': Needs(DATA, EVALUATE),
     f'python tools/test.py configs/eval/clustering-leopart_voc.py {CROC_COCO}': Needs(
