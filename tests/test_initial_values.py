@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmcroc.registry import MODELS
 from tests.support.paths import CONFIGS
 
-HSG = sorted(path.stem for path in CONFIGS.glob('hsg_*.py'))
+HSG = sorted(path.stem for path in CONFIGS.glob('hsg_r*.py'))
 LEVELS = (0, 1)
 
 

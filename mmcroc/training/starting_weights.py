@@ -6,7 +6,6 @@ import torch
 from mmengine.config import Config
 
 from mmcroc.features.checkpoint_backbone import FoundBackbone, find_backbone
-from mmcroc.hsg.frozen_backbone import freeze
 from mmcroc.registry import MODELS
 from mmcroc.weights.checkpoint_file import read_checkpoint, split_checkpoint
 
@@ -33,6 +32,9 @@ def start_from(cfg: Config, model: str) -> None:
             cannot train it, or its patches do not divide the views.
     """
     if cfg.model.backbone.get('type') == 'mmcroc.FrozenBackbone':
+        # Here: it imports every library that MODELs come from.
+        from mmcroc.hsg.frozen_backbone import freeze
+
         _require_whole_patches(cfg, freeze(cfg.model, model).stride)
         return
     if 'target_generator' not in cfg.model:

@@ -35,18 +35,8 @@ def check(img, expected, tolerance=0):
     assert np.abs(img.astype(int) - expected).max() <= tolerance
 
 
-@pytest.fixture(params=['simplejpeg', 'torchvision'])
-def _decoder(request, monkeypatch):
-    if request.param == 'torchvision':
-        monkeypatch.setitem(sys.modules, 'simplejpeg', None)
-    image_reading._jpeg_decoder.cache_clear()
-    yield
-    image_reading._jpeg_decoder.cache_clear()
-
-
-@pytest.mark.usefixtures('_decoder')
 class TestPlainJPEG:
-    """What Pillow does not decode."""
+    """What simplejpeg decodes, and Pillow where it is not installed."""
 
     @pytest.mark.parametrize('shape', [(48, 64), (61, 45), (1, 1)])
     @pytest.mark.parametrize('settings', [{}, dict(progressive=True), FAITHFUL])
@@ -58,6 +48,17 @@ class TestPlainJPEG:
         img = read_image(tmp_path / 'a.jpg')
         np.testing.assert_array_equal(img, expected)
         assert img.flags.c_contiguous and img.flags.writeable
+
+    def test_without_simplejpeg_pillow_reads(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, 'simplejpeg', None)
+        image_reading._jpeg_decoder.cache_clear()
+        Image.fromarray(smooth_image(48, 64)).save(tmp_path / 'a.jpg')
+        try:
+            np.testing.assert_array_equal(
+                read_image(tmp_path / 'a.jpg'), np.asarray(Image.open(tmp_path / 'a.jpg'))
+            )
+        finally:
+            image_reading._jpeg_decoder.cache_clear()
 
     @pytest.mark.parametrize('share', [0.5, 0.9])
     def test_truncated_file_is_refused(self, tmp_path, share):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from mmpretrain.structures import DataSample
 from PIL import Image
 
 from mmcroc.croc.views import TwoViews
@@ -90,10 +91,8 @@ def test_clusters_are_found_as_in_training(model, monkeypatch):
     cluster_painter(model).labels(example)
     views = torch.from_numpy(np.stack(example.views)).permute(0, 3, 1, 2)
 
-    class Sample:
-        view_boxes = example.view_boxes
-
-    batch = dict(inputs=[views[:1], views[1:]], data_samples=[Sample()])
+    sample = DataSample(metainfo=dict(view_boxes=example.view_boxes))
+    batch = dict(inputs=[views[:1], views[1:]], data_samples=[sample])
     model(**model.data_preprocessor(batch), mode='loss')
     ours, training = seen
     for mine, theirs in zip(ours, training, strict=True):
