@@ -11,6 +11,7 @@ from mmcroc.evaluation.fitted_iou import FittedMetric
 from mmcroc.evaluation.token_metric import log
 from mmcroc.evaluation.training_images import TrainingImages
 from mmcroc.numerics.distributed import all_reduce_sum, get_world_size
+from mmcroc.numerics.neighbours import nearest_entries
 from mmcroc.registry import METRICS
 
 
@@ -131,7 +132,7 @@ def neighbour_votes(
     Returns:
         Votes (Q, C) in [0, 1].
     """
-    cosines, places = (queries @ memory.T).topk(min(num_neighbours, len(memory)), dim=1)
+    cosines, places = nearest_entries(queries, memory, min(num_neighbours, len(memory)))
     return torch.einsum('qk,qkc->qc', (cosines / temperature).softmax(1), labels[places].float())
 
 
