@@ -16,11 +16,13 @@ SMALL = [
     '--cfg-options', 'train_dataloader.batch_size=2', 'train_dataloader.num_workers=0',
     'train_dataloader.dataset.pipeline.0.size=32', 'model.trained_blocks=1',
     'model.neck.hidden_channels=32', 'model.neck.num_prototypes=32',
-    'model.head.num_prototypes=32',
+    'model.head.num_prototypes=32', 'model.neck.num_cluster_prototypes=16',
+    'model.head.num_cluster_prototypes=16', 'model.target_generator.max_clusters=6',
     '--probe-options', 'val_dataloader.num_workers=0', 'val_evaluator.1.num_clusters=8',
     'val_evaluator.2.train_dataloader.num_workers=0', 'val_evaluator.3.fractions=[1]',
     'val_evaluator.3.train_dataloader.num_workers=0',
     'val_evaluator.4.train_dataloader.num_workers=0',
+    'val_evaluator.5.train_dataloader.num_workers=0', 'val_evaluator.5.held_out=0.4',
     'val_evaluator.0.seeds=[0]', 'val_evaluator.1.seeds=[0]',
 ]  # fmt: skip
 
@@ -49,7 +51,8 @@ def test_start_control_and_croc_stand_in_one_table(compare):
     first, control, croc = results
     assert first['scores'].keys() == croc['scores'].keys()
     wanted = {'clustering-probe/mIoU', 'linear-ridge-probe/mIoU', 'effective_rank'}
-    assert wanted <= set(croc['scores'])
+    assert wanted | {'linear-joint-probe/mIoU'} <= set(croc['scores'])
+    assert control['peak_gib'] > 0
     assert 'train/loss_cluster' in croc['logged'] and 'train/loss_cluster' not in control['logged']
     assert all(name in table for name in ('start', 'control', 'croc', 'clustering-probe/mIoU'))
 

@@ -13,6 +13,7 @@ table at the end is in OUT/table.txt too.
 
 import json
 import os
+import resource
 import time
 from pathlib import Path
 from statistics import mean, stdev
@@ -52,7 +53,7 @@ def parse_args():
     parser.add_argument(
         '--steps', type=int, help="length of training, rounded up to epochs; default: the config's"
     )
-    parser.add_argument('--probes', default=CONFIGS / '_base_' / 'probes' / 'voc-animals.py')
+    parser.add_argument('--probes', default=CONFIGS / '_base_' / 'probes' / 'voc-animals-table.py')
     parser.add_argument('--sweep', nargs='+', default=[], metavar='KEY[+KEY]=V1,V2',
                         help='settings to choose, one changed at a time')  # fmt: skip
     parser.add_argument('--num-images', type=int, help='train on so many, for a trial')
@@ -95,7 +96,7 @@ class Probes:
         return dict(scores, effective_rank=float(effective_rank(torch.cat(tokens))))
 
 
-def config_of(args, kind, seed, train_list, options):
+def config_of(args, kind, seed, train_list, changed):
     """The config of a run."""
     cfg = read_config(CONFIGS / KINDS[kind])
     cfg.train_dataloader.num_workers = min(14, CORES - 1)
@@ -107,13 +108,20 @@ def config_of(args, kind, seed, train_list, options):
     for hook in ('checkpoint', 'token_pictures', 'view_measures', 'before_after'):
         cfg.default_hooks[hook] = None
     cfg.update(randomness=dict(seed=seed), log_level='WARNING')
-    cfg.merge_from_dict({**args.cfg_options, **options})
+    options = {**args.cfg_options, **changed}
+    if kind == 'control':  # it has no clusters, whatever the options say of them
+        options = {
+            key: value
+            for key, value in options.items()
+            if 'cluster' not in key and 'target_generator' not in key
+        }
+    cfg.merge_from_dict(options)
     loader = cfg.train_dataloader
     loader.persistent_workers = loader.num_workers > 0
     if args.steps:
         number = args.num_images or len(train_list.read_text().split())
         cfg.train_cfg.max_epochs = -(-args.steps // (number // loader.batch_size))
-    label = '_'.join([kind, str(seed), *(f'{key}={value}' for key, value in options.items())])
+    label = '_'.join([kind, str(seed), *(f'{key}={value}' for key, value in changed.items())])
     cfg.experiment_name = label.replace('/', '-')
     cfg.work_dir = str(args.work_dir / cfg.experiment_name)
     return cfg
@@ -135,7 +143,10 @@ def run(cfg: Config, probes: Probes, trains: bool) -> dict:
             runner.model.init_weights()
         trained = time.perf_counter()
         model = runner.model
-    gib = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
+    if torch.cuda.is_available():
+        gib = torch.cuda.max_memory_allocated() / 2**30
+    else:  # of the process, so far
+        gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     scores = probes(model)
     return dict(
         steps=steps, scores=scores, logged=logged, train_seconds=trained - began, peak_gib=gib,
