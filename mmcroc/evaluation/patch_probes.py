@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmcroc.evaluation.patch_probe import CHUNK, PatchProbeIoU, pixel_map
 from mmcroc.evaluation.progress import Progress
-from mmcroc.numerics.inner_product_search import greatest_products
+from mmcroc.numerics.inner_product_search import Ranking, greatest_products
 from mmcroc.numerics.linear_heads import LinearHeads
 from mmcroc.numerics.neighbours import pixel_votes
 from mmcroc.numerics.resize import nearest_resize
@@ -97,19 +97,18 @@ class KNNPatchIoU(PatchProbeIoU):
         parts = self.tokens.split(CHUNK)
         squares = torch.cat([part.float().square().sum(1) for part in parts])
         left_out = torch.where(fit_on.to(squares.device), 0, -torch.inf)
-        self.terms: dict[str, tuple[Tensor | None, Tensor]] = {
-            'cosine': (squares.clamp_min(1e-24).rsqrt(), left_out),
-            'l2': (None, left_out - squares / 2),
+        rankings = {
+            'cosine': Ranking(squares.clamp_min(1e-24).rsqrt(), left_out),
+            'l2': Ranking(None, left_out - squares / 2),
         }
+        self.rankings = [rankings[distance] for distance in self.distances]
 
     def predict(self, tokens: Tensor, size: Sequence[int]) -> Tensor:
         """Classes (S, H, W) that the neighbours of an image's tokens (C, h, w) vote for."""
         queries, maps = self.standardised(tokens), []
-        for distance, numbers in self.distances.items():
-            factor, summand = self.terms[distance]
-            _, (places,) = greatest_products(
-                queries, self.tokens, max(numbers), factor=factor, summand=summand
-            )
+        wanted = max(max(numbers) for numbers in self.distances.values())
+        _, found = greatest_products(queries, self.tokens, wanted, rankings=self.rankings)
+        for numbers, places in zip(self.distances.values(), found, strict=True):
             labels = self.labels[places.to(self.labels.device)].to(queries.device)
             votes = pixel_votes(labels, numbers, len(self.classes), self.ignore_index)
             maps.append(pixel_map(votes, tokens.shape[1:], self.block))

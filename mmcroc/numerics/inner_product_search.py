@@ -34,6 +34,37 @@ class MemoryPart(NamedTuple):
     searches: Sequence[int] = (0,)
 
 
+class Ranking(NamedTuple):
+    """What rows are ranked by: their inner product with the query, times a factor, plus a summand.
+
+    1 / |m| and 0 rank by cosine, 1 and -|m|² / 2 by Euclidean distance; a summand of minus infinity
+    leaves a row out.
+
+    Attributes:
+        factor: Factor of each row (M,); None: 1.
+        summand: Summand of each row (M,); None: 0.
+    """
+
+    factor: Tensor | None = None
+    summand: Tensor | None = None
+
+    def of(self, products: Tensor, here: slice, room: Tensor | None) -> Tensor:
+        """Values (B, Q) of a block of rows, written to ``room`` (None: over the products)."""
+        if self.factor is None and self.summand is None:
+            return products
+        values = products if room is None else room[: len(products)]
+        if self.factor is not None:
+            products = torch.mul(products, _column(self.factor[here], products, 1), out=values)
+        if self.summand is not None:
+            products = torch.add(products, _column(self.summand[here], products, 0), out=values)
+        return products
+
+
+def _column(term: Tensor, products: Tensor, padding: float) -> Tensor:
+    """A term of rows as a column beside their products, which other rows may pad."""
+    return F.pad(term.to(products), (0, len(products) - len(term)), value=padding)[:, None]
+
+
 @torch.no_grad()
 def greatest_products(
     queries: Tensor,
@@ -41,18 +72,15 @@ def greatest_products(
     number: int,
     parts: Sequence[MemoryPart] | None = None,
     max_products: int | None = None,
-    factor: Tensor | None = None,
-    summand: Tensor | None = None,
+    rankings: Sequence[Ranking] = (Ranking(),),
 ) -> tuple[Tensor, Tensor]:
     """Find each query's greatest inner products with the rows of a memory, the greatest first.
 
-    What is ranked is (q · m) · factor + summand, the row's: 1 / |m| and 0 rank by cosine, 1 and
-    -|m|² / 2 by Euclidean distance; a summand of minus infinity leaves a row out.
-
-    Several searches of overlapping subsets of the rows share the products. The memory may lie in
-    main memory or be mapped from a file where the queries are on a GPU: blocks are brought there.
-    Products are summed in float32 (float64 of float64 queries). Half-precision queries of a
-    half-precision memory take a GPU's tensor cores; the products of halves are exact all the same.
+    Several searches of overlapping subsets of the rows, and several rankings, share the products.
+    The memory may lie in main memory or be mapped from a file where the queries are on a GPU:
+    blocks are brought there. Products are summed in float32 (float64 of float64 queries).
+    Half-precision queries of a half-precision memory take a GPU's tensor cores; the products of
+    halves are exact all the same.
     Among equal products the choice is unspecified.
 
     Args:
@@ -62,12 +90,12 @@ def greatest_products(
         parts: Parts of the memory and the searches, numbered from 0, that each belongs to. Default:
             one search of all rows.
         max_products: Number of products held at once. Default: as suits the device.
-        factor: Factor of each row (M,). Default: 1.
-        summand: Summand of each row (M,). Default: 0.
+        rankings: R rankings. Default: by the product.
 
     Returns:
-        Products (S, Q, k) of each of S searches, minus infinity beyond the number of its rows, and
-        places in the memory, int64 (S, Q, k), 0 there.
+        Products (R·S, Q, k) of each of S searches, by the first ranking, by the second ..., minus
+        infinity beyond the number of its rows, and places in the memory, int64 (R·S, Q, k), 0
+        there.
 
     Raises:
         ValueError: Shapes that do not fit each other, or fewer than one row to find.
@@ -86,70 +114,76 @@ def greatest_products(
     # A block of the memory should not become too narrow.
     at_once = max(min(_QUERIES.get(device.type, _QUERIES_GPU), limit // (4 * GROUP)), 1)
     exact = at_least_float32(queries[:0]).dtype
-    best = torch.full((searches, len(queries), number), -torch.inf, dtype=exact, device=device)
+    best = torch.full(
+        (len(rankings) * searches, len(queries), number), -torch.inf, dtype=exact, device=device
+    )
     place = torch.zeros(best.shape, dtype=torch.long, device=device)
     with full_float32(device):
         for start in range(0, len(queries), at_once):
             chunk = slice(start, start + at_once)
             rows = min(max(limit // len(queries[chunk]) // GROUP, 1) * GROUP, _MOST_ROWS)
-            products_of = _Products(queries[chunk], memory, rows, factor, summand)
-            _search(products_of, parts, rows, best[:, chunk], place[:, chunk])
+            products_of = _Products(queries[chunk], memory, rows)
+            found = (
+                tensor.unflatten(0, (len(rankings), -1))[:, :, chunk] for tensor in (best, place)
+            )
+            _search(products_of, parts, rankings, rows, *found)
     return best, place.masked_fill_(best == -torch.inf, 0)
 
 
 def _search(
     products_of: '_Products',
     parts: Sequence[MemoryPart],
+    rankings: Sequence[Ranking],
     rows: int,
     best: Tensor,
     place: Tensor,
 ) -> None:
-    """Write the greatest products of a few queries, and their places, into (S, Q, k) each.
+    """Write the greatest products of a few queries, and their places, into (R, S, Q, k) each.
 
     Args:
         products_of: Their products with rows of the memory.
         parts: Parts of the memory.
+        rankings: R rankings.
         rows: Number of rows of a block.
         best: Greatest products so far, changed in place.
         place: Their places, changed in place.
     """
+    room = products_of.room_beside if len(rankings) > 1 else None
     for part in parts:
         searches = torch.tensor(part.searches, device=best.device)
         for start in range(part.start, part.stop, rows):
-            products = products_of(slice(start, min(start + rows, part.stop)))
-            threshold = best[searches, :, -1].amin(0)
-            own, values, where = _best_of_block(products, threshold, best.shape[-1])
-            if not len(own):
-                continue
-            old = best[searches[:, None], own], place[searches[:, None], own]
-            values = torch.cat([old[0], values.expand(len(searches), -1, -1)], 2)
-            where = torch.cat([old[1], (where + start).expand(len(searches), -1, -1)], 2)
-            values, order = values.topk(best.shape[-1], dim=2)
-            best[searches[:, None], own] = values
-            place[searches[:, None], own] = where.gather(2, order)
+            here = slice(start, min(start + rows, part.stop))
+            products = products_of(here)
+            for ranking, own_best, own_place in zip(rankings, best, place, strict=True):
+                values = ranking.of(products, here, room)
+                _keep_best(values, start, searches, own_best, own_place)
+
+
+def _keep_best(products: Tensor, start: int, searches: Tensor, best: Tensor, place: Tensor) -> None:
+    """Put the greatest of a block's products (B, Q) among those so far, (S, Q, k)."""
+    threshold = best[searches, :, -1].amin(0)
+    own, values, where = _best_of_block(products, threshold, best.shape[-1])
+    if not len(own):
+        return
+    old = best[searches[:, None], own], place[searches[:, None], own]
+    values = torch.cat([old[0], values.expand(len(searches), -1, -1)], 2)
+    where = torch.cat([old[1], (where + start).expand(len(searches), -1, -1)], 2)
+    values, order = values.topk(best.shape[-1], dim=2)
+    best[searches[:, None], own] = values
+    place[searches[:, None], own] = where.gather(2, order)
 
 
 class _Products:
-    """Inner products of blocks of a memory with the same queries, times factor, plus summand.
+    """Inner products of blocks of a memory with the same queries.
 
     Args:
         queries: (Q, D).
         memory: (M, D).
         rows: Most rows of a block.
-        factor: (M,) or None.
-        summand: (M,) or None.
     """
 
-    def __init__(
-        self,
-        queries: Tensor,
-        memory: Tensor,
-        rows: int,
-        factor: Tensor | None,
-        summand: Tensor | None,
-    ) -> None:
-        self.device = queries.device
-        self.memory, self.factor, self.summand = memory, factor, summand
+    def __init__(self, queries: Tensor, memory: Tensor, rows: int) -> None:
+        self.device, self.memory, self.rows = queries.device, memory, rows
         # Tensor cores multiply halves exactly and add in float32; torch >= 2.8 hands that sum out.
         self.halves = (
             self.device.type == 'cuda'
@@ -165,6 +199,14 @@ class _Products:
                 torch.empty(0 if memory.dtype == dtype else rows, dim, dtype=dtype),
                 torch.empty(rows, number, dtype=dtype),
             )
+
+    @property
+    def room_beside(self) -> Tensor:
+        """Room (B, Q) for values that do not take the place of the products."""
+        return torch.empty(
+            self.rows, self.queries.shape[1], dtype=at_least_float32(self.queries[:0]).dtype,
+            device=self.device,
+        )  # fmt: skip
 
     def __call__(self, here: slice) -> Tensor:
         """Products (B, Q) with a block of rows, B made a multiple of ``GROUP``.
@@ -184,10 +226,6 @@ class _Products:
                 products = torch.mm(block, self.queries, out_dtype=torch.float32)
             else:
                 products = block.to(self.queries.dtype) @ self.queries
-        if self.factor is not None:
-            products *= self.factor[here, None].to(products)
-        if self.summand is not None:
-            products += self.summand[here, None].to(products)
         if self.room is not None:
             room[len(block) : padded] = -torch.inf
             return room[:padded]

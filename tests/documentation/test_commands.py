@@ -122,7 +122,7 @@ def test_an_option_that_the_tool_does_not_know_would_be_found(text, wrong):
     assert set(command.options) - options_of(command.tool) == {wrong}
 
 
-@pytest.mark.parametrize('text', ['pip install -e ".[onedl,absent]"', 'pytest -n 3'])
+@pytest.mark.parametrize('text', ['pip install -e ".[onedl,absent]"', 'pytest -n 7'])
 def test_a_command_that_ci_does_not_run_would_be_found(text):
     assert not any(words_of(text) <= words_of(line) for line in ci_commands())
 

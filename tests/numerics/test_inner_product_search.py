@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmcroc.numerics.inner_product_search import MemoryPart, greatest_products
+from mmcroc.numerics.inner_product_search import MemoryPart, Ranking, greatest_products
 from tests.support.devices import ON_DEVICES
 
 
@@ -119,15 +119,35 @@ def test_rows_factor_and_summand_rank_by_cosine_and_by_distance(max_products):
     left_out[::3] = -torch.inf
     exact, rows = queries.double(), memory.double()
 
-    settings = dict(max_products=max_products, factor=1 / memory.norm(dim=1))
+    by_cosine = Ranking(factor=1 / memory.norm(dim=1))
+    by_distance = Ranking(summand=left_out - memory.square().sum(1) / 2)
+    settings = dict(max_products=max_products, rankings=[by_cosine])
     cosines, (places,) = greatest_products(queries, memory, 3, **settings)
     similarity = F.normalize(exact) @ F.normalize(rows).T
     assert torch.equal(places, similarity.topk(3).indices)
     assert torch.allclose(cosines[0].double() / exact.norm(dim=1, keepdim=True),
                           similarity.topk(3).values, atol=1e-6)  # fmt: skip
 
-    summand = left_out - memory.square().sum(1) / 2
-    _, (places,) = greatest_products(queries, memory, 6, max_products=max_products, summand=summand)
+    settings = dict(max_products=max_products, rankings=[by_distance])
+    _, (places,) = greatest_products(queries, memory, 6, **settings)
     distance = torch.cdist(exact, rows)
     distance[:, ::3] = torch.inf
     assert torch.equal(places, distance.topk(6, largest=False).indices)
+
+
+@pytest.mark.parametrize('max_products', [7, 300, None])
+def test_rankings_and_searches_that_share_products_find_what_each_finds_alone(max_products):
+    generator = torch.Generator().manual_seed(4)
+    queries = torch.randn(9, 5, generator=generator)
+    memory = torch.randn(90, 5, generator=generator) + 1
+    rankings = [
+        Ranking(factor=1 / memory.norm(dim=1)),
+        Ranking(),
+        Ranking(1 / memory.norm(dim=1), -memory.square().sum(1)),
+    ]
+    parts = [MemoryPart(0, 40, [0]), MemoryPart(40, 90, [0, 1])]
+    together = greatest_products(queries, memory, 4, parts, max_products, rankings)
+    for number, ranking in enumerate(rankings):
+        alone = greatest_products(queries, memory, 4, parts, max_products, [ranking])
+        for whole, one in zip(together, alone, strict=True):
+            assert torch.equal(whole[2 * number : 2 * number + 2], one)

@@ -67,7 +67,7 @@ COMMANDS = {
     # Installing
     'pip install -e ".[onedl]"': CI,
     'pip install -e ".[onedl,tests]"': CI,
-    'pytest -n 2 --dist loadfile': CI,
+    'pytest -n 3 --dist loadfile': CI,
     'pip install -e ".[oversegmentation]"': Needs(NETWORK),
     'pip install -e ".[openmmlab]"': Needs(NETWORK),
     'echo "setuptools<82" > build.txt': RUN,
