@@ -89,7 +89,7 @@ setup(
     package_data={'': ['*.pyi', '*.json', 'py.typed', 'README.md', '*.zip']},
     python_requires='>=3.10',
     install_requires=[
-        'torch>=2.5',
+        'torch>=2.6',
         'torchvision',
         'timm>=1.0.20',
         'lazy_loader',
