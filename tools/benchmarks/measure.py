@@ -23,7 +23,7 @@ from mmcroc.version import __version__
 
 MIB = 1 << 20
 #: Packages whose versions figures may depend on.
-PACKAGES = ('torch', 'numpy', 'faiss-cpu', 'opencv-python-headless', 'Pillow', 'simplejpeg',
+PACKAGES = ('torch', 'numpy', 'faiss-cpu', 'opencv-python', 'Pillow', 'simplejpeg',
             'torchvision')  # fmt: skip
 
 
