@@ -30,7 +30,9 @@ class TarShards(UnlabelledImages):
     def load_data_list(self) -> list[dict[str, Any]]:
         """List the images by their places in the shards; the class says what is refused."""
         self._members: dict[str, dict[str, Any]] = {}
-        return super().load_data_list()
+        found = super().load_data_list()
+        self._members = {}  # the list is kept pickled, and once
+        return found
 
     def _scan(self, folder: str) -> list[str]:
         shards = scan_images(folder, ('.tar',))

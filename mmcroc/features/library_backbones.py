@@ -119,6 +119,11 @@ class TimmVisionTransformer(TimmBackbone):
         return self.model.patch_embed.patch_size[0]
 
     @property
+    def num_blocks(self) -> int:
+        """Number of blocks."""
+        return len(self.model.blocks)
+
+    @property
     def num_heads(self) -> int:
         """Attention heads of a block."""
         return self.model.blocks[-1].attn.num_heads

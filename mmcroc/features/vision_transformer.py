@@ -88,6 +88,11 @@ class VisionTransformer(MMPretrainVisionTransformer):
                 module.drop_prob = float(module.drop_prob)
 
     @property
+    def num_blocks(self) -> int:
+        """Number of blocks."""
+        return len(self.layers)
+
+    @property
     def num_heads(self) -> int:
         """Attention heads of a block."""
         return self.layers[-1].attn.num_heads

@@ -268,12 +268,18 @@ def nearest_label_accuracy(
 
     Of queries (S, C), unit vectors that are among the prototypes (T, C), each with labels and a
     mask of those that count: the mean over queries of the share of nearest ones with its label.
+    Goes over chunks of queries: memory does not grow as the square of what all ranks hold.
     """
-    similarity = (queries @ prototypes.mT).masked_fill(~mask, -torch.inf)
-    best, nearest = similarity.topk(min(num_neighbours, len(prototypes)), dim=1)
-    found = best > -torch.inf
-    share = ((labels[nearest] == query_labels[:, None]) & found).sum(1) / found.sum(1).clamp_min(1)
-    return torch.where(query_mask, share, 0).sum() / query_mask.sum().clamp_min(1)
+    size = max(GPU_CHUNK_ENTRIES // max(len(prototypes), 1), 1)
+    parts = zip(*(x.split(size) for x in (queries, query_labels, query_mask)), strict=True)
+    total = torch.zeros((), device=queries.device)
+    for part, its_labels, counts in parts:
+        similarity = (part @ prototypes.mT).masked_fill_(~mask, -torch.inf)
+        best, nearest = similarity.topk(min(num_neighbours, len(prototypes)), dim=1)
+        found = best > -torch.inf
+        right = ((labels[nearest] == its_labels[:, None]) & found).sum(1)
+        total += torch.where(counts, right / found.sum(1).clamp_min(1), 0).sum()
+    return total / query_mask.sum().clamp_min(1)
 
 
 def segment_contrast(

@@ -42,7 +42,6 @@ class Points:
     Attributes:
         points: Points (B, N, D); unit vectors for the cosine metric.
         num_clusters: Number K of clusters.
-        mask: True for the points that count, (B, N). None: all.
         metric: Distance, 'euclidean' or 'cosine'.
         distributed: Whether other ranks hold points of the same problems: sums are over all.
         chunk_size: Number of points of each problem scored at once; 0: scores that fit a CPU's
@@ -51,7 +50,6 @@ class Points:
 
     points: Tensor
     num_clusters: int
-    mask: Tensor | None = None
     metric: str = 'euclidean'
     distributed: bool = False
     chunk_size: int = 0
@@ -97,10 +95,6 @@ class Points:
         parts = split_in_parts(points.shape[1], self.chunk_size, points.device)
         return labels, scores, *self._united(map_parts(assign_part, parts))
 
-    def sums_of(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums (B, K, D) and counts (B, K), float64, of the points of each label (B, N)."""
-        return self._united([self._part_sums(range(self.points.shape[1]), labels)])
-
     def _part_sums(self, part: range, labels: Tensor) -> Tensor:
         """Sum and, last, number of a part's points by label, float64 (B, K, D + 1).
 
@@ -108,27 +102,25 @@ class Points:
         """
         batch, _, dim = self.points.shape
         on_cpu = self.points.device.type == 'cpu'
-        bins = self.num_clusters + (self.mask is not None)  # masked points' bin is dropped
-        total = self.points.new_zeros(batch, bins, dim + 1, dtype=torch.float64)
-        first_bin = torch.arange(batch, device=self.points.device)[:, None] * bins
+        number = self.num_clusters
+        total = self.points.new_zeros(batch, number, dim + 1, dtype=torch.float64)
+        first_bin = torch.arange(batch, device=self.points.device)[:, None] * number
         # No one-hot labels on a CPU: memory does not grow with K.
         for here in _chunks(part, max(self.chunk_size, SUM_CHUNK) if on_cpu else self.chunk_size):
             points, label = self.points[:, here], labels[:, here]
-            if self.mask is not None:
-                label = label.masked_fill(~self.mask[:, here], self.num_clusters)
             if on_cpu:
                 # Runs in order there, so it is deterministic, and it is faster than a product.
                 label = (label + first_bin).flatten()
-                sums = points.new_zeros(batch * bins, dim)
+                sums = points.new_zeros(batch * number, dim)
                 sums.index_add_(0, label, points.reshape(len(label), -1))
-                total[..., :-1] += sums.view(batch, bins, dim)
-                total[..., -1] += label.bincount(minlength=len(sums)).view(batch, bins)
+                total[..., :-1] += sums.view(batch, number, dim)
+                total[..., -1] += label.bincount(minlength=len(sums)).view(batch, number)
             else:
                 # A GPU scatters in any order; a product with one-hot labels is deterministic.
-                member = points.new_zeros(*label.shape, bins).scatter_(2, label[..., None], 1)
+                member = points.new_zeros(*label.shape, number).scatter_(2, label[..., None], 1)
                 total[..., :-1] += torch.bmm(member.mT, points)
                 total[..., -1] += member.sum(1)
-        return total[:, : self.num_clusters]
+        return total
 
     def _united(self, parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Sums and counts of all parts, in order, and all ranks."""
@@ -137,12 +129,10 @@ class Points:
         return total[..., :-1], total[..., -1]
 
     def distances(self, scores: Tensor) -> Tensor:
-        """Distances (B, N) from scores: squared Euclidean, or 1 - x·c; 0 where masked."""
+        """Distances (B, N) from scores: squared Euclidean, or 1 - x·c."""
         if self.metric == 'cosine':
-            distances = 1 - scores
-        else:
-            distances = (self.points.square().sum(-1) - 2 * scores).clamp(min=0)
-        return distances if self.mask is None else distances.masked_fill(~self.mask, 0)
+            return 1 - scores
+        return (self.points.square().sum(-1) - 2 * scores).clamp(min=0)
 
     def relocate_empty_clusters(
         self, labels: Tensor, distances: Tensor, sums: Tensor, counts: Tensor
@@ -174,7 +164,7 @@ class Points:
     ) -> tuple[Tensor, Tensor]:
         """Keys (B, number) and rows (B, number, ·) of the greatest or least keys, over all ranks.
 
-        Where there are too few, keys are 0 (of the greatest) or infinite, and rows 0.
+        All ranks together must have so many.
         """
         here = min(number, keys.shape[1])
         keys, where = keys.topk(here, dim=1, largest=largest)
@@ -214,17 +204,16 @@ class Start:
     seed: int
     number: int
 
-    def race(self, weights: Tensor | None, number: int, stream: int) -> tuple[Tensor, Tensor]:
+    def race(self, weights: Tensor | None, number: int, stream: int) -> Tensor:
         """Sample points of all ranks without replacement, proportionally to their weights.
 
         Args:
             weights: Weights (B, N), not negative; None: all alike. Points of weight 0 come last.
-            number: Number of points to sample.
+            number: Number of points to sample, at most all.
             stream: Stream of this start's random numbers, another one for each sample.
 
         Returns:
-            Points (B, number, D) in the order sampled, and their keys (B, number), infinite where
-            there was no point left.
+            Points (B, number, D) in the order sampled.
         """
         points = self.of.points
         problem = torch.arange(len(points), device=points.device)[:, None]
@@ -233,15 +222,12 @@ class Start:
         keys = -counter_uniform(self.index + (problem << 40), self.seed, stream).log()
         if weights is not None:
             keys = keys / weights.double().clamp(min=1e-200)
-        if self.of.mask is not None:
-            keys = keys.masked_fill(~self.of.mask, math.inf)
-        keys, sampled = self.of.first_of_all(keys, points, number, largest=False)
-        return sampled, keys
+        return self.of.first_of_all(keys, points, number, largest=False)[1]
 
     def from_sample(self, size: int) -> 'Start':
         """This start on a uniform sample of all ranks' points, the same on every rank."""
-        sample, keys = self.race(None, size, STREAMS_PER_START - 1)
-        few = replace(self.of, points=sample, mask=keys.isfinite(), distributed=False)
+        sample = self.race(None, size, STREAMS_PER_START - 1)
+        few = replace(self.of, points=sample, distributed=False)
         return replace(self, of=few, index=torch.arange(size, device=sample.device))
 
     def centroids(self) -> Tensor:
@@ -260,16 +246,14 @@ class Start:
         points = self.of.points
         num_candidates = 2 + int(math.log(self.of.num_clusters))
         squared_norms = points.square().sum(-1)
-        first, _ = self.race(None, 1, 0)
+        first = self.race(None, 1, 0)
         centroids = [first]
         nearest = torch.full_like(squared_norms, math.inf)
         nearest = self._distances(squared_norms, first, nearest)[0][:, 0]
         for number in range(1, self.of.num_clusters):
-            candidates, keys = self.race(nearest, num_candidates, number)
+            candidates = self.race(nearest, num_candidates, number)
             nearer, potential = self._distances(squared_norms, candidates, nearest)
-            potential = self.of.over_ranks(potential)
-            # Fewer points left than candidates asked for: the rest are not points.
-            choice = potential.masked_fill(keys.isinf(), math.inf).argmin(1)[:, None, None]
+            choice = self.of.over_ranks(potential).argmin(1)[:, None, None]
             centroids.append(candidates.gather(1, choice.expand(-1, 1, points.shape[2])))
             nearest = nearer.gather(1, choice.expand(-1, 1, points.shape[1]))[:, 0]
         return torch.cat(centroids, 1)
@@ -278,7 +262,7 @@ class Start:
         self, squared_norms: Tensor, candidates: Tensor, nearest: Tensor
     ) -> tuple[Tensor, Tensor]:
         """D² if each candidate became a centroid: (B, L, N), and its sum here: (B, L)."""
-        points, mask, size = self.of.points, self.of.mask, self.of.chunk_size
+        points, size = self.of.points, self.of.chunk_size
         nearer = nearest.new_empty(len(points), candidates.shape[1], points.shape[1])
         potential = torch.zeros(candidates.shape[:2], dtype=torch.float64, device=points.device)
         offset = candidates.square().sum(-1)[..., None]
@@ -287,8 +271,6 @@ class Start:
             squared = torch.baddbmm(offset, candidates, points[:, here].mT, alpha=-2)
             squared += squared_norms[:, None, here]
             squared = torch.minimum(squared.clamp_(min=0), nearest[:, None, here])
-            if mask is not None:
-                squared *= mask[:, None, here]
             nearer[:, :, here] = squared
             potential += squared.sum(-1)
         return nearer, potential

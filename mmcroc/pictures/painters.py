@@ -222,7 +222,13 @@ class AttentionPainter:
     def attention(self, image: np.ndarray) -> np.ndarray:
         """Compute the attention to the patches, float32 (heads, h, w)."""
         inputs = model_inputs(self.model, image, self.backbone.patch_size, self.longer_side)
-        query, key = (self.backbone.forward_tapped(inputs, f).attention for f in ('q', 'k'))
+        # One feature at a time is what training taps: all blocks but the last pass once for both.
+        passed = self.backbone.num_blocks - 1
+        partway = self.backbone.first_blocks(inputs, passed) if passed else None
+        query, key = (
+            self.backbone.forward_tapped(inputs, feature, partway).attention
+            for feature in ('q', 'k')
+        )
         grid = self.backbone.grid_size(inputs)
         patches = cls_attention(query, key)[0, :, -grid[0] * grid[1] :]
         return patches.unflatten(-1, grid).cpu().numpy()

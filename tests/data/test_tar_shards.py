@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import pickle
 import tarfile
 
 import numpy as np
@@ -38,6 +39,11 @@ def test_shards_give_the_images_of_the_folder_that_was_packed(packed):
         found, wanted = shards[SampleIndex(number, 0, 0)], folder[SampleIndex(number, 0, 0)]
         assert np.array_equal(found['img'], wanted['img'])
         assert found['img_path'].endswith(f'.tar/a/{number}.png')
+
+
+def test_images_are_listed_once(packed):
+    name = b'00000.tar/a/0.png'
+    assert pickle.dumps(TarShards(packed / 'shards')).count(name) == 1
 
 
 def test_several_folders_are_read(packed):

@@ -149,20 +149,25 @@ def test_gradients_of_sums_of_images_each_weighted_by_itself(chunk_size, kept_en
     )
 
 
+class Sizes(torch.utils._python_dispatch.TorchDispatchMode):
+    """Numbers of entries of the tensors that operations make while it is entered."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        self.found.extend(x.numel() for x in [found] if isinstance(x, torch.Tensor))
+        return found
+
+
 def test_memory_does_not_grow_as_pixels_times_prototypes(monkeypatch):
     monkeypatch.setattr(contrast, 'KEPT_ENTRIES', 1000 * 100 - 1)
-    sizes = []
-
-    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            found = function(*args, **(kwargs or {}))
-            sizes.extend(x.numel() for x in [found] if isinstance(x, torch.Tensor))
-            return found
-
     embedding, prototypes, own, labels = draw(pixels=1000, segments=100)
-    with Watch():
+    with Sizes() as sizes:
         segsort_loss(embedding.requires_grad_(), prototypes, own, labels, chunk_size=10).backward()
-    assert max(sizes) <= 1000 * 6
+    assert max(sizes.found) <= 1000 * 6
 
 
 def test_left_out_pixels_and_prototypes_count_nowhere():
@@ -212,6 +217,18 @@ def test_accuracy_is_that_of_scikit_learns_neighbours(num_neighbours):
         prototypes[:25], labels[:25], mask[:25], prototypes, labels, mask, num_neighbours
     )
     assert_close(found.double(), want)
+
+
+def test_accuracys_memory_does_not_grow_as_prototypes_squared(monkeypatch):
+    _, prototypes, _, labels = draw(segments=200)
+    mask = torch.arange(200) % 7 != 0
+    arguments = prototypes, labels, mask, prototypes, labels, mask
+    want = nearest_label_accuracy(*arguments)
+    monkeypatch.setattr(contrast, 'GPU_CHUNK_ENTRIES', 200 * 9)
+    with Sizes() as sizes:
+        found = nearest_label_accuracy(*arguments)
+    assert_close(found, want)
+    assert max(sizes.found) <= 200 * 9
 
 
 def test_accuracy_with_fewer_prototypes_than_neighbours():

@@ -64,6 +64,14 @@ def test_an_empty_cluster_wins_pixels_that_point_away_from_all_others():
     assert torch.equal(found[0], spherical_kmeans(embedding[0], valid[0], (3, 1), 1))
 
 
+def test_a_cluster_that_loses_its_pixels_keeps_no_direction():
+    embedding = draw(3, 2, 3, 3, seed=10)  # a cluster of the first map is empty after a step
+    valid = torch.ones(3, 3, 3, dtype=torch.bool)
+    found = cluster_pixels(embedding, valid, (3, 2), 6)
+    for i in range(3):
+        assert torch.equal(found[i], spherical_kmeans(embedding[i], valid[i], (3, 2), 6))
+
+
 def test_one_cluster_needs_no_kmeans_and_a_map_without_pixels_is_fine():
     valid = torch.tensor([[True, False], [True, True]])[None]
     assert cluster_pixels(draw(1, 3, 2, 2), valid, (1, 1), 5).tolist() == [[[0, -1], [0, 0]]]

@@ -14,7 +14,7 @@ def points():
 def test_relocation_is_scikit_learns(points):
     # Two starting centroids so far away that nothing is nearest to them.
     start = torch.cat([points[:5], torch.full((2, 4), 1e3), points[5:7]]).double()
-    ours = kmeans(points, 9, initial_centroids=start, empty_clusters='relocate')
+    ours = kmeans(points, 9, initial_centroids=start)
     theirs = KMeans(9, init=start.numpy(), n_init=1, tol=0, max_iter=100).fit(points.numpy())
     assert len(ours.labels.unique()) == 9
     np.testing.assert_array_equal(ours.labels.numpy(), theirs.labels_)
@@ -35,45 +35,14 @@ def test_duplicates_leave_clusters_empty_without_nan():
     assert result.inertia == 0
 
 
-def test_masked_points_are_not_relocated_to():
-    # Masked points lie in the middle, far from both groups of valid ones.
-    points = torch.cat([torch.full((50, 1), -10.0), torch.full((50, 1), 10.0), torch.zeros(9, 1)])
-    points[:100] += torch.linspace(-1, 1, 100)[:, None]
-    mask = torch.arange(109) < 100
-    start = torch.tensor([[-10.0], [10.0], [1e3], [-1e3]])
-    result = kmeans(points, 4, initial_centroids=start, mask=mask, num_iterations=1)
-    assert len(result.labels[mask].unique()) == 4
-    assert (result.centroids.abs() > 8).all()
-
-
-def test_zero_prototype_wins_points_that_oppose_all_others():
-    # The prototype of all three is about (1, 0); cluster 1 has no member.
-    points = torch.tensor([[1.0, 0.1], [1.0, -0.1], [-1.0, 0.1]])
-    settings = {'metric': 'cosine', 'initial_labels': torch.zeros(3).long(), 'num_iterations': 1}
-    result = kmeans(points, 2, empty_clusters='zero', **settings)
-    assert torch.equal(result.centroids[1], torch.zeros(2))
-    assert result.labels.tolist() == [0, 0, 1]
-
-
-def test_zero_prototype_replaces_a_centroid_that_lost_its_members():
-    points = torch.tensor([[1.0, 0.1], [1.0, -0.1]])
-    start = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
-    settings = {'metric': 'cosine', 'initial_centroids': start}
-    result = kmeans(points, 2, empty_clusters='zero', **settings)
-    assert torch.equal(result.centroids[1], torch.zeros(2))
-
-
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
         ({'num_clusters': 0}, 'num_clusters must be at least 1'),
-        ({'num_clusters': 601}, 'more than the 600 valid points'),
+        ({'num_clusters': 601}, 'more than the 600 points'),
         ({'metric': 'l1'}, "metric must be one of .* got 'l1'"),
-        ({'empty_clusters': 'keep'}, "empty_clusters must be one of .* got 'keep'"),
-        ({'empty_clusters': 'zero'}, "needs metric='cosine'"),
-        ({'initial_labels': torch.zeros(5)}, r'must be \(600,\) for points of \(600, 4\)'),
+        ({'point_index': torch.zeros(5)}, r'must be \(600,\) for points of \(600, 4\)'),
         ({'initial_centroids': torch.zeros(2, 3)}, r'must be \(3, 4\) .* got \(2, 3\)'),
-        ({'mask': torch.ones(1, 600)}, r'mask must be \(600,\)'),
         ({'initial_centroids': torch.zeros(3, 4), 'num_restarts': 2}, 'would all be alike'),
     ],
 )

@@ -141,6 +141,14 @@ def test_attention_to_patches_and_itself_sums_to_1_and_each_head_has_its_picture
     assert mean[row, column].tolist() == [255, 255, 255]
 
 
+def test_attention_sends_an_image_through_the_first_blocks_once(model):
+    painter, calls = AttentionPainter(model, 96), []
+    handle = painter.backbone.layers[0].register_forward_hook(lambda *_: calls.append(1))
+    painter.attention(IMAGE)
+    handle.remove()
+    assert len(calls) == 1
+
+
 def test_one_projection_serves_all_images(model):
     """An image has the colours that it has in another's company as long as that is the same."""
     examples = [draw_views(smooth_image(64, 96, seed), VIEWS, 0) for seed in range(3)]

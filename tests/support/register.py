@@ -59,6 +59,7 @@ ON_DEVICE = 'tests/test_resume.py::test_resuming_is_bit_for_bit'
 HSG_CONFIGS = 'tests/test_configs.py::test_an_hsg_config_builds_and_takes_two_steps'
 FROZEN = 'tests/hsg/test_frozen_backbone.py::test_segment_takes_the_checkpoint_by_itself'
 COVERING = 'tests/evaluation/test_hierarchy_segmentor.py::test_both_tools_run_it'
+BENCHMARKS = f'{TOOL}benchmarks.py::'
 CROC_COCO = 'work_dirs/croc_vit-s_coco/epoch_300.pth'
 DEMO = 'work_dirs/croc_vit-t_scenes/epoch_12.pth'
 MINE = 'work_dirs/my_images/epoch_40.pth'
@@ -251,6 +252,13 @@ COMMANDS = {
         DATA, POST_TABLE
     ),
     'python tools/benchmarks/dense_search.py': Needs(TIME),
+    'python tools/benchmarks/inference.py': Needs(TIME),
+    'python tools/benchmarks/communication.py': Needs(
+        TIME, f'{BENCHMARKS}test_a_step_on_two_ranks_communicates_what_the_formulas_say'
+    ),
+    'python tools/benchmarks/scaling.py': Needs(
+        TIME, f'{BENCHMARKS}test_the_tables_of_the_page_are_those_of_the_command'
+    ),
     'bash tools/benchmarks/gpu.sh': Needs(TIME),
     'python tools/benchmarks/training_step.py configs/croc_vit-s_coco.py': Needs(TIME),
     'python tools/benchmarks/training_step.py configs/hsg_r50_coco_stage2.py '

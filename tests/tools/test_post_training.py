@@ -27,6 +27,12 @@ SMALL = [
 ]  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def beside_the_tool(monkeypatch):
+    """What the benchmarks share is found beside them, as when they are called."""
+    monkeypatch.syspath_prepend(str(TOOLS / 'benchmarks'))
+
+
 @pytest.fixture
 def compare(tmp_path, monkeypatch):
     """Run the comparison on a tiny ViT and three images; gives its results and its table."""

@@ -195,10 +195,12 @@ def main():
             ratio = found['torchvision on PIL images'] / ms
             print(f'  {name:38s} {ms:9.2f} {1000 / ms:9.0f} {ratio:6.2f}')
         print()
-        for name, ms in milliseconds(stages(paths), args.rounds).items():
-            print(f'  {name:36s} {ms:7.3f} ms')
+        parts = milliseconds(stages(paths), args.rounds)
         ms = device_milliseconds(on_device[0].view_transforms, args.device)
-        print(f'  {f"colours of both views on {args.device}":36s} {ms:7.3f} ms')
+        parts[f'colours of both views on {args.device}'] = ms
+        for name, ms in parts.items():
+            print(f'  {name:36s} {ms:7.3f} ms')
+        measure.record(args.json, {'ms an image': found, 'ms': parts})
 
 
 if __name__ == '__main__':

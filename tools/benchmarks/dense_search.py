@@ -15,6 +15,7 @@ import resource
 import tempfile
 import time
 
+import measure
 import torch
 from torch.nn import functional as F
 
@@ -37,7 +38,7 @@ def parse_args():
     parser.add_argument(
         '--libraries', nargs='+', default=list(RUNS), choices=list(RUNS), help='which to run'
     )
-    return parser.parse_args()
+    return measure.add_json(parser).parse_args()
 
 
 def random_units(rows, dim, seed):
@@ -97,18 +98,20 @@ def main():
             f'{args.num_neighbours} neighbours, {args.threads} threads, mmcroc on {args.device}'
         )
         print(f'{"library":<8} {"search":>9} {"with copies":>12} {"peak so far":>12}')
-        times, found = {}, {}
+        times, found, figures = {}, {}, {}
         for name in args.libraries:
             runs = [RUNS[name](queries, memory, args) for _ in range(args.repeats)]
             found[name] = runs[0][0].sort(1).values
             times[name] = min(run[1] for run in runs)
             whole = min(run[2] for run in runs)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+            figures[name] = {'search, s': times[name], 'with copies, s': whole, 'GiB so far': peak}
             print(f'{name:<8} {times[name]:8.1f}s {whole:11.1f}s {peak:9.1f}GiB')
     if len(found) == 2:
         same = (found['faiss'] == found['mmcroc']).float().mean()
         print(f'mmcroc takes {times["mmcroc"] / times["faiss"]:.2f} of the time of faiss, '
               f'{100 * same:.3f} % of the neighbours agree')  # fmt: skip
+    measure.record(args.json, figures)
 
 
 if __name__ == '__main__':

@@ -29,8 +29,11 @@ part 110 tests python3 -m pytest -m gpu -n 6 -p no:cacheprovider --timeout 120 \
 part 180 croc_step $step configs/croc_vit-s_coco.py --compile --json "$out/croc_step.json"
 part 60 hsg_step $step configs/hsg_r50_coco_stage2.py --batch-sizes 6 16 --size 448 \
     --json "$out/hsg_step.json"
-part 40 hsg_parts python3 tools/benchmarks/hsg_step.py
-part 40 clustering python3 tools/benchmarks/online_clustering.py --batch 128
-part 60 kmeans python3 tools/benchmarks/kmeans.py --libraries mmcroc --device cuda --num-restarts 1
-part 90 search python3 tools/benchmarks/dense_search.py --libraries mmcroc --device cuda
+part 40 hsg_parts python3 tools/benchmarks/hsg_step.py --json "$out/hsg_parts.json"
+part 40 clustering python3 tools/benchmarks/online_clustering.py --batch 128 \
+    --json "$out/clustering.json"
+part 60 kmeans python3 tools/benchmarks/kmeans.py --libraries mmcroc --device cuda --num-restarts 1 \
+    --json "$out/kmeans.json"
+part 90 search python3 tools/benchmarks/dense_search.py --libraries mmcroc --device cuda \
+    --json "$out/search.json"
 exit $status

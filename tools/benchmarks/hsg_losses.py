@@ -204,8 +204,10 @@ def main():
     ]
     times = {name: sorted(r[name] for r in rounds)[args.repeats // 2] for name in calls}
     print(f'{"":12s}{"ms":>10s}{"peak MiB":>10s}' + ''.join(f'{term:>14s}' for term in TERMS))
+    figures = {}
     for name, call in calls.items():
         memory = measure.tensor_peak(call)
+        figures[name] = {'ms': 1e3 * times[name], 'peak MiB': memory}
         values = ''.join(f'{value:14.6f}' for value in found[name][0].values())
         print(f'{name:12s}{1e3 * times[name]:10.1f}{memory:10.1f}{values}')
     if args.released:
@@ -214,6 +216,7 @@ def main():
         error = ((gradient - wanted).norm() / wanted.norm()).item()
         print(f'\nreleased / mmcroc: {times["released"] / times["mmcroc"]:.2f} x the speed')
         print(f'relative difference: losses {worst:.1e}, gradient {error:.1e}')
+    measure.record(args.json, figures)
 
 
 if __name__ == '__main__':

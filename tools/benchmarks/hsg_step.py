@@ -68,13 +68,14 @@ def main():
     regions = draw_regions(args.images, args.crop, args.regions).to(args.device)
     print(f'\n{args.device}, {args.images} images x 2 views of {args.crop} x {args.crop}\n')
     print(f'{"":36s}{"ms":>10s}{"x backbone":>12s}{"peak MiB":>10s}')
-    times = []
+    times, figures = [], {}
 
     def row(name, function):
         """Measure a part; gives what it returned."""
         memory, found = measure.peak(function, args.device)
         times.append(measure.seconds(function))
         share = times[-1] / times[0]
+        figures[name] = {'ms': 1e3 * times[-1], 'peak MiB': memory}
         print(f'{name:36s}{1e3 * times[-1]:10.1f}{share:12.2f}{memory:10.0f}', flush=True)
         return found
 
@@ -114,6 +115,7 @@ def main():
     row('all of the losses, with backward', losses)
     row('whole step, forward and backward', step)
     print(f'\n{segments.counts.float().mean():.0f} segments per image')
+    measure.record(args.json, figures)
 
 
 if __name__ == '__main__':

@@ -96,6 +96,7 @@ def main():
         f'mmcroc on {args.device}'
     )
     print(f'{"library":<14} {"seconds":>8} {"inertia":>14} {"iterations":>11}')
+    figures = {}
     for name in args.libraries:
         start = time.perf_counter()
         try:
@@ -103,7 +104,10 @@ def main():
         except ImportError as error:
             print(f'{name:<14} not installed: {error}')
             continue
-        print(f'{name:<14} {time.perf_counter() - start:8.1f} {inertia:14.6g} {iterations:11d}')
+        seconds = time.perf_counter() - start
+        print(f'{name:<14} {seconds:8.1f} {inertia:14.6g} {iterations:11d}')
+        figures[name] = dict(seconds=seconds, inertia=inertia, iterations=iterations)
+    measure.record(args.json, figures)
 
 
 if __name__ == '__main__':

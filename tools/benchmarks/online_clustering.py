@@ -125,6 +125,7 @@ def main():
     on_gpu = device.type == 'cuda'
     waits = count_waits(lambda: cluster(None)) if on_gpu else 'only counted on a GPU'
     print(f'\nhost waits in the clustering: {waits}')
+    measure.record(args.json, {'ms': {name: 1e3 * value for name, value in times.items()}})
 
 
 if __name__ == '__main__':

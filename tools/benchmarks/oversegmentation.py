@@ -17,6 +17,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import measure
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 from scipy.sparse import coo_array
@@ -60,7 +61,7 @@ def main(argv=None):
     )
     parser.add_argument('regions', metavar='REGIONS', type=Path)
     parser.add_argument('references', metavar='REFERENCES', type=Path)
-    args = parser.parse_args(argv)
+    args = measure.add_json(parser).parse_args(argv)
     rows = []
     for path in sorted(args.regions.glob('*.png')):
         references = sorted(args.references.glob(f'{path.stem}_*.png'))
@@ -69,8 +70,9 @@ def main(argv=None):
             rows.append(score(regions, references))
     if not rows:
         sys.exit(f'no NAME.png of {args.regions} has a NAME_*.png in {args.references}')
-    means = zip(NAMES, np.mean(rows, axis=0), strict=True)
-    print(f'{len(rows)} images:', ', '.join(f'{name} {mean:.3f}' for name, mean in means))
+    means = dict(zip(NAMES, np.mean(rows, axis=0).tolist(), strict=True))
+    print(f'{len(rows)} images:', ', '.join(f'{name} {mean:.3f}' for name, mean in means.items()))
+    measure.record(args.json, means)
 
 
 if __name__ == '__main__':

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from statistics import mean, stdev
 
+import measure
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.evaluator import Evaluator
@@ -62,7 +63,7 @@ def parse_args():
                         help='settings of the training, in the form key.subkey=value')  # fmt: skip
     parser.add_argument('--probe-options', nargs='+', action=DictAction, default={},
                         help='settings of the probes')  # fmt: skip
-    return parser.parse_args()
+    return measure.add_json(parser).parse_args()
 
 
 class Probes:
@@ -163,11 +164,17 @@ def variations(sweep):
             yield {key: DictAction._parse_int_float_bool(value) for key in keys.split('+')}
 
 
-def table_of(results):
-    """Mean ± spread over seeds of every score."""
+def grouped(results):
+    """The runs of each kind and settings, all seeds."""
     groups = {}
     for result in results:
         groups.setdefault((result['kind'], json.dumps(result['options'])), []).append(result)
+    return groups
+
+
+def table_of(results):
+    """Mean ± spread over seeds of every score."""
+    groups = grouped(results)
     names = [name for name in results[0]['scores'] if not name.endswith(('_std', 'aAcc'))]
     table = PrettyTable(['run', 'seeds', 'steps', *names, 'train s', 'score s', 'peak GiB'])
     for (kind, options), runs in groups.items():
@@ -222,6 +229,13 @@ def main():
     table = table_of(results)
     (args.work_dir / 'table.txt').write_text(f'{table}\n')
     print(table)
+    figures = {
+        f'{kind} {options}': {
+            name: float(mean(one['scores'][name] for one in runs)) for name in runs[0]['scores']
+        }
+        for (kind, options), runs in grouped(results).items()
+    }
+    measure.record(args.json, figures)
     if left_out:
         print(f'No time for {len(left_out)} runs: {left_out}')
 

@@ -118,6 +118,8 @@ def main():
     for name, value in times.items():
         print(f'{name:20s}{loader.batch_size / value:10.1f}{1e3 * value:10.1f}')
     print(f'\npeak memory: {memory / 1024:.2f} GiB ({device.type}, this process)')
+    figures = {'ms a batch': {name: 1e3 * value for name, value in times.items()}}
+    measure.record(args.json, figures | {'peak MiB': memory})
 
 
 if __name__ == '__main__':

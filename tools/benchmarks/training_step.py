@@ -4,11 +4,9 @@
 
 The batch is made of noise and stays in main memory, so that the data pipeline plays no part. A
 config of HSG gets Voronoi cells for its regions. Floating-point operations are counted by torch and
-set against a bf16 matrix product of 8192 x 8192 x 8192, measured in the same run. Prints a table
-and, with --json, writes it.
+set against a bf16 matrix product of 8192 x 8192 x 8192, measured in the same run.
 """
 
-import json
 import time
 from itertools import count
 from pathlib import Path
@@ -38,7 +36,6 @@ def parse_args():
     parser.add_argument('--iters', type=int, default=10, help='iterations timed, after 5 more')
     parser.add_argument('--compile', action='store_true', help='measure with compile=True too')
     parser.add_argument('--profile', action='store_true', help='the dearest operations of a step')
-    parser.add_argument('--json', type=Path, help='file for the table')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, default={})
     return parser.parse_args()
 
@@ -152,7 +149,7 @@ def main():
     device = torch.cuda.get_device_name() if args.device == 'cuda' else 'cpu'
     print(f'{device}, torch {torch.__version__}, bf16 product {peak / 1e12:.0f} TFLOP/s')
     print(' '.join(f'{name:>13s}' for name in COLUMNS), flush=True)
-    rows, eager = [], {}
+    figures, eager, then = {'peak FLOP/s': peak}, {}, measure.earlier(args.json)
     for path in args.configs:
         for images in args.batch_sizes:
             for compiled in (False, True)[: 1 + args.compile]:
@@ -165,15 +162,15 @@ def main():
                 row['flops'] = eager[path, images]
                 row['TFLOP/s'] = row['flops'] / row['ms'] / 1e9
                 row['of peak'] = row['TFLOP/s'] * 1e12 / peak
-                rows.append(row)
+                name = f'{row["config"]}, {images} images{", compiled" if compiled else ""}'
+                figures[name] = row
+                measure.write(args.json, figures)  # a run that is cut short leaves what it has
                 cells = [row.get(name) for name in COLUMNS]
                 shown = [f'{c:.3g}' if isinstance(c, float) else str(c)[-13:] for c in cells]
                 print(' '.join(f'{cell:>13s}' for cell in shown), flush=True)
                 if row.get('waiting'):
                     print(f'  host waits: {row["waiting"]}')
-                if args.json:
-                    found = dict(device=device, torch=torch.__version__, peak=peak, rows=rows)
-                    args.json.write_text(json.dumps(found, indent=1))
+    measure.compare(then, figures)
 
 
 if __name__ == '__main__':
