@@ -1,0 +1,176 @@
+"""Tools that are killed while they write, and started again: nothing is lost or done twice."""
+
+import functools
+import json
+import re
+import time
+
+import pytest
+
+from tests.support.faults import SLOW, Forked, slow_writing
+from tests.support.images import write_images
+from tests.support.paths import FIXTURES
+
+CAMPAIGN = pytest.mark.campaign
+NAMES = ['a.png', 'b.png', 'c.png', 'deep/d.png']
+CHECKPOINT = FIXTURES / 'croc_checkpoint_tiny.pth'
+
+
+@pytest.fixture
+def images(tmp_path):
+    write_images(tmp_path / 'in', NAMES)
+    return tmp_path / 'in'
+
+
+def run(tmp_path, tool, *words, code=0, kill=None):
+    """Run a tool to its end, killed in a write or not; gives what it printed."""
+    prepare = kill and functools.partial(slow_writing, *kill)
+    ended, printed = Forked(tool, *words, folder=tmp_path, prepare=prepare).end()
+    assert ended == (-9 if kill else code), printed
+    return printed
+
+
+def files_of(folder):
+    """Content of all files below a folder, by name; hidden ones are no results."""
+    files = [path for path in folder.rglob('*') if path.is_file() and path.name[0] != '.']
+    return {str(path.relative_to(folder)): path for path in files}
+
+
+def killed_and_again(tmp_path, command, chance, writes):
+    """Run a tool whole into one folder, killed and again into another: both folders."""
+    whole, broken = tmp_path / 'whole', tmp_path / 'broken'
+    run(tmp_path, *command(whole))
+    moment = [chance.randint(*writes), round(chance.uniform(0, 4 * SLOW), 3)]
+    run(tmp_path, *command(broken), kill=moment)
+    before = {name: path.stat().st_mtime_ns for name, path in files_of(broken).items()}
+    run(tmp_path, *command(broken))
+    done = files_of(broken)
+    assert {name: path.read_bytes() for name, path in done.items()} == {
+        name: path.read_bytes() for name, path in files_of(whole).items()
+    }
+    assert not [name for name in before if done[name].stat().st_mtime_ns != before[name]]
+    left = [path for path in broken.rglob('.*') if path.name != '.writer']
+    assert not left
+    return whole, broken
+
+
+SEEDS = [0, *(pytest.param(seed, marks=CAMPAIGN) for seed in range(1, 4))]
+LATER = [pytest.param(seed, marks=CAMPAIGN) for seed in range(3)]
+
+
+@pytest.mark.parametrize('seed', SEEDS)
+def test_extraction_goes_on_where_it_was_killed(images, tmp_path, seed, chance):
+    def command(out):
+        return 'extract', 'rgb', images, '--out', out, '--format', 'safetensors'
+
+    killed_and_again(tmp_path, command, chance, writes=(2, 5))
+
+
+@pytest.mark.parametrize('seed', LATER)
+def test_oversegmentation_goes_on_where_it_was_killed(images, tmp_path, seed, chance):
+    def command(out):
+        options = ['--method', 'slic', '--num-workers', '1', '--sheet-images', '0']
+        return 'prepare_oversegmentation', images, out, *options
+
+    killed_and_again(tmp_path, command, chance, writes=(1, 4))
+
+
+@pytest.mark.parametrize('seed', LATER)
+def test_segmentation_goes_on_where_it_was_killed(images, tmp_path, seed, chance):
+    """A kill between an image's map and its sheet has the map made again: the same."""
+
+    def command(out):
+        return 'segment', images, 'rgb', '--out', out, '--num-clusters', '3'
+
+    killed_and_again(tmp_path, command, chance, writes=(2, 2))
+
+
+@pytest.mark.parametrize('seed', LATER)
+def test_a_memory_of_retrieval_is_whole_or_absent(images, tmp_path, seed, chance):
+    def command(out):
+        return ('retrieve', images / 'a.png', '--point', '3', '4', '--level', 'clusters',
+                '--memory', images, '--checkpoint', 'rgb', '--out', out / 'x.png',
+                '--num-clusters', '3', '--memory-file', tmp_path / f'{out.name}.npz')  # fmt: skip
+
+    killed_and_again(tmp_path, command, chance, writes=(1, 2))
+
+
+@pytest.mark.parametrize('format', [pytest.param(f, marks=CAMPAIGN) for f in ('timm', 'mmseg')])
+@pytest.mark.parametrize('seed', LATER)
+def test_an_export_is_whole_or_absent(tmp_path, format, seed, chance):
+    def command(out):
+        return 'export', CHECKPOINT, '--format', format, '--out', out / 'x.pth', '--force'
+
+    killed_and_again(tmp_path, command, chance, writes=(1, 1))
+
+
+@pytest.fixture
+def masks(images, tmp_path):
+    """Masks of two classes for the images."""
+    from PIL import Image
+
+    for name in NAMES:
+        path = tmp_path / 'masks' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(images / name) as image:
+            image.convert('L').point(lambda value: int(value > 127)).save(path)
+    return tmp_path / 'masks'
+
+
+def evaluation(images, masks, out, *protocols):
+    return ('evaluate', 'rgb', '--protocol', *protocols, '--images', images, '--masks', masks,
+            '--val-fraction', '0.5', '--num-workers', '0', '--image-size', '32', '--work-dir',
+            out)  # fmt: skip
+
+
+def scores(out):
+    results = json.loads((out / 'results.json').read_text())['results']
+    return {one['protocol']: (one['metrics'], one['date']) for one in results}
+
+
+TWO = ('linear-ridge', 'knn-patch')
+
+
+def test_evaluation_computes_nothing_twice_after_a_kill(images, masks, tmp_path):
+    """Killed once the first of two results is on disk."""
+    whole, broken = tmp_path / 'whole', tmp_path / 'broken'
+    run(tmp_path, *evaluation(images, masks, whole, *TWO))
+    run(tmp_path, *evaluation(images, masks, broken, *TWO), kill=[1, 3 * SLOW])
+    kept = scores(broken)
+    printed = run(tmp_path, *evaluation(images, masks, broken, *TWO))
+    assert scores(broken).items() >= kept.items(), 'with the date of before the kill'
+    want = {name: metrics for name, (metrics, _) in scores(whole).items()}
+    assert {name: metrics for name, (metrics, _) in scores(broken).items()} == want
+    assert len(kept) == 1 and re.search(r'computed before', printed)
+
+
+def test_two_evaluations_of_one_folder_keep_each_others_results(images, masks, tmp_path):
+    """The second reads the file before the first has written its results."""
+    out = tmp_path / 'out'
+    one, other = (
+        Forked(
+            *evaluation(images, masks, out, protocol), folder=tmp_path,
+            prepare=functools.partial(meet, tmp_path / name, tmp_path / partner),
+        )
+        for protocol, name, partner in (
+            (TWO[0], 'first', 'second'), (TWO[1], 'second', 'first')
+        )
+    )  # fmt: skip
+    assert one.end()[0] == other.end()[0] == 0
+    assert len(scores(out)) == 2
+
+
+def meet(mine, partner):
+    """Have this process wait for its partner, once both have read the results of before."""
+    from mmcroc.evaluation.report import Report
+
+    load = Report.load
+
+    def load_and_wait(path):
+        report = load(path)
+        mine.touch()
+        while not partner.exists():
+            time.sleep(0.02)
+        return report
+
+    Report.load = load_and_wait
