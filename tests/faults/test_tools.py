@@ -2,12 +2,11 @@
 
 import functools
 import json
-import re
 import time
 
 import pytest
 
-from tests.support.faults import SLOW, Forked, slow_writing
+from tests.support.faults import STAGES, Forked, kill_in_write
 from tests.support.images import write_images
 from tests.support.paths import FIXTURES
 
@@ -24,7 +23,7 @@ def images(tmp_path):
 
 def run(tmp_path, tool, *words, code=0, kill=None):
     """Run a tool to its end, killed in a write or not; gives what it printed."""
-    prepare = kill and functools.partial(slow_writing, *kill)
+    prepare = kill and functools.partial(kill_in_write, *kill)
     ended, printed = Forked(tool, *words, folder=tmp_path, prepare=prepare).end()
     assert ended == (-9 if kill else code), printed
     return printed
@@ -40,7 +39,7 @@ def killed_and_again(tmp_path, command, chance, writes):
     """Run a tool whole into one folder, killed and again into another: both folders."""
     whole, broken = tmp_path / 'whole', tmp_path / 'broken'
     run(tmp_path, *command(whole))
-    moment = [chance.randint(*writes), round(chance.uniform(0, 4 * SLOW), 3)]
+    moment = [chance.randint(*writes), chance.choice(STAGES)]
     run(tmp_path, *command(broken), kill=moment)
     before = {name: path.stat().st_mtime_ns for name, path in files_of(broken).items()}
     run(tmp_path, *command(broken))
@@ -95,13 +94,18 @@ def test_a_memory_of_retrieval_is_whole_or_absent(images, tmp_path, seed, chance
     killed_and_again(tmp_path, command, chance, writes=(1, 2))
 
 
-@pytest.mark.parametrize('format', [pytest.param(f, marks=CAMPAIGN) for f in ('timm', 'mmseg')])
-@pytest.mark.parametrize('seed', LATER)
-def test_an_export_is_whole_or_absent(tmp_path, format, seed, chance):
-    def command(out):
-        return 'export', CHECKPOINT, '--format', format, '--out', out / 'x.pth', '--force'
+@pytest.mark.parametrize('stage', [pytest.param(stage, marks=CAMPAIGN) for stage in STAGES])
+def test_an_export_is_whole_or_absent(tmp_path, stage):
+    def command(name):
+        return 'export', CHECKPOINT, '--format', 'timm', '--out', tmp_path / name / 'x.pth'
 
-    killed_and_again(tmp_path, command, chance, writes=(1, 1))
+    run(tmp_path, *command('whole'))
+    run(tmp_path, *command('broken'), kill=[1, stage])
+    if stage != 'renamed':
+        assert not list(tmp_path.glob('broken/x*'))
+        run(tmp_path, *command('broken'))
+    whole, again = (tmp_path / name / 'x.pth' for name in ('whole', 'broken'))
+    assert again.read_bytes() == whole.read_bytes()
 
 
 @pytest.fixture
@@ -117,31 +121,32 @@ def masks(images, tmp_path):
     return tmp_path / 'masks'
 
 
-def evaluation(images, masks, out, *protocols):
-    return ('evaluate', 'rgb', '--protocol', *protocols, '--images', images, '--masks', masks,
+def evaluation(images, masks, out, protocol, *more):
+    return ('evaluate', 'rgb', '--protocol', protocol, '--images', images, '--masks', masks,
             '--val-fraction', '0.5', '--num-workers', '0', '--image-size', '32', '--work-dir',
-            out)  # fmt: skip
+            out, *more)  # fmt: skip
 
 
 def scores(out):
     results = json.loads((out / 'results.json').read_text())['results']
-    return {one['protocol']: (one['metrics'], one['date']) for one in results}
-
-
-TWO = ('linear-ridge', 'knn-patch')
+    return {(one['model'], one['protocol']): (one['metrics'], one['date']) for one in results}
 
 
 def test_evaluation_computes_nothing_twice_after_a_kill(images, masks, tmp_path):
     """Killed once the first of two results is on disk."""
-    whole, broken = tmp_path / 'whole', tmp_path / 'broken'
-    run(tmp_path, *evaluation(images, masks, whole, *TWO))
-    run(tmp_path, *evaluation(images, masks, broken, *TWO), kill=[1, 3 * SLOW])
-    kept = scores(broken)
-    printed = run(tmp_path, *evaluation(images, masks, broken, *TWO))
-    assert scores(broken).items() >= kept.items(), 'with the date of before the kill'
-    want = {name: metrics for name, (metrics, _) in scores(whole).items()}
-    assert {name: metrics for name, (metrics, _) in scores(broken).items()} == want
-    assert len(kept) == 1 and re.search(r'computed before', printed)
+    two = 'linear-ridge', '--baseline', 'random:deit-tiny/16'
+    whole, broken = (
+        evaluation(images, masks, tmp_path / name, *two) for name in ('whole', 'broken')
+    )
+    run(tmp_path, *whole)
+    run(tmp_path, *broken, kill=[1, 'renamed'])
+    kept = scores(tmp_path / 'broken')
+    assert list(kept) == [('rgb', 'linear-ridge*')]
+    printed = run(tmp_path, *broken)
+    found, want = scores(tmp_path / 'broken'), scores(tmp_path / 'whole')
+    assert found.items() >= kept.items(), 'with the date of before the kill'
+    assert {key: found[key][0] for key in found} == {key: want[key][0] for key in want}
+    assert 'rgb linear-ridge*' in printed.split('Computed before')[1]
 
 
 def test_two_evaluations_of_one_folder_keep_each_others_results(images, masks, tmp_path):
@@ -153,7 +158,7 @@ def test_two_evaluations_of_one_folder_keep_each_others_results(images, masks, t
             prepare=functools.partial(meet, tmp_path / name, tmp_path / partner),
         )
         for protocol, name, partner in (
-            (TWO[0], 'first', 'second'), (TWO[1], 'second', 'first')
+            ('linear-ridge', 'first', 'second'), ('clustering', 'second', 'first')
         )
     )  # fmt: skip
     assert one.end()[0] == other.end()[0] == 0

@@ -10,7 +10,7 @@ import pytest
 
 from mmcroc.atomic_file import UNFINISHED
 from mmcroc.weights.checkpoint_file import read_file
-from tests.support.faults import SLOW, same_state, start, state_of, train
+from tests.support.faults import STAGES, same_state, start, state_of, train
 
 #: The first is in the suite; the others are the campaign's.
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.campaign) for seed in range(1, 10))]
@@ -45,8 +45,8 @@ def test_a_run_killed_while_a_checkpoint_is_written_resumes_bit_for_bit(
     straight, tmp_path, seed, chance
 ):
     """Of checkpoints of which one alone is kept: that one is never missing."""
-    moment = [chance.randint(2, 5), round(chance.uniform(0, 4 * SLOW), 3)]
-    assert train(tmp_path / 'run', KEEP_ONE, kill_in_write=moment)[0] == -9
+    moment = [chance.randint(2, 5), chance.choice(STAGES)]
+    assert train(tmp_path / 'run', KEEP_ONE, in_write=moment)[0] == -9
     assert list((tmp_path / 'run').glob('iter_*.pth'))
     assert_resumes(tmp_path / 'run', straight, KEEP_ONE)
 

@@ -22,8 +22,8 @@ from tests.support.paths import ROOT, TOOLS
 
 TINY = ROOT / 'tests/faults/tiny_croc.py'
 FOLDER = ROOT / 'tests/faults/tiny_croc_folder.py'
-#: Seconds that a write takes at each of its steps, so that a kill can meet it.
-SLOW = 0.03
+#: How far a file that is whole or absent may have come when the process is killed.
+STAGES = ('empty', 'written', 'synced', 'renamed')
 
 
 @HOOKS.register_module()
@@ -32,8 +32,7 @@ class Fault(Hook):
 
     Args:
         kill_at: Iteration, and seconds from its start until the process is killed (-9).
-        kill_in_write: Number of a file written whole or not at all, and seconds from its being
-            on disk under another name until the process is killed. Writing is slowed down.
+        in_write: Arguments of :func:`kill_in_write`.
         signal_at: Iteration in which this process gets SIGTERM.
         signal_group_at: Iteration in which this process and its data workers get SIGTERM.
         full_at: Iteration from which on the disk is full.
@@ -50,13 +49,13 @@ class Fault(Hook):
 
     priority = 'VERY_HIGH'
 
-    def __init__(self, kill_at=None, kill_in_write=None, files=(), rank=1, hold=None, **at):
+    def __init__(self, kill_at=None, in_write=None, files=(), rank=1, hold=None, **at):
         self.files, self.rank, self.hold = files, rank, hold
         self.at = {iteration: getattr(self, name) for name, iteration in at.items()}
         if kill_at:
             self.at[kill_at[0]] = lambda runner: kill_in(kill_at[1])
-        if kill_in_write:
-            slow_writing(*kill_in_write)
+        if in_write:
+            kill_in_write(*in_write)
 
     def before_train(self, runner):
         if self.hold:
@@ -121,24 +120,30 @@ def kill_in(seconds):
     timer.start()
 
 
-def slow_writing(number, seconds):
-    """Kill this process in so many seconds from when its file of a number is on disk."""
-    fsync, replace, files = os.fsync, os.replace, []
+def kill_in_write(number, stage):
+    """Kill this process (-9) as it writes its file of a number, from 1, at one of ``STAGES``."""
+    mkstemp, fsync, replace, begun = tempfile.mkstemp, os.fsync, os.replace, []
 
-    def slow_fsync(handle):
-        files.append(handle)
-        if len(files) == number:
-            kill_in(seconds)
-        time.sleep(SLOW)
+    def reach(now):
+        if len(begun) == number and STAGES[now] == stage:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def counted_mkstemp(*args, **kwargs):
+        begun.append(number)
+        made = mkstemp(*args, **kwargs)
+        reach(0)
+        return made
+
+    def watched_fsync(handle):
+        reach(1)
         fsync(handle)
-        time.sleep(SLOW)
+        reach(2)
 
-    def slow_replace(source, target):
-        time.sleep(SLOW)
+    def watched_replace(source, target):
         replace(source, target)
-        time.sleep(SLOW)
+        reach(3)
 
-    os.fsync, os.replace = slow_fsync, slow_replace
+    tempfile.mkstemp, os.fsync, os.replace = counted_mkstemp, watched_fsync, watched_replace
 
 
 class Forked:
