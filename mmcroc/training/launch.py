@@ -78,8 +78,8 @@ def start(cfg: Config, verbose: bool = False) -> Iterator[Runner]:
         stack.callback(termination.restore)
         try:
             yield runner
-        except Exception:
-            termination.leave_after_failure(runner)
+        except Exception as error:
+            termination.leave_after_failure(runner, error)
             raise
 
 

@@ -80,8 +80,9 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
             self.flush(runner)
             checkpoint['message_hub'] = runner.message_hub.state_dict()
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        for name, _ in model.named_parameters():
-            if not checkpoint['state_dict'][name].isfinite().all():
+        parameters = dict(model.named_parameters())
+        for name, value in checkpoint['state_dict'].items():
+            if name in parameters and not value.isfinite().all():
                 raise NonFiniteLossError(
                     f'{name} is not finite after iteration {checkpoint["meta"]["iter"]}: a '
                     f'gradient was NaN or infinite. {_cure(runner)}'

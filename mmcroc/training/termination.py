@@ -86,14 +86,14 @@ class TerminationHook(Hook):
             signal.signal(signal.SIGTERM, self._before)
             self._before = None
 
-    def leave_after_failure(self, runner: Runner) -> None:
-        """End the run where what failed is a consequence of SIGTERM to other processes."""
-        if not self.told:
+    def leave_after_failure(self, runner: Runner, error: Exception) -> None:
+        """End the run where it failed because SIGTERM ended other processes."""
+        if not self.told or not isinstance(error, RuntimeError):
             return
         if not is_main_process():
             raise SystemExit(EXIT_CODE)  # the first one has left
-        if not self.inside:
-            self.leave(runner, runner.iter)  # its data workers have
+        if 'DataLoader worker' in str(error) and not self.inside:
+            self.leave(runner, runner.iter)
 
     def leave(self, runner: Runner, done: int) -> NoReturn:
         """Write the checkpoint after so many iterations, and end."""
