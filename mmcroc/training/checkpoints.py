@@ -65,7 +65,8 @@ class AtomicCheckpointHook(CheckpointHook):
     @contextlib.contextmanager
     def _deletions_last(self) -> Iterator[None]:
         """Put off what MMEngine deletes until the block's end; after an error it stays."""
-        delete, old = self.file_backend.remove, []
+        delete = self.file_backend.remove
+        old: list[str] = []
         self.file_backend.remove = old.append
         try:
             yield
