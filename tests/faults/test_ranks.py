@@ -19,7 +19,7 @@ def two_ranks(work_dir, *options, **faults):
     env = dict(WORLD_SIZE='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
     return [
         start(
-            work_dir, *options, words=['--launcher', 'pytorch'],
+            work_dir, 'train_dataloader.batch_size=1', *options, words=['--launcher', 'pytorch'],
             env=dict(env, RANK=str(rank), LOCAL_RANK=str(rank)), **faults,
         )
         for rank in (0, 1)
