@@ -35,22 +35,24 @@ def files_of(folder):
     return {str(path.relative_to(folder)): path for path in files}
 
 
-def killed_and_again(tmp_path, command, chance, writes):
-    """Run a tool whole into one folder, killed and again into another: both folders."""
+def killed_and_again(tmp_path, command, chance, writes, kept=''):
+    """Run a tool whole into one folder, killed and again into another, which becomes the same.
+
+    What was there whose name has ``kept`` in it stays untouched.
+    """
     whole, broken = tmp_path / 'whole', tmp_path / 'broken'
     run(tmp_path, *command(whole))
     moment = [chance.randint(*writes), chance.choice(STAGES)]
     run(tmp_path, *command(broken), kill=moment)
-    before = {name: path.stat().st_mtime_ns for name, path in files_of(broken).items()}
+    there = {name: path for name, path in files_of(broken).items() if kept in name}
+    before = {name: path.stat().st_mtime_ns for name, path in there.items()}
     run(tmp_path, *command(broken))
     done = files_of(broken)
     assert {name: path.read_bytes() for name, path in done.items()} == {
         name: path.read_bytes() for name, path in files_of(whole).items()
     }
     assert not [name for name in before if done[name].stat().st_mtime_ns != before[name]]
-    left = [path for path in broken.rglob('.*') if path.name != '.writer']
-    assert not left
-    return whole, broken
+    assert not [path for path in broken.rglob('.*') if path.name != '.writer']
 
 
 SEEDS = [0, *(pytest.param(seed, marks=CAMPAIGN) for seed in range(1, 4))]
@@ -76,22 +78,28 @@ def test_oversegmentation_goes_on_where_it_was_killed(images, tmp_path, seed, ch
 
 @pytest.mark.parametrize('seed', LATER)
 def test_segmentation_goes_on_where_it_was_killed(images, tmp_path, seed, chance):
-    """A kill between an image's map and its sheet has the map made again: the same."""
+    """An image's sheet is its last file: without it the image is done again, the same."""
 
     def command(out):
         return 'segment', images, 'rgb', '--out', out, '--num-clusters', '3'
 
-    killed_and_again(tmp_path, command, chance, writes=(2, 2))
+    killed_and_again(tmp_path, command, chance, writes=(3, 6), kept='sheets/')
 
 
 @pytest.mark.parametrize('seed', LATER)
 def test_a_memory_of_retrieval_is_whole_or_absent(images, tmp_path, seed, chance):
-    def command(out):
+    def command(name):
         return ('retrieve', images / 'a.png', '--point', '3', '4', '--level', 'clusters',
-                '--memory', images, '--checkpoint', 'rgb', '--out', out / 'x.png',
-                '--num-clusters', '3', '--memory-file', tmp_path / f'{out.name}.npz')  # fmt: skip
+                '--memory', images, '--checkpoint', 'rgb', '--num-clusters', '3',
+                '--out', tmp_path / name / 'x.png')  # fmt: skip
 
-    killed_and_again(tmp_path, command, chance, writes=(1, 2))
+    run(tmp_path, *command('whole'))
+    run(tmp_path, *command('broken'), kill=[chance.randint(1, 2), chance.choice(STAGES)])
+    known = [path.name for path in tmp_path.glob('broken/in-*.npz')]
+    printed = run(tmp_path, *command('broken'))
+    assert ('memory read from' if known else 'memory written to') in printed
+    whole, again = (tmp_path / name / 'x.png' for name in ('whole', 'broken'))
+    assert again.read_bytes() == whole.read_bytes()
 
 
 @pytest.mark.parametrize('stage', [pytest.param(stage, marks=CAMPAIGN) for stage in STAGES])
