@@ -8,11 +8,9 @@ import pytest
 
 from tests.support.faults import STAGES, Forked, kill_in_write
 from tests.support.images import write_images
-from tests.support.paths import FIXTURES
 
 CAMPAIGN = pytest.mark.campaign
 NAMES = ['a.png', 'b.png', 'c.png', 'deep/d.png']
-CHECKPOINT = FIXTURES / 'croc_checkpoint_tiny.pth'
 
 
 @pytest.fixture
@@ -103,9 +101,16 @@ def test_a_memory_of_retrieval_is_whole_or_absent(images, tmp_path, seed, chance
 
 
 @pytest.mark.parametrize('stage', [pytest.param(stage, marks=CAMPAIGN) for stage in STAGES])
-def test_an_export_is_whole_or_absent(tmp_path, stage):
+def test_an_export_is_whole_or_absent(straight, tmp_path, stage):
     def command(name):
-        return 'export', CHECKPOINT, '--format', 'timm', '--out', tmp_path / name / 'x.pth'
+        return (
+            'export',
+            straight / 'iter_6.pth',
+            '--format',
+            'timm',
+            '--out',
+            tmp_path / name / 'x.pth',
+        )
 
     run(tmp_path, *command('whole'))
     run(tmp_path, *command('broken'), kill=[1, stage])
