@@ -63,21 +63,19 @@ def stand_in(tmp_path):
 def test_what_a_checkpoint_replaces_is_there_until_it_is_written(stand_in, tmp_path):
     hook = AtomicCheckpointHook(max_keep_ckpts=1, save_best='score', rule='greater')
     hook.before_train(stand_in)
-    hook._save_checkpoint(stand_in)
-    hook.after_val_epoch(stand_in, dict(score=1))
-    names = {'epoch_2.pth', 'epoch_1.pth', 'best_score_epoch_1.pth'}
-    found = {path.name for path in tmp_path.glob('*.pth')}
-    assert found <= names and len(found) == 2
-    stand_in.full, stand_in.epoch = True, 5
+    names = set()
+    for score in (1, 2):
+        stand_in.epoch += 1
+        hook._save_checkpoint(stand_in)
+        hook.after_val_epoch(stand_in, dict(score=score))
+        before, names = names, {path.name for path in tmp_path.glob('*.pth')}
+        assert len(names) == 2 and not names & before, 'the others are gone'
+    stand_in.full, stand_in.epoch = True, 9
     with pytest.raises(OSError, match='full'):
         hook._save_checkpoint(stand_in)
     with pytest.raises(OSError, match='full'):
-        hook.after_val_epoch(stand_in, dict(score=2))
-    assert {path.name for path in tmp_path.glob('*.pth')} == found
-    stand_in.full, stand_in.epoch = False, 6
-    hook._save_checkpoint(stand_in)
-    hook.after_val_epoch(stand_in, dict(score=3))
-    assert not found & {path.name for path in tmp_path.glob('*.pth')}
+        hook.after_val_epoch(stand_in, dict(score=3))
+    assert {path.name for path in tmp_path.glob('*.pth')} == names
 
 
 def test_a_copied_work_dir_is_resumed_from_its_own_checkpoint(tmp_path):
