@@ -137,7 +137,7 @@ class Undiagnosed(Hook):
 
 def test_a_nan_loss_is_told_of_before_what_it_makes_fail(fixtures_dir, tmp_path):
     with pytest.raises(NonFiniteLossError, match='not finite at iteration 4'):
-        run(fixtures_dir / 'croc_training.npz', tmp_path, Break(iteration=3), Undiagnosed())
+        run(fixtures_dir / 'croc_training.npz', tmp_path, BreakGradient(iteration=2), Undiagnosed())
 
 
 def test_without_a_checkpoint_the_error_says_so(fixtures_dir, tmp_path):
