@@ -8,17 +8,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+#: End of the name of what is being written.
+UNFINISHED = '.unfinished'
+
 
 @contextlib.contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a binary file to write to that appears under its name only once it is written out.
 
     Its folder is made if need be. What is written is a temporary neighbour, renamed at the end and
-    deleted after an error.
+    deleted after an error. What a killed process leaves of it, the folder's next
+    :func:`~mmcroc.sole_writer.sole_writer` deletes.
+
+    Raises:
+        OSError: It cannot be written; the error names the file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
+    handle, temporary = tempfile.mkstemp(UNFINISHED, f'.{path.name}.', path.parent)
     try:
         with os.fdopen(handle, 'wb') as file:
             yield file
@@ -26,8 +33,10 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         _open_to_colleagues(temporary, 0o666)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno and not error.filename:
+            error.filename = str(path)  # a full disk does not say of what
         raise
 
 
@@ -36,7 +45,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A folder to write to, as of a file; one that is there is replaced once it is complete."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
+    temporary = Path(tempfile.mkdtemp(UNFINISHED, f'.{path.name}.', path.parent))
     try:
         yield temporary
         _open_to_colleagues(temporary, 0o777)

@@ -49,7 +49,7 @@ HOOKS = _child(
     'hook',
     'HOOKS',
     training='checkpoints data_checks exact_resume first_screen logs optimisation pictures probes '
-    'view_measures',
+    'termination view_measures',
     evaluation='fitted_iou progress',
 )
 OPTIM_WRAPPERS = _child('optimizer wrapper', 'OPTIM_WRAPPERS', croc='optim_wrapper')

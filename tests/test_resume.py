@@ -118,6 +118,15 @@ def test_resuming_with_another_batch_size_is_refused(noise_images, tmp_path):
         train(again)
 
 
+def test_resuming_with_other_images_is_refused(noise_images, tmp_path):
+    """An epoch of 8 images has as many iterations as one of 9, in another order."""
+    train(small_config(noise_images, tmp_path / 'run'))
+    (noise_images / '3.png').unlink()
+    again = small_config(noise_images, tmp_path / 'run', **{'train_cfg.max_epochs': 4}, resume=True)
+    with pytest.raises(ValueError, match='of a training on 9 images, but there are 8 now'):
+        train(again)
+
+
 def test_an_incomplete_last_batch_can_be_resumed_after(noise_images, tmp_path):
     """Nine images in batches of four, none dropped: three iterations, the last of one image."""
     every = {

@@ -21,6 +21,7 @@ from mmcroc.command_line import parse_run, quiet, require_model
 from mmcroc.distributions import import_quietly
 from mmcroc.evaluation.data_sets import DataSet, OwnImages, data_names
 from mmcroc.evaluation.protocols import protocol, protocol_names
+from mmcroc.sole_writer import sole_writer
 
 
 def listed(names):
@@ -107,7 +108,9 @@ def main():
         sys.exit(str(error))
     if is_main_process():
         print(f'\n{report.table()}\nResults: {args.work_dir}/results.json')
-        if report.pictures(args.work_dir / 'predictions.png'):
+        with sole_writer(args.work_dir, wait=True):
+            drawn = report.pictures(args.work_dir / 'predictions.png')
+        if drawn:
             print(f'Pictures: {args.work_dir}/predictions.png')
     if report.failures:
         sys.exit(1)

@@ -28,6 +28,7 @@ import mmcroc
 from mmcroc.atomic_file import atomic_file
 from mmcroc.command_line import existing, parser_of, quiet, refusals, require_model
 from mmcroc.data.each_image import exit_in_words, for_each_image
+from mmcroc.sole_writer import sole_writer
 
 SETTINGS = 'settings.json'
 
@@ -107,10 +108,15 @@ def main(argv=None):
         jobs = mmcroc.data.named_images(args.images, args.out)
     jobs = [(path, name.with_suffix(f'.{args.format}')) for path, name in jobs]
     model = load(args)
-    keep_settings(args)
     todo = [job for job in jobs if not (args.out / job[1]).exists()]
     start = time.perf_counter()
-    with exit_in_words('start again to go on, what is done is kept'):
+    folders = {(args.out / name).parent for _, name in todo}
+    with (
+        refusals(),
+        sole_writer(args.out, folders),
+        exit_in_words('start again to go on, what is done is kept'),
+    ):
+        keep_settings(args)
         done, failed = for_each_image(todo, partial(extract, args, model))
     print(
         f'features of {len(done)} images, {len(jobs) - len(todo)} already there, {len(failed)} '

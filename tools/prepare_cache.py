@@ -21,6 +21,7 @@ import mmcroc
 from mmcroc.command_line import folder, parser_of, positive, refusals
 from mmcroc.data.each_image import exit_in_words, for_each_image
 from mmcroc.data.prepared_cache import mark_cache, shrink_image
+from mmcroc.sole_writer import sole_writer
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -55,7 +56,11 @@ def main(argv: list[str] | None = None) -> None:
         jobs = find_jobs(args.images, args.out)
         mark_cache(args.out, args.images, args.short_side)
     start = time.perf_counter()
-    with exit_in_words('start again to go on, what is done is kept'):
+    with (
+        refusals(),
+        sole_writer(args.out, {target.parent for _, target in jobs}),
+        exit_in_words('start again to go on, what is done is kept'),
+    ):
         done, failed = for_each_image(
             jobs, partial(shrink_image, args.short_side), args.num_workers
         )

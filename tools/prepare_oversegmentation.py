@@ -30,6 +30,7 @@ import numpy as np
 import mmcroc
 from mmcroc.command_line import folder, parser_of, positive, refusals
 from mmcroc.data.each_image import exit_in_words, for_each_image
+from mmcroc.sole_writer import sole_writer
 
 if TYPE_CHECKING:
     from mmengine.model import BaseModel
@@ -154,7 +155,11 @@ def main(argv: list[str] | None = None) -> None:
         with refusals(f'{args.model} cannot be used so: '):
             named_model(args.model)
     start = time.perf_counter()
-    with exit_in_words('start again to go on, what is done is kept'):
+    with (
+        refusals(),
+        sole_writer(args.out, {target.parent for _, target in jobs}),
+        exit_in_words('start again to go on, what is done is kept'),
+    ):
         done, failed = for_each_image(jobs, partial(prepare, args), args.num_workers)
     seconds = time.perf_counter() - start
     numbers = [number for number in done.values() if number]

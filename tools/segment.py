@@ -27,6 +27,7 @@ import mmcroc
 from mmcroc.atomic_file import atomic_file
 from mmcroc.command_line import add_images, folder, parser_of, quiet, refusals, require_model
 from mmcroc.data.each_image import exit_in_words, for_each_image
+from mmcroc.sole_writer import sole_writer
 
 SHEETS = 'sheets'
 
@@ -89,7 +90,12 @@ def main(argv=None):
     folders = [*mmcroc.inference.level_names(model), SHEETS]
     todo = [job for job in jobs if not all((args.out / f / job[1]).exists() for f in folders)]
     start = time.perf_counter()
-    with exit_in_words('start again to go on, what is done is kept'):
+    below = {(args.out / folder / name).parent for folder in folders for _, name in todo}
+    with (
+        refusals(),
+        sole_writer(args.out, below),
+        exit_in_words('start again to go on, what is done is kept'),
+    ):
         done, failed = for_each_image(todo, partial(segment, args, model, centroids))
     print(
         f'{len(done)} images segmented, {len(jobs) - len(todo)} already there, {len(failed)} '

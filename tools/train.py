@@ -137,6 +137,7 @@ def main() -> None:
     from mmengine.dist import is_main_process
 
     from mmcroc.features.pretrained_backbone import UnnamedModelError
+    from mmcroc.training.failures import failure_from_outside
     from mmcroc.training.launch import start
     from mmcroc.training.logs import NonFiniteLossError
     from mmcroc.training.starting_weights import start_from
@@ -154,10 +155,15 @@ def main() -> None:
                 print_summary(runner)
     except (UnfitWeightsError, UnnamedModelError, NonFiniteLossError) as error:
         raise SystemExit(str(error)) from error
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        if args.verbose or training_began():
+    except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
+        if training_began():
+            sentence = failure_from_outside(error, cfg.work_dir)
+        else:
+            refused = not isinstance(error, RuntimeError)
+            sentence = f'{error} (--verbose shows where)' if refused else None
+        if args.verbose or sentence is None:
             raise
-        raise SystemExit(f'{error} (--verbose shows where)') from error
+        raise SystemExit(sentence) from error
 
 
 if __name__ == '__main__':

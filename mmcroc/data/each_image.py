@@ -1,6 +1,7 @@
 """The frame of every tool that goes through images: name what failed, show the bar."""
 
 import contextlib
+import errno
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 from tqdm import tqdm
 
 Job = tuple[Any, ...]
+#: Errors of writing that every image would meet.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def for_each_image(
@@ -20,7 +23,7 @@ def for_each_image(
     """Call ``do(*job)`` for every job, with a progress bar on stderr.
 
     One bad image does not end the work on the others: it is named, above the bar, and left out.
-    What no other image would survive either (out of memory, an interrupt) is raised.
+    What no other image would survive either (out of memory, a full disk, an interrupt) is raised.
 
     Args:
         jobs: Tuples that begin with the path of an image.
@@ -71,7 +74,7 @@ def _attempt(do: Callable[..., Any], job: Job) -> tuple[Any, str | None]:
     try:
         return do(*job), None
     except Exception as error:
-        if _out_of_memory(error):
+        if _out_of_memory(error) or getattr(error, 'errno', None) in NO_ROOM:
             raise
         message = str(error) if str(job[0]) in str(error) else f'{job[0]}: {error}'
         return None, f'{message} ({type(error).__name__})'
@@ -84,7 +87,7 @@ def _out_of_memory(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def exit_in_words(kept: str) -> Iterator[None]:
-    """Let an interrupt, or a want of memory, end a program with what becomes of the work done."""
+    """Let an interrupt, or want of memory or room, end a program with what becomes of its work."""
     try:
         yield
     except KeyboardInterrupt:
@@ -94,6 +97,8 @@ def exit_in_words(kept: str) -> Iterator[None]:
             'a worker process died, probably for want of memory: start again with fewer '
             f'--num-workers; {kept}'
         )
+    except OSError as error:
+        sys.exit(f'{error}; {kept}')
     except RuntimeError as error:
         if not _out_of_memory(error):
             raise

@@ -34,6 +34,7 @@ from mmcroc.evaluation.protocols import (
 from mmcroc.evaluation.report import Report, device_name, peak_memory, versions
 from mmcroc.features.pretrained_backbone import load_model, modules_by_name
 from mmcroc.numerics.segment_memory import model_fingerprint
+from mmcroc.sole_writer import sole_writer
 from mmcroc.weights.checkpoint_file import split_checkpoint
 
 if TYPE_CHECKING:
@@ -128,8 +129,11 @@ def evaluate(
                 for label, (result, examples) in results.items():
                     report.add(dict(result, key=keys[label]), *examples)
                 if work_dir is not None and _is_main_process():
-                    # After each: a failure later on loses nothing.
-                    report.with_earlier(earlier).save(Path(folder, 'results.json'))
+                    # After each: a failure later on loses nothing. Nor does another evaluation
+                    # that has written results there meanwhile.
+                    path = Path(folder, 'results.json')
+                    with sole_writer(folder, wait=True):
+                        report.with_earlier(Report.load(path).results).save(path)
         report.sort(models, made)
         if run.first_error is not None and all('error' in result for result in report.results):
             raise run.first_error

@@ -1,5 +1,6 @@
 from .checkpoints import AtomicCheckpointHook as AtomicCheckpointHook
 from .checkpoints import TeacherWeightsHook as TeacherWeightsHook
+from .checkpoints import find_sound_checkpoint as find_sound_checkpoint
 from .checkpoints import safe_checkpoint_reading as safe_checkpoint_reading
 from .data_checks import NumClassesCheckHook as NumClassesCheckHook
 from .data_checks import UnreadableImagesHook as UnreadableImagesHook
@@ -14,4 +15,5 @@ from .pictures import HierarchyPicturesHook as HierarchyPicturesHook
 from .pictures import TokenPicturesHook as TokenPicturesHook
 from .probes import BeforeAfterHook as BeforeAfterHook
 from .starting_weights import start_from as start_from
+from .termination import TerminationHook as TerminationHook
 from .view_measures import ViewMeasuresHook as ViewMeasuresHook

@@ -1,13 +1,15 @@
 """Checkpoints: written whole or not at all, read without running anything they bring."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import barrier, get_rank
+from mmengine.dist import barrier, get_rank, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import CheckpointLoader, Runner
 
@@ -19,6 +21,8 @@ from mmcroc.weights.checkpoint_file import download, read_file
 from mmcroc.weights.weight_layouts import under_our_names
 
 BACKEND = 'mmcroc_atomic'
+#: Name of the checkpoint that a run writes when it is told to end.
+INTERRUPTED = 'interrupted.pth'
 
 
 @register_backend(BACKEND)
@@ -35,6 +39,8 @@ class AtomicLocalBackend(LocalBackend):
 class AtomicCheckpointHook(CheckpointHook):
     """Checkpoint hook of MMEngine whose checkpoints are whole, even if the run is killed.
 
+    A checkpoint that another replaces is deleted once the other is written.
+
     Args:
         *args: Positional arguments of MMEngine's hook.
         backend_args: Another file backend, for remote storage.
@@ -43,6 +49,31 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def __init__(self, *args: Any, backend_args: dict | None = None, **kwargs: Any) -> None:
         super().__init__(*args, backend_args=backend_args or dict(backend=BACKEND), **kwargs)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        """Write a checkpoint, then delete the oldest, and one that an interrupt had written."""
+        with self._deletions_last():
+            super()._save_checkpoint_with_step(runner, step, meta)
+        if is_main_process():
+            Path(runner.work_dir, INTERRUPTED).unlink(missing_ok=True)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        """Write the best checkpoint, then delete the one that was the best."""
+        with self._deletions_last():
+            super()._save_best_checkpoint(runner, metrics)
+
+    @contextlib.contextmanager
+    def _deletions_last(self) -> Iterator[None]:
+        """Put off what MMEngine deletes until the block's end; after an error it stays."""
+        delete = self.file_backend.remove
+        old: list[str] = []
+        self.file_backend.remove = old.append
+        try:
+            yield
+        finally:
+            self.file_backend.remove = delete
+        for path in old:
+            delete(path)
 
 
 @HOOKS.register_module()
@@ -89,6 +120,47 @@ def safe_checkpoint_reading() -> Iterator[None]:
         yield
     finally:
         CheckpointLoader._schemes = schemes
+
+
+def find_sound_checkpoint(work_dir: str) -> str | None:
+    """Find a run's newest checkpoint that can be read; warn of newer ones that cannot.
+
+    That is the one which ``last_checkpoint`` names, or else the latest to be written. In a work dir
+    that was copied or moved it is the one there.
+
+    Args:
+        work_dir: Folder of the run.
+
+    Returns:
+        Its path; None where the run has written none.
+
+    Raises:
+        ValueError: There are checkpoints, and none can be read.
+    """
+    pointer = Path(work_dir, 'last_checkpoint')
+    named = pointer.read_text().strip() if pointer.is_file() else ''
+    if '://' in named:
+        return named
+    files = [path for path in Path(work_dir).glob('*.pth') if not path.name.startswith('best_')]
+    files.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    if named and not Path(work_dir, Path(named).name).is_file():
+        files.insert(0, Path(named))
+    elif named:
+        files.insert(0, Path(work_dir, Path(named).name))
+    problem: Exception | None = None
+    for path in dict.fromkeys(files):
+        try:
+            read_file(str(path))
+        except (ValueError, OSError) as error:
+            problem = problem or error
+            print_log(f'Resume: {error}', logger='current', level=logging.WARNING)
+            continue
+        if problem is not None:
+            print_log(f'Resume: {path} is taken instead', 'current', logging.WARNING)
+        return str(path)
+    if problem is not None:
+        raise ValueError(f'no checkpoint of {work_dir} can be read: {problem}') from problem
+    return None
 
 
 def load_from_local(filename: str, map_location: Any = None) -> dict:

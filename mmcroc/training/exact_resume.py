@@ -12,6 +12,9 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from mmcroc.data.sample_seed import EndlessEpochSampler, EpochSampler
 from mmcroc.registry import HOOKS
 
+#: Where the message hub, and with it each checkpoint, keeps the number of images.
+IMAGES = 'num_train_images'
+
 
 @HOOKS.register_module()
 class ExactResumeHook(Hook):
@@ -26,10 +29,11 @@ class ExactResumeHook(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Check the sampler, and give it the seed of the run.
+        """Check the sampler and the number of images, and give the sampler the seed of the run.
 
         Raises:
             TypeError: The sampler is none that the loop can resume with.
+            ValueError: The checkpoint was written with another number of images.
         """
         sampler = runner.train_dataloader.sampler
         if not isinstance(sampler, EpochSampler):
@@ -45,6 +49,14 @@ class ExactResumeHook(Hook):
                 f'{type(sampler).__name__}'
             )
         sampler.seed = runner.seed
+        images = len(runner.train_dataloader.dataset)
+        before = runner.message_hub.runtime_info.get(IMAGES, images) if runner.iter else images
+        if before != images:
+            raise ValueError(
+                f'the checkpoint is of a training on {before} images, but there are {images} now: '
+                'resume with those it was written with, or start anew from its weights (load_from)'
+            )
+        runner.message_hub.update_info(IMAGES, images)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Send the sampler to the images that are left of the epoch.

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -13,8 +14,14 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmcroc.distributions import import_quietly
-from mmcroc.training.checkpoints import TeacherWeightsHook, safe_checkpoint_reading
+from mmcroc.sole_writer import sole_writer
+from mmcroc.training.checkpoints import (
+    TeacherWeightsHook,
+    find_sound_checkpoint,
+    safe_checkpoint_reading,
+)
 from mmcroc.training.first_screen import BriefRunner, FirstScreenHook
+from mmcroc.training.termination import TerminationHook
 
 #: Hooks that MMEngine's Runner registers by itself, so that only it can leave them out.
 MMENGINE_HOOKS = frozenset(
@@ -34,6 +41,10 @@ def start(cfg: Config, verbose: bool = False) -> Iterator[Runner]:
     (:class:`~mmcroc.training.checkpoints.TeacherWeightsHook`). The screen begins with what the run
     is (:class:`~mmcroc.training.first_screen.FirstScreenHook`); the log file holds all.
 
+    A training has its work dir to itself, resumes from the newest checkpoint that is sound
+    (:func:`~mmcroc.training.checkpoints.find_sound_checkpoint`), and SIGTERM makes it write one
+    (:class:`~mmcroc.training.termination.TerminationHook`).
+
     Example:
         >>> with start(mmcroc.read_config('mmcroc::croc_vit-t_scenes.py')) as runner:
         ...     runner.train()
@@ -49,14 +60,33 @@ def start(cfg: Config, verbose: bool = False) -> Iterator[Runner]:
     prepare_cpu_ranks(cfg)
     fit_loaders(cfg)
     import_quietly('mmpretrain.datasets', 'mmseg.datasets')
-    with safe_checkpoint_reading():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(safe_checkpoint_reading())
         if 'runner_type' in cfg:
             yield RUNNERS.build(cfg)
             return
+        if cfg.get('train_dataloader') and cfg.get('work_dir'):
+            if _launched_rank() == 0:
+                stack.enter_context(sole_writer(cfg.work_dir))
+            if cfg.get('resume') and not cfg.get('load_from'):
+                cfg.load_from = find_sound_checkpoint(cfg.work_dir)
         runner = (Runner if verbose else BriefRunner).from_cfg(cfg)
         runner.register_hook(TeacherWeightsHook())
         runner.register_hook(FirstScreenHook())
-        yield runner
+        termination = TerminationHook()
+        runner.register_hook(termination)
+        stack.callback(termination.restore)
+        try:
+            yield runner
+        except Exception as error:
+            termination.leave_after_failure(runner, error)
+            raise
+
+
+def _launched_rank() -> int:
+    """This process's rank, by what launchers tell it before there is a process group."""
+    names = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
+    return next((int(os.environ[name]) for name in names if name in os.environ), 0)
 
 
 def prepare_cpu_ranks(cfg: Config) -> None:
@@ -64,7 +94,9 @@ def prepare_cpu_ranks(cfg: Config) -> None:
 
     MMEngine's own start selects a CUDA device; so the process group has to exist before its
     Runner does, and the model wrapper must not be given device numbers. Batch norms stay each
-    rank's own: torch synchronises them on GPUs only. On a machine with a GPU this does nothing.
+    rank's own: torch synchronises them on GPUs only. A rank that hears nothing of the others for
+    ``env_cfg.dist_cfg.timeout`` seconds (torch's 30 minutes by default) fails. On a machine with a
+    GPU this does nothing.
 
     Args:
         cfg: The run's config, changed in place.
@@ -72,7 +104,9 @@ def prepare_cpu_ranks(cfg: Config) -> None:
     if cfg.get('launcher') != 'pytorch' or torch.cuda.is_available():
         return
     if not dist.is_initialized():
-        dist.init_process_group('gloo')
+        seconds = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
+        timeout = None if seconds is None else timedelta(seconds=seconds)
+        dist.init_process_group('gloo', timeout=timeout)
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // dist.get_world_size()))
     if cfg.pop('sync_bn', None):
         print_log(

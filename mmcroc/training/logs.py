@@ -15,7 +15,7 @@ from mmcroc.registry import HOOKS
 
 
 class NonFiniteLossError(FloatingPointError):
-    """A loss became NaN or infinite."""
+    """A loss or a weight became NaN or infinite."""
 
 
 @HOOKS.register_module()
@@ -30,7 +30,8 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
     computes.
 
     A NaN or infinite loss stops the run, naming the first iteration that had one, its values and
-    the last checkpoint, which is always from before it.
+    the last checkpoint, which is always from before it. So does a parameter that is not finite when
+    a checkpoint is to be written: a gradient may be NaN where the loss was not.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -59,13 +60,15 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
         """Keep the values of the iteration; move them where the logger prints."""
         values = dict(outputs or {}, **getattr(runner.optim_wrapper, 'log_vars', {}))
         prints = self._logger_prints(runner, batch_idx)
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if prints and hasattr(model, 'diagnostics'):
-            values.update(model.diagnostics())
         values = {k: v.detach() if torch.is_tensor(v) else v for k, v in values.items()}
         self.pending.append((runner.iter, values))
         if not self.waits(values.values()) or prints:
             self.flush(runner)
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if prints and hasattr(model, 'diagnostics'):  # of finite losses: else it may fail
+            measured = model.diagnostics()
+            for name, value in zip(measured, _to_host([*measured.values()]), strict=True):
+                runner.message_hub.update_scalar(f'train/{name}', value)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Move what is pending before the epoch's log is written."""
@@ -76,6 +79,14 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
         if runner.message_hub.get_info('loop_stage', None) == 'train':
             self.flush(runner)
             checkpoint['message_hub'] = runner.message_hub.state_dict()
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        parameters = dict(model.named_parameters())
+        for name, value in checkpoint['state_dict'].items():
+            if name in parameters and not value.isfinite().all():
+                raise NonFiniteLossError(
+                    f'{name} is not finite after iteration {checkpoint["meta"]["iter"]}: a '
+                    f'gradient was NaN or infinite. {_cure(runner)}'
+                )
 
     def flush(self, runner: Runner) -> None:
         """Move all pending values to the host and into the message hub.
@@ -110,17 +121,23 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
             return
         self.pending = []
         shown = ', '.join(f'{k}={v:.6g}' for k, v in values.items())
-        last = find_latest_checkpoint(runner.work_dir)
-        where = (
-            f'The last good checkpoint is {last}'
-            if last and Path(last).exists()
-            else f'No checkpoint had been written to {runner.work_dir} yet'
-        )
         raise NonFiniteLossError(
-            f'the loss is not finite at iteration {iteration + 1}: {shown}. {where}. Lower '
-            'optim_wrapper.optimizer.lr, or set optim_wrapper.amp_dtype="float32" to see whether '
-            'precision is the cause.'
+            f'the loss is not finite at iteration {iteration + 1}: {shown}. {_cure(runner)}'
         )
+
+
+def _cure(runner: Runner) -> str:
+    """What helps where a number is not finite, in words."""
+    last = find_latest_checkpoint(runner.work_dir)
+    where = (
+        f'The last good checkpoint is {last}'
+        if last and Path(last).exists()
+        else f'No checkpoint had been written to {runner.work_dir} yet'
+    )
+    return (
+        f'{where}. Lower optim_wrapper.optimizer.lr, or set optim_wrapper.amp_dtype="float32" to '
+        'see whether precision is the cause.'
+    )
 
 
 def _to_host(scalars: list[torch.Tensor]) -> list[float]:

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from prettytable import PrettyTable
 
 from mmcroc.registry import HOOKS
@@ -19,8 +20,9 @@ class BeforeAfterHook(Hook):
     """Validate before the first iteration, warn of losses, and log a table of before and after.
 
     Needs a validation; ``--no-validate`` turns the hook off with it. A resumed run compares with
-    what was measured before its first iteration. ``default_hooks.checkpoint.save_best`` keeps the
-    best checkpoint: the start's too, since it is validated.
+    what was measured before its first iteration, and begins with the validation that the
+    interrupted one had before it. ``default_hooks.checkpoint.save_best`` keeps the best checkpoint:
+    the start's too, since it is validated.
 
     Args:
         allowed_loss: Guarded measures, such as ``'hummingbird-probe/mIoU'``, and the share of its
@@ -51,7 +53,7 @@ class BeforeAfterHook(Hook):
         self.last: dict[str, float] | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Measure what there is before the first iteration."""
+        """Measure what there is before the first iteration, or where an interrupt left it out."""
         if runner.val_loop is None:
             return
         if self.allowed_loss and not _best(runner):
@@ -61,6 +63,8 @@ class BeforeAfterHook(Hook):
             )
         if runner.iter == 0:
             runner.message_hub.update_info(BEFORE, runner.val_loop.run())
+        elif _validates_here(runner.train_loop):
+            runner.val_loop.run()
         before = runner.message_hub.runtime_info.get(BEFORE, {})
         for name in self.allowed_loss:
             if math.isnan(before.get(name, math.nan)):
@@ -101,6 +105,15 @@ class BeforeAfterHook(Hook):
                 gain = value - before[name]
                 table.add_row([name, f'{before[name]:.2f}', f'{value:.2f}', f'{gain:+.2f}'])
         runner.logger.info('\n'.join(['What training gained:', str(table), *_best(runner)]))
+
+
+def _validates_here(loop: Any) -> bool:
+    """Whether a loop validates after what it has done; a resumed one of MMEngine would not."""
+    by_iter = isinstance(loop, IterBasedTrainLoop)
+    done, end = (loop.iter, loop.max_iters) if by_iter else (loop.epoch, loop.max_epochs)
+    if not by_iter and loop.iter != loop.epoch * len(loop.dataloader):
+        return False
+    return done >= loop.val_begin and (done % loop.val_interval == 0 or done == end)
 
 
 def _best(runner: Runner) -> list[str]:

@@ -1,5 +1,6 @@
 """The frame that tools go through images in."""
 
+import errno
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
@@ -46,6 +47,7 @@ def test_a_message_that_names_its_image_is_left_as_it_is(capsys):
     ('error', 'said'),
     [
         (KeyboardInterrupt(), 'interrupted; all is kept'),
+        (OSError(errno.ENOSPC, 'No space'), r'\[Errno 28\] No space; all is kept'),
         (torch.cuda.OutOfMemoryError('CUDA'), 'out of memory: lower --longer-side; all is kept'),
     ],
 )

@@ -1,17 +1,25 @@
 """Checkpoints are written whole, and what MMEngine loads inside a run of ours runs nothing."""
 
+import logging
 import sys
 import threading
 from functools import partial
 from http.server import HTTPServer, SimpleHTTPRequestHandler
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import load_checkpoint
 from safetensors.torch import save_file
 
-from mmcroc.training.checkpoints import safe_checkpoint_reading
+from mmcroc.training.checkpoints import (
+    AtomicCheckpointHook,
+    find_sound_checkpoint,
+    safe_checkpoint_reading,
+)
 from tests.support.mini_data import make_voc
 from tests.support.paths import CONFIGS, TOOLS
 from tests.support.processes import call, train
@@ -33,6 +41,62 @@ def address(tmp_path, monkeypatch):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f'http://127.0.0.1:{server.server_port}'
     server.shutdown()
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    """A runner that writes empty checkpoints, on a disk that may be full."""
+
+    def save_checkpoint(folder, filename, *args, **kwargs):
+        if runner.full:
+            raise OSError('full')
+        Path(folder, filename).touch()
+
+    hub = MessageHub.get_instance(f'checkpoints {tmp_path}')
+    runner = SimpleNamespace(
+        work_dir=str(tmp_path), logger=logging.getLogger('checkpoints'), message_hub=hub, iter=1,
+        epoch=1, save_checkpoint=save_checkpoint, full=False, train_dataloader=[],
+    )  # fmt: skip
+    return runner
+
+
+def test_what_a_checkpoint_replaces_is_there_until_it_is_written(stand_in, tmp_path):
+    hook = AtomicCheckpointHook(max_keep_ckpts=1, save_best='score', rule='greater')
+    hook.before_train(stand_in)
+    names = set()
+    for score in (1, 2):
+        stand_in.epoch += 1
+        hook._save_checkpoint(stand_in)
+        hook.after_val_epoch(stand_in, dict(score=score))
+        before, names = names, {path.name for path in tmp_path.glob('*.pth')}
+        assert len(names) == 2 and not names & before, 'the others are gone'
+    stand_in.full, stand_in.epoch = True, 9
+    with pytest.raises(OSError, match='full'):
+        hook._save_checkpoint(stand_in)
+    with pytest.raises(OSError, match='full'):
+        hook.after_val_epoch(stand_in, dict(score=3))
+    assert {path.name for path in tmp_path.glob('*.pth')} == names
+
+
+def test_a_copied_work_dir_is_resumed_from_its_own_checkpoint(tmp_path):
+    for name in ('original', 'copy'):
+        (tmp_path / name).mkdir()
+        torch.save({}, tmp_path / name / 'epoch_1.pth')
+        (tmp_path / name / 'last_checkpoint').write_text(str(tmp_path / 'original/epoch_1.pth'))
+    assert find_sound_checkpoint(str(tmp_path / 'copy')) == str(tmp_path / 'copy/epoch_1.pth')
+
+
+@pytest.mark.parametrize('content', ['', '/gone/epoch_7.pth'])
+def test_without_a_word_on_the_last_checkpoint_the_latest_is_taken(tmp_path, content):
+    """A kill may empty the file, once a run was refused then."""
+    (tmp_path / 'last_checkpoint').write_text(content)
+    for name in ('epoch_1.pth', 'epoch_2.pth', 'best_score_epoch_2.pth'):
+        torch.save({}, tmp_path / name)
+    assert find_sound_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_2.pth')
+
+
+def test_a_run_without_checkpoints_starts_from_the_beginning(tmp_path):
+    assert find_sound_checkpoint(str(tmp_path)) is None
 
 
 def test_weights_are_loaded_from_files_and_urls(tmp_path, address):

@@ -95,6 +95,51 @@ def test_a_nan_loss_stops_the_run_and_names_iteration_and_checkpoint(
     assert all(v.isfinite().all() for v in last['state_dict'].values() if v.is_floating_point())
 
 
+class BreakGradient(Hook):
+    """Make one gradient NaN in one iteration, whose loss is finite."""
+
+    def __init__(self, iteration):
+        self.iteration = iteration
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == self.iteration:
+            parameter = next(p for p in runner.model.parameters() if p.requires_grad)
+            parameter.register_hook(lambda gradient: gradient * float('nan'))
+
+
+def test_no_checkpoint_is_written_after_a_nan_gradient(fixtures_dir, tmp_path):
+    """Once one was, and was called the last good one."""
+    checkpoint = dict(type='mmcroc.AtomicCheckpointHook', interval=1)
+    with pytest.raises(NonFiniteLossError, match=r'is not finite after iteration 4: a gr') as error:
+        run(
+            fixtures_dir / 'croc_training.npz',
+            tmp_path,
+            BreakGradient(iteration=3),
+            checkpoint=checkpoint,
+        )
+    assert f'The last good checkpoint is {tmp_path / "epoch_1.pth"}' in str(error.value)
+    assert not (tmp_path / 'epoch_2.pth').exists()
+
+
+class Undiagnosed(Hook):
+    """Have what a model computes for the log fail on NaN, as eigenvalues do."""
+
+    def before_train(self, runner):
+        diagnostics = runner.model.diagnostics
+
+        def failing():
+            measured = diagnostics()
+            assert all(value.isfinite() for value in measured.values())
+            return measured
+
+        runner.model.diagnostics = failing
+
+
+def test_a_nan_loss_is_told_of_before_what_it_makes_fail(fixtures_dir, tmp_path):
+    with pytest.raises(NonFiniteLossError, match='not finite at iteration 4'):
+        run(fixtures_dir / 'croc_training.npz', tmp_path, BreakGradient(iteration=2), Undiagnosed())
+
+
 def test_without_a_checkpoint_the_error_says_so(fixtures_dir, tmp_path):
     with pytest.raises(NonFiniteLossError, match='No checkpoint had been written'):
         run(fixtures_dir / 'croc_training.npz', tmp_path, Break(iteration=0))

@@ -91,7 +91,10 @@ def test_a_resumed_run_compares_with_the_start_of_the_first(probed, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         demo(tmp_path, max_epochs=1).train()
     runner = demo(tmp_path, resume=True)
+    validated, evaluate = [], runner.val_loop.run
+    runner.val_loop.run = lambda: validated.append(runner.iter) or evaluate()
     runner.train()
+    assert validated == [2, 4], 'the interrupt came before, in or after the first: who knows'
     assert runner.message_hub.get_info(BEFORE) == probed[1][0][1]
     log = max(tmp_path.glob('*/*.log'), key=lambda path: path.stat().st_mtime).read_text()
     want = probed[2].split('What training gained:')[1].split('\n\n')[0]

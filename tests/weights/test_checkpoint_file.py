@@ -68,6 +68,28 @@ def test_functions_and_whole_modules_are_refused_by_name(tmp_path, content):
         read_checkpoint(str(path))
 
 
+def test_a_changed_bit_of_a_weight_is_called_damage(tmp_path):
+    """torch.load itself reads it without a word."""
+    path = tmp_path / 'weights.pth'
+    torch.save(dict(weight=torch.zeros(1000)), path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert torch.load(path, weights_only=True)['weight'].count_nonzero() == 1
+    with pytest.raises(ValueError, match=r'weights\.pth cannot be read: truncated or damaged'):
+        read_checkpoint(str(path))
+
+
+def test_a_file_without_checksums_is_read(tmp_path):
+    path = tmp_path / 'weights.pth'
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(WEIGHTS, path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert read_checkpoint(str(path))[0].keys() == WEIGHTS.keys()
+
+
 @pytest.mark.parametrize('new_format', [True, False])
 @pytest.mark.parametrize('share', [0.02, 0.5, 0.99])
 def test_a_truncated_file_is_called_so(tmp_path, share, new_format):

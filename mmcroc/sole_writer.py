@@ -1,0 +1,76 @@
+"""Folders that one process at a time writes to."""
+
+import contextlib
+import os
+import shutil
+import socket
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+from mmcroc.atomic_file import UNFINISHED
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nothing is locked
+    fcntl = None  # type: ignore[assignment]
+
+#: File that is locked, and says by whom.
+LOCK = '.writer'
+
+
+@contextlib.contextmanager
+def sole_writer(
+    folder: str | os.PathLike[str],
+    also: Iterable[str | os.PathLike[str]] = (),
+    wait: bool = False,
+) -> Iterator[None]:
+    """Hold a folder as the one process that writes to it; delete what killed ones left unfinished.
+
+    The system ends the lock with the process, however that ends, and children do not inherit it.
+    Where a file system has no locks nothing is locked or deleted.
+
+    Args:
+        folder: Folder, made if need be.
+        also: Folders below it that are cleared of unfinished files too.
+        wait: Whether to wait until another process lets go of it.
+
+    Raises:
+        OSError: Another process holds it, and ``wait`` is False; or it cannot be written to.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK, 'a+', encoding='utf-8') as file:
+        if _lock(file, wait):
+            for each in {folder, *map(Path, also)}:
+                _clear(each)
+            file.truncate(0)
+            file.write(f'process {os.getpid()} on {socket.gethostname()}')
+            file.flush()
+        yield
+
+
+def _lock(file: TextIO, wait: bool) -> bool:
+    """Lock a file; False: the file system has no locks."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except (BlockingIOError, PermissionError) as error:
+        file.seek(0)
+        raise BlockingIOError(
+            f'{Path(file.name).parent} is being written to by {file.read() or "another process"}: '
+            'wait for its end, or name another folder'
+        ) from error
+    except OSError:
+        return False
+    return True
+
+
+def _clear(folder: Path) -> None:
+    """Delete what a killed process left unfinished in a folder."""
+    for path in folder.glob(f'.*{UNFINISHED}'):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
