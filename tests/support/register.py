@@ -69,7 +69,6 @@ COMMANDS = {
     'pip install -e ".[onedl]"': CI,
     'pip install -e ".[onedl,tests]"': CI,
     'pytest -n 3 --dist loadfile': CI,
-    'pytest -n 2 --dist loadfile': CI,
     'pytest -m campaign tests/faults': Needs(TIME),
     'pip install -e ".[oversegmentation]"': Needs(NETWORK),
     'pip install -e ".[openmmlab]"': Needs(NETWORK),
