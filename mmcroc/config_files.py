@@ -24,13 +24,17 @@ def read_config(path: str | os.PathLike[str], options: dict[str, Any] | None = N
     Raises:
         FileNotFoundError: The file, or one that it inherits from, does not exist.
         ImportError: An mm package is not installed.
+        ValueError: It is no text, no Python, or inherits from itself.
     """
     importlib.import_module('mmcroc.registry')  # names an mm package that is missing
     from mmengine.config import Config
 
     package, _, name = str(path).partition('::')
     with config_names():
-        cfg = Config.fromfile(config_path(name) if package == 'mmcroc' else path)
+        try:
+            cfg = Config.fromfile(config_path(name) if package == 'mmcroc' else path)
+        except (RecursionError, SyntaxError, UnicodeDecodeError) as error:
+            raise ValueError(f'{path} is no config that can be read: {error}') from error
     cfg.merge_from_dict(options or {})
     return cfg
 

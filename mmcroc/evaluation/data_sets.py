@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mmcroc.config_files import config_path, read_config
+from mmcroc.foreign_files import read_text
 
 #: Sets of a data set that a protocol may take, in its file.
 SETS = ('train_set', 'val_set', 'region_set', 'videos')
@@ -147,7 +148,7 @@ class OwnImages:
             self.classes_file = os.fspath(classes)
             if not Path(classes).is_file():
                 raise FileNotFoundError(f'classes: there is no file {classes}')
-            lines = Path(classes).read_text(encoding='utf-8').splitlines()
+            lines = read_text(classes).splitlines()
             classes = [line.strip() for line in lines if line.strip()]
         self.classes = classes if classes is None else list(classes)
         self.val_fraction, self.seed = val_fraction, seed
