@@ -17,14 +17,18 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     Raises:
         OSError: There is no such file, it is not regular, or cannot be opened.
     """
+    require_regular(path)
+    return open(path, 'rb')
+
+
+def require_regular(path: str | os.PathLike[str]) -> None:
+    """Refuse, by an OSError, what is no regular file, before anybody opens it."""
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0))
+        mode = os.stat(path).st_mode
     except ValueError as error:  # a name with a zero byte
         raise OSError(errno.EINVAL, str(error), os.fspath(path)) from error
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
+    if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, 'not a regular file', os.fspath(path))
-    return os.fdopen(handle, 'rb')
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -46,9 +50,10 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 def read_json(path: str | os.PathLike[str], kind: type = dict) -> Any:
     """Read JSON with an object, or another ``kind``, at its top; errors as :func:`read_text`."""
+    text = read_text(path)
     try:
-        content = json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f'{path} is no JSON: {error}') from error
     if not isinstance(content, kind):
         raise ValueError(

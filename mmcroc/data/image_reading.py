@@ -10,12 +10,12 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mmcroc.foreign_files import open_regular, read_bytes
+from mmcroc.foreign_files import read_bytes, require_regular
 
 EXIF_ORIENTATION = 0x0112
 #: Formats of Pillow that it decodes by itself: EPS would be a program that Ghostscript runs.
 FORMATS = (
-    'JPEG', 'PNG', 'PPM', 'GIF', 'BMP', 'DIB', 'TIFF', 'WEBP', 'JPEG2000', 'MPO', 'TGA', 'AVIF',
+    'JPEG', 'PNG', 'PPM', 'GIF', 'BMP', 'DIB', 'TIFF', 'WEBP', 'JPEG2000', 'MPO', 'AVIF',
 )  # fmt: skip
 SIXTEEN_BIT_GREY = ('I;16', 'I;16L', 'I;16B', 'I;16N')
 
@@ -53,7 +53,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     except FileNotFoundError as error:
         raise UnreadableImageError(path, 'no such file') from error
     except OSError as error:
-        raise UnreadableImageError(path, error.strerror or str(error)) from error
+        raise UnreadableImageError(path, _reason(error)) from error
     return decode_image(data, path)
 
 
@@ -65,15 +65,11 @@ def open_picture(path: str | os.PathLike[str]) -> Image.Image:
     """
     path = os.fspath(path)
     try:
-        file = open_regular(path)
-    except OSError as error:
-        raise UnreadableImageError(path, error.strerror or str(error)) from error
-    try:
-        return _open(file)
-    except BaseException as error:
-        file.close()
-        if isinstance(error, MemoryError | KeyboardInterrupt):
-            raise
+        require_regular(path)
+        return _open(path)
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise nearly every type there is
         raise UnreadableImageError(path, _reason(error)) from error
 
 
@@ -90,7 +86,7 @@ def load_picture(path: str | os.PathLike[str]) -> Image.Image:
     return picture
 
 
-def _open(file: BinaryIO) -> Image.Image:
+def _open(file: str | BinaryIO) -> Image.Image:
     """Open an image of one of ``FORMATS``."""
     try:
         return Image.open(file, formats=FORMATS)
@@ -101,6 +97,8 @@ def _open(file: BinaryIO) -> Image.Image:
 def _reason(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
         return 'not an image of a known format'
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return str(error) or type(error).__name__
 
 

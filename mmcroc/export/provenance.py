@@ -108,7 +108,7 @@ def protocol_results(
                 for result in results
                 if any(is_same_model(result['model'], name) for name in names)
             ]
-        except (ValueError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f'{path} is no results.json of tools/evaluate.py: {error}') from error
         if not own:
             models = sorted({str(result['model']) for result in results})

@@ -36,7 +36,7 @@ Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30)).save(SIXTEEN, '
 PICTURES = [
     encoded('JPEG'), encoded('JPEG', progressive=True), encoded('PNG'), encoded('BMP'),
     encoded('TIFF'), encoded('TIFF', compression='tiff_lzw'), encoded('WEBP'), encoded('PPM'),
-    encoded('GIF'), encoded('TGA'),
+    encoded('GIF'),
 ]  # fmt: skip
 MAPS = [encoded('PNG', 'L'), encoded('PNG', 'P'), encoded('PNG', '1'), SIXTEEN.getvalue()]
 #: What Pillow would hand to Ghostscript.

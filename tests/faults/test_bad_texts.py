@@ -3,6 +3,7 @@
 import io
 import json
 import runpy
+import tempfile
 
 import numpy as np
 import pytest
@@ -199,36 +200,44 @@ def test_marks_of_prepared_caches(tmp_path, photos, content):
     read_or_refuse(mark_again, str(path), allowed=tmp_path)
 
 
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """Where MMEngine writes a copy of each config that it reads."""
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    return tmp_path
+
+
 @given(damaged(b'image_size = 5\n_base_ = []\n', b'{"a": 1}', b'a: [1, 2]\n', b'\xff\xfe'))
 @pytest.mark.parametrize('suffix', ['json', 'yaml'])
-def test_configs_that_are_data(tmp_path, suffix, data):
-    path = tmp_path / f'config.{suffix}'
+def test_configs_that_are_data(temporary, suffix, data):
+    path = temporary / f'config.{suffix}'
     path.write_bytes(data)
-    read_or_refuse(read_config, str(path))
+    read_or_refuse(read_config, str(path), temporary)
 
 
 @pytest.mark.parametrize(
     'text',
     [b'image_size = (', b'\xff', b'a = 1\0', b"_base_ = 'config.py'", b'_base_ = 5',
-     b"_base_ = 'nowhere.py'", b'x = ' + b'(' * 300],
+     b"_base_ = 'other.py'", b'x = ' + b'(' * 300],
 )  # fmt: skip
-def test_configs_that_are_no_config(tmp_path, text):
-    path = tmp_path / 'config.py'
+def test_configs_that_are_no_config(temporary, text):
+    path = temporary / 'config.py'
     path.write_bytes(text)
-    assert read_or_refuse(read_config, str(path), tmp_path.parent.parent) is None
+    (temporary / 'other.py').write_text("_base_ = 'config.py'")
+    assert read_or_refuse(read_config, str(path), temporary) is None
 
 
 @pytest.mark.parametrize('name', ['train_set', 'val_set', 'videos'])
 @given(VALUES)
-def test_sets_of_a_data_file_that_are_none(tmp_path, name, value):
+def test_sets_of_a_data_file_that_are_none(temporary, name, value):
     """The file is the user's own program; what it gives is looked at."""
-    path = tmp_path / 'data.py'
+    path = temporary / 'data.py'
     path.write_text(f'{name} = {value!r}'.replace('inf', '9').replace('nan', '9'))
 
     def data_file(path):
-        return DataSet('data', path, str(tmp_path)).sets()
+        return DataSet('data', path, str(temporary)).sets()
 
-    read_or_refuse(data_file, str(path), '/tmp')
+    read_or_refuse(data_file, str(path), temporary)
 
 
 MEMORY = dict(embedding_size=3, model='m')
