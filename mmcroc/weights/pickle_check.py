@@ -1,6 +1,7 @@
 """What torch's safe reading of pickles leaves open, looked for before and after it."""
 
 import argparse
+import io
 import pickletools
 import zipfile
 from collections.abc import Mapping
@@ -56,8 +57,7 @@ def check_before(path: str) -> None:
             raise UnpicklingError('it is a program (TorchScript)')
         for name in names:
             if name.endswith('.pkl'):
-                with archive.open(name) as member:
-                    _check_pickle(member)  # type: ignore[arg-type]
+                _check_pickle(io.BytesIO(archive.read(name)))
 
 
 def _check_pickle(file: BinaryIO) -> None:
