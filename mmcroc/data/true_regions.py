@@ -95,7 +95,7 @@ class COCOPanopticRegions(BaseDataset):
             things = {entry['id'] for entry in content['categories'] if entry['isthing']}
             names = {entry['id']: entry['file_name'] for entry in content['images']}
             folder = Path(self.ann_file).with_suffix('')
-            return [
+            found = [
                 dict(
                     img_path=str(Path(self.data_prefix['img_path'], names[entry['image_id']])),
                     seg_map_path=str(folder / entry['file_name']),
@@ -113,6 +113,9 @@ class COCOPanopticRegions(BaseDataset):
             ) from error
         except TypeError as error:
             raise ValueError(f'ann_file {self.ann_file} is no panoptic_*.json: {error}') from error
+        if not found:
+            raise ValueError(f'ann_file {self.ann_file} names no image')
+        return found
 
 
 #: Cityscapes' instance ids: class · 1000 + number. Below are stuff, and groups not told apart.

@@ -2,7 +2,6 @@
 
 import copyreg
 import io
-import json
 import os
 import pickle
 import struct
@@ -13,7 +12,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import save
 
 from mmcroc.features.checkpoint_backbone import find_backbone
 from mmcroc.features.pretrained_backbone import load_model
@@ -22,7 +20,6 @@ from mmcroc.inference.pictures import training_views
 from mmcroc.weights import pickle_check
 from mmcroc.weights.checkpoint_file import read_checkpoint
 from tests.support.bad_inputs import (
-    VALUES,
     calls,
     damaged,
     legacy,
@@ -43,7 +40,6 @@ def saved(content, **options):
 
 
 NEW, OLD = saved(WEIGHTS), saved(WEIGHTS, _use_new_zipfile_serialization=False)
-SAFE = save({'a.weight': torch.ones(2, 3), 'b': torch.zeros(4, dtype=torch.int64)})
 
 
 class Trusting(pickle.Unpickler):
@@ -254,63 +250,6 @@ def test_pickles_of_any_operations(tmp_path, operations):
     read_or_refuse(read_checkpoint, str(path))
 
 
-def safetensors(header, data=bytes(64), length=None):
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack('<Q', len(text) if length is None else length) + text + data
-
-
-@pytest.mark.parametrize(
-    'data',
-    [
-        safetensors({'a': dict(dtype='F32', shape=[4], data_offsets=[0, 16])}, length=2**63),
-        safetensors({'a': dict(dtype='F32', shape=[4], data_offsets=[0, 16])}, length=10**8),
-        safetensors({'a': dict(dtype='F32', shape=[4], data_offsets=[8, 24]),
-                     'b': dict(dtype='F32', shape=[4], data_offsets=[0, 16])}),
-        safetensors({'a': dict(dtype='F32', shape=[4], data_offsets=[10**6, 10**6 + 16])}),
-        safetensors({'a': dict(dtype='F32', shape=[4], data_offsets=[16, 0])}),
-        safetensors({'a': dict(dtype='F32', shape=[2**40], data_offsets=[0, 64])}),
-        safetensors({'a': dict(dtype='F32', shape=[2**32, 2**32], data_offsets=[0, 0])}),
-        safetensors({'a': dict(dtype='F33', shape=[4], data_offsets=[0, 16])}),
-        safetensors({'a': dict(dtype='F64', shape=[4], data_offsets=[0, 16])}),
-        safetensors({'a': dict(dtype='F32', shape=[-4], data_offsets=[0, 16])}),
-        safetensors({'a': 5}),
-        safetensors(b'[[[['),
-        safetensors(b'{"a": ' * 10**4),
-        safetensors(b'\xff' * 20),
-    ],
-)  # fmt: skip
-def test_headers_that_lie(tmp_path, data):
-    path = tmp_path / 'weights.safetensors'
-    path.write_bytes(data)
-    assert read_or_refuse(read_checkpoint, str(path)) is None
-
-
-@given(damaged(SAFE))
-def test_damaged_safetensors(tmp_path, data):
-    path = tmp_path / 'weights.safetensors'
-    path.write_bytes(data)
-    read_or_refuse(read_checkpoint, str(path))
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(['a', 'b', '__metadata__']),
-        st.fixed_dictionaries(
-            dict(
-                dtype=st.sampled_from(['F32', 'BF16', 'I64', 'BOOL', 'F8_E4M3', 'U64', 'X', '']),
-                shape=st.lists(st.integers(-1, 2**64), max_size=3) | VALUES,
-                data_offsets=st.lists(st.integers(-1, 2**64), max_size=3) | VALUES,
-            )
-        )
-        | VALUES,
-    )
-)
-def test_headers_of_any_content(tmp_path, header):
-    path = tmp_path / 'weights.safetensors'
-    path.write_bytes(safetensors(header))
-    read_or_refuse(read_checkpoint, str(path))
-
-
 SETTINGS = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 99) | st.text(max_size=5)
     | st.sampled_from(['BN', 'LN', 'mmpretrain.ResNet', 'deit-small', 'os.system', 'this']),
@@ -397,19 +336,6 @@ def test_weights_of_any_shapes(tmp_path, state):
     path = tmp_path / 'weights.pth'
     torch.save(state, path)
     read_or_refuse(load_model, str(path))
-
-
-@given(VALUES)
-def test_what_stands_beside_weights_of_hugging_face(tmp_path, described):
-    path = tmp_path / 'model.safetensors'
-    key = 'embeddings.patch_embeddings.projection.weight'
-    path.write_bytes(
-        save({key: torch.ones(2, 3, 4, 4), 'encoder.layer.0.norm1.weight': torch.ones(2)})
-    )
-    if isinstance(described, dict):
-        described = dict(described, hidden_act='gelu', num_attention_heads=0)
-    (tmp_path / 'config.json').write_text(json.dumps(described))
-    assert read_or_refuse(read_checkpoint, str(path)) is None
 
 
 def test_the_check_of_pickles_passes_what_torch_writes():

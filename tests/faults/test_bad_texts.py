@@ -188,7 +188,10 @@ def test_marks_of_prepared_caches(tmp_path, photos, content):
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
 
     def mark(path):
-        return prepared_cache(photos), len(UnlabelledImages(photos))
+        try:
+            return prepared_cache(photos), len(UnlabelledImages(photos))
+        except ValueError as error:  # of an unfinished cache: names the folder
+            raise ValueError(f'{path}: {error}') from error
 
     def mark_again(path):
         try:
