@@ -72,7 +72,7 @@ def members_of(shard: str) -> list[dict[str, Any]]:
                 place = dict(shard=shard, offset=member.offset_data, size=member.size)
                 if member.isreg() and member.name.lower().endswith(IMAGE_SUFFIXES):
                     found.append(dict(img_path=f'{shard}/{member.name}', **place))
-    except (tarfile.TarError, ArithmeticError, LookupError, MemoryError, RecursionError,
+    except (tarfile.TarError, ArithmeticError, LookupError, MemoryError, OSError, RecursionError,
             ValueError) as error:  # fmt: skip
         raise ValueError(
             f'{shard}: {error}. Shards are whole tar files, not compressed (JPEGs do not shrink): '
