@@ -123,6 +123,7 @@ setup(
             'mypy',
             'ruff>=0.6',
             'scikit-learn',
+            'hypothesis',
             *OVERSEGMENTATION,
             *EXPORT,
             *FAST,

@@ -24,13 +24,22 @@ def read_config(path: str | os.PathLike[str], options: dict[str, Any] | None = N
     Raises:
         FileNotFoundError: The file, or one that it inherits from, does not exist.
         ImportError: An mm package is not installed.
+        ValueError: It is no text, no Python, or inherits from itself.
     """
     importlib.import_module('mmcroc.registry')  # names an mm package that is missing
     from mmengine.config import Config
 
     package, _, name = str(path).partition('::')
     with config_names():
-        cfg = Config.fromfile(config_path(name) if package == 'mmcroc' else path)
+        try:
+            cfg = Config.fromfile(config_path(name) if package == 'mmcroc' else path)
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            unread = isinstance(error, RecursionError | SyntaxError | UnicodeDecodeError)
+            if Path(path).suffix == '.py' and not unread:
+                raise  # the program's own
+            raise ValueError(f'{path} is no config that can be read: {error}') from error
     cfg.merge_from_dict(options or {})
     return cfg
 
@@ -48,10 +57,21 @@ def config_names() -> Iterator[None]:
 
     find = Config._get_cfg_path
     distribution = MODULE2PACKAGE['mmseg']
+    inherits: dict[str, str] = {}  # heir by base
 
     def path_and_scope(path: str, filename: str) -> tuple[str, str | None]:
+        if not isinstance(path, str):
+            raise SyntaxError(f'_base_ = {path!r} in {filename} is no name of a file')
         package, _, name = path.partition('::')
-        return (config_path(name), None) if package == 'mmcroc' else find(path, filename)
+        found = (config_path(name), None) if package == 'mmcroc' else find(path, filename)
+        base, file = os.path.realpath(found[0]), os.path.realpath(filename)
+        inherits[base] = file
+        heirs = {file}
+        while (file := inherits.get(file, '')) and file not in heirs:
+            heirs.add(file)
+        if base in heirs:
+            raise SyntaxError(f'_base_ = {path!r} in {filename} inherits from itself')
+        return found
 
     Config._get_cfg_path = staticmethod(path_and_scope)
     MODULE2PACKAGE['mmseg'] = 'mmseg'

@@ -28,6 +28,7 @@ import mmcroc
 from mmcroc.atomic_file import atomic_file
 from mmcroc.command_line import existing, parser_of, quiet, refusals, require_model
 from mmcroc.data.each_image import exit_in_words, for_each_image
+from mmcroc.foreign_files import read_json
 from mmcroc.sole_writer import sole_writer
 
 SETTINGS = 'settings.json'
@@ -59,7 +60,8 @@ def keep_settings(args):
         with atomic_file(path) as file:
             file.write(json.dumps(settings, indent=1).encode())
         return
-    before = json.loads(path.read_text())
+    with refusals():
+        before = read_json(path)
     differ = [name for name in names if before.get(name) != settings[name]]
     if differ:
         listed = ', '.join(f'{n}: {before.get(n)} there, {settings[n]} here' for n in differ)

@@ -27,6 +27,7 @@ import mmcroc
 from mmcroc.atomic_file import atomic_file
 from mmcroc.command_line import add_images, folder, parser_of, quiet, refusals, require_model
 from mmcroc.data.each_image import exit_in_words, for_each_image
+from mmcroc.foreign_files import open_regular
 from mmcroc.sole_writer import sole_writer
 
 SHEETS = 'sheets'
@@ -51,7 +52,13 @@ def shared(args, model, paths):
 
     kept = args.out / 'centroids.npy'
     if kept.exists():
-        centroids = torch.from_numpy(np.load(kept))
+        try:
+            with open_regular(kept) as file:
+                centroids = torch.from_numpy(np.load(file, allow_pickle=False))
+            if centroids.dim() != 2 or centroids.dtype != torch.float32:
+                raise ValueError(f'{centroids.dtype} of {tuple(centroids.shape)}')
+        except Exception as error:  # NumPy raises many types
+            raise ValueError(f'{kept} holds no clusters ({error}): delete it') from error
         if args.num_clusters not in (None, len(centroids)):
             raise ValueError(f'{kept} holds {len(centroids)} clusters: give OUT another name')
         return centroids

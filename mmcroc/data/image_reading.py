@@ -5,11 +5,18 @@ import functools
 import io
 import os
 from collections.abc import Callable
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from mmcroc.foreign_files import read_bytes, require_regular
+
 EXIF_ORIENTATION = 0x0112
+#: Formats of Pillow that it decodes by itself: EPS would be a program that Ghostscript runs.
+FORMATS = (
+    'JPEG', 'PNG', 'PPM', 'GIF', 'BMP', 'DIB', 'TIFF', 'WEBP', 'JPEG2000', 'MPO', 'AVIF',
+)  # fmt: skip
 SIXTEEN_BIT_GREY = ('I;16', 'I;16L', 'I;16B', 'I;16N')
 
 
@@ -42,13 +49,57 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """
     path = os.fspath(path)
     try:
-        with open(path, 'rb') as file:
-            data = file.read()
+        data = read_bytes(path)
     except FileNotFoundError as error:
         raise UnreadableImageError(path, 'no such file') from error
     except OSError as error:
-        raise UnreadableImageError(path, error.strerror or str(error)) from error
+        raise UnreadableImageError(path, _reason(error)) from error
     return decode_image(data, path)
+
+
+def open_picture(path: str | os.PathLike[str]) -> Image.Image:
+    """Open an image file with Pillow, its header alone: what masks and maps are read by.
+
+    Raises:
+        UnreadableImageError: The file is missing, or not an image of a known format.
+    """
+    path = os.fspath(path)
+    try:
+        require_regular(path)
+        return _open(path)
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise nearly every type there is
+        raise UnreadableImageError(path, _reason(error)) from error
+
+
+def load_picture(path: str | os.PathLike[str]) -> Image.Image:
+    """Open and decode an image file with Pillow; errors as :func:`read_image`."""
+    picture = open_picture(path)
+    with picture:
+        try:
+            picture.load()
+        except MemoryError:
+            raise
+        except Exception as error:  # decoders raise nearly every type there is
+            raise UnreadableImageError(os.fspath(path), _reason(error)) from error
+    return picture
+
+
+def _open(file: str | BinaryIO) -> Image.Image:
+    """Open an image of one of ``FORMATS``."""
+    try:
+        return Image.open(file, formats=FORMATS)
+    except KeyError as error:  # this Pillow does not know the last one
+        raise UnidentifiedImageError from error
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return 'not an image of a known format'
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
 
 
 def decode_image(data: bytes, path: str) -> np.ndarray:
@@ -56,7 +107,7 @@ def decode_image(data: bytes, path: str) -> np.ndarray:
     if not data:
         raise UnreadableImageError(path, 'the file is empty')
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with _open(io.BytesIO(data)) as image:
             plain = image.format == 'JPEG' and image.mode == 'RGB' and _orientation(image) == 1
             if plain and (decode := _jpeg_decoder()):
                 # Whatever that decoder stumbles over, Pillow judges.
@@ -66,10 +117,8 @@ def decode_image(data: bytes, path: str) -> np.ndarray:
             return _to_rgb(_upright(image))
     except MemoryError:
         raise
-    except UnidentifiedImageError as error:
-        raise UnreadableImageError(path, 'not an image of a known format') from error
     except Exception as error:  # decoders raise nearly every type there is
-        raise UnreadableImageError(path, str(error) or type(error).__name__) from error
+        raise UnreadableImageError(path, _reason(error)) from error
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations
 
+from mmcroc.data.image_reading import SIXTEEN_BIT_GREY, UnreadableImageError, open_picture
 from mmcroc.data.two_views import sample_crop_box
 from mmcroc.registry import TRANSFORMS
 
@@ -24,9 +25,13 @@ class LoadMappedAnnotations(LoadAnnotations):
     """
 
     def _load_seg_map(self, results: dict[str, Any]) -> None:
+        _require_labels(results['seg_map_path'])
         label_map = results.get('label_map')
         results['label_map'] = None
-        super()._load_seg_map(results)
+        try:
+            super()._load_seg_map(results)
+        except (OSError, SyntaxError) as error:
+            raise UnreadableImageError(results['seg_map_path'], str(error)) from error
         results['label_map'] = label_map
         found, want = results['gt_seg_map'].shape[:2], results.get('ori_shape')
         if want is not None and tuple(found) != tuple(want[:2]):
@@ -38,6 +43,21 @@ class LoadMappedAnnotations(LoadAnnotations):
             table = np.arange(256, dtype=np.uint8)
             table[list(label_map)] = list(label_map.values())
             results['gt_seg_map'] = table[results['gt_seg_map']]
+
+
+def _require_labels(path: str) -> None:
+    """Refuse, by a ValueError, a map of labels that MMSegmentation's 8 bits would not hold."""
+    if '://' in path:
+        return  # of a remote file only its numbers tell
+    with open_picture(path) as picture:
+        if picture.mode in ('1', 'L', 'P'):
+            return
+        highest = picture.getextrema()[1] if picture.mode in ('I', *SIXTEEN_BIT_GREY) else None
+    if not isinstance(highest, int) or highest > 255:
+        raise ValueError(
+            f'{path} is a picture of mode {picture.mode}, with values up to {highest}; a map of '
+            'labels has one channel of 0 to 255'
+        )
 
 
 @TRANSFORMS.register_module()

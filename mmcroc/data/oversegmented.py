@@ -1,5 +1,6 @@
 """Images with over-segmentations: region maps and edge maps in files, and the data set of both."""
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from mmcroc.atomic_file import atomic_file
-from mmcroc.data.image_reading import SIXTEEN_BIT_GREY
+from mmcroc.data.image_reading import SIXTEEN_BIT_GREY, open_picture
 from mmcroc.data.unlabelled import UnlabelledImages
+from mmcroc.foreign_files import open_regular
 from mmcroc.registry import DATASETS
 
 TOOL = 'python tools/prepare_oversegmentation.py IMAGES OUT'
@@ -26,12 +28,14 @@ def read_oversegmentation(path: str | os.PathLike[str]) -> np.ndarray:
         ValueError: A broken file, or not a PNG of one channel; it names the file.
     """
     path = os.fspath(path)
+    if not os.path.exists(path):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             kind, mode = image.format, image.mode
             if kind == 'PNG' and mode in ONE_CHANNEL:
                 return np.array(image).astype(np.int32)
-    except (FileNotFoundError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:  # decoders raise nearly every type there is
         raise ValueError(f'Cannot read over-segmentation {path!r}: {error}') from error
@@ -64,13 +68,14 @@ def read_edges(path: str | os.PathLike[str]) -> np.ndarray:
     """
     try:
         if Path(path).suffix == '.npy':
-            edges = np.load(path, allow_pickle=False)
+            with open_regular(path) as file:
+                edges = np.load(file, allow_pickle=False)
             if edges.ndim != 2 or edges.dtype.kind != 'f':
                 raise ValueError(f'{edges.dtype} {edges.shape}, an edge map is floats (H, W)')
             if not (np.isfinite(edges).all() and edges.min() >= 0 and edges.max() <= 1):
                 raise ValueError('values must be finite and in [0, 1]')
             return edges.astype(np.float32)
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             if image.mode not in ('L', 'I', *SIXTEEN_BIT_GREY):
                 raise ValueError(f'mode {image.mode}, an edge map is grey of 8 or 16 bits')
             return np.asarray(image).astype(np.float32) / (255 if image.mode == 'L' else 65535)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from mmseg.datasets import BaseSegDataset
-from PIL import Image
 
 from mmcroc.data.each_image import for_each_image
+from mmcroc.data.image_reading import load_picture
 from mmcroc.data.unlabelled import scan_images
 from mmcroc.registry import DATASETS
 
@@ -113,7 +113,7 @@ def class_values(
 
 def _values(path: str, num_classes: int | None, classes_file: str) -> set[int]:
     """The values of a mask, checked."""
-    with Image.open(path) as mask:
+    with load_picture(path) as mask:
         if len(mask.getbands()) != 1 or mask.mode == 'F':
             raise ValueError(
                 f'{path} is a picture of mode {mask.mode}; a mask has one channel that holds the '

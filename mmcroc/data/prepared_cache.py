@@ -8,7 +8,8 @@ from typing import Any
 from PIL import Image
 
 from mmcroc.atomic_file import atomic_file
-from mmcroc.data.image_reading import read_image
+from mmcroc.data.image_reading import open_picture, read_image
+from mmcroc.foreign_files import read_json
 
 #: What tells a prepared cache from any other folder of images.
 MARKER = 'prepared_cache.json'
@@ -24,7 +25,7 @@ def shrink_image(short_side: int, path: Path, target: Path) -> bool:
     if target.exists():
         return False
     image = Image.fromarray(read_image(path))
-    with Image.open(path) as original:
+    with open_picture(path) as original:
         is_jpeg = original.format == 'JPEG'
     factor = short_side / min(image.size)
     with atomic_file(target) as file:
@@ -46,7 +47,7 @@ def mark_cache(out: Path, images: Path, short_side: int, **outcome: int) -> None
     """
     settings = dict(images=str(images.resolve()), short_side=short_side, quality=QUALITY)
     if (out / MARKER).is_file():
-        there = json.loads((out / MARKER).read_text(encoding='utf-8'))
+        there = read_json(out / MARKER)
         if {name: there.get(name) for name in settings} != settings:
             raise ValueError(f'{out} is a copy by other settings, {there}: name another folder')
     elif out.is_dir() and any(out.iterdir()):
@@ -65,7 +66,11 @@ def prepared_cache(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
     marker = next((p / MARKER for p in (path, *path.parents) if (p / MARKER).is_file()), None)
     if marker is None:
         return None
-    settings = json.loads(marker.read_text(encoding='utf-8'))
+    settings = read_json(marker)
+    needed = ['images', 'short_side', 'quality', *(['left_out'] if 'copied' in settings else ())]
+    lacks = [name for name in needed if name not in settings]
+    if lacks:
+        raise ValueError(f'{marker} has no {", ".join(lacks)}: delete it, or make the copy anew')
     if 'copied' not in settings:
         raise ValueError(
             f'{marker.parent} is an unfinished copy; go on with {TOOL} {settings["images"]} '

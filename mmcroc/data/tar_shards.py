@@ -6,6 +6,7 @@ from typing import Any
 
 from mmcroc.data.image_reading import UnreadableImageError, decode_image
 from mmcroc.data.unlabelled import IMAGE_SUFFIXES, UnlabelledImages, scan_images
+from mmcroc.foreign_files import open_regular
 from mmcroc.registry import DATASETS
 
 
@@ -49,7 +50,7 @@ class TarShards(UnlabelledImages):
     def _read_sample(self, info: dict[str, Any]) -> dict[str, Any]:
         """Read an image from its place in the shard."""
         try:
-            with open(info['shard'], 'rb') as file:
+            with open_regular(info['shard']) as file:
                 file.seek(info['offset'])
                 data = file.read(info['size'])
         except OSError as error:
@@ -65,14 +66,16 @@ def members_of(shard: str) -> list[dict[str, Any]]:
     """
     length, found = os.path.getsize(shard), []
     try:
-        with tarfile.open(shard, 'r:') as file:
+        with open_regular(shard) as opened, tarfile.open(fileobj=opened, mode='r:') as file:
             for member in file:
+                # A negative size has the reader go back for ever.
+                if member.size < 0 or member.offset_data + member.size > length:
+                    raise tarfile.ReadError('it ends within a member')
                 place = dict(shard=shard, offset=member.offset_data, size=member.size)
                 if member.isreg() and member.name.lower().endswith(IMAGE_SUFFIXES):
                     found.append(dict(img_path=f'{shard}/{member.name}', **place))
-                if member.offset_data + member.size > length:
-                    raise tarfile.ReadError('it ends within a member')
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ArithmeticError, LookupError, MemoryError, OSError, RecursionError,
+            ValueError) as error:  # fmt: skip
         raise ValueError(
             f'{shard}: {error}. Shards are whole tar files, not compressed (JPEGs do not shrink): '
             'write it again'

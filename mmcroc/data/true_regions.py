@@ -5,7 +5,6 @@ Cityscapes needs no data set of its own: ``mmseg.CityscapesDataset`` with
 ``seg_map_suffix='_gtFine_instanceIds.png'``, and ``mmcroc.LoadCityscapesInstances``.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ from mmcv.transforms import BaseTransform
 from mmengine.dataset import BaseDataset
 from mmengine.structures import PixelData
 from mmseg.datasets.transforms import PackSegInputs
-from PIL import Image
 
+from mmcroc.data.image_reading import load_picture
 from mmcroc.data.unlabelled import scan_images
+from mmcroc.foreign_files import read_json
 from mmcroc.registry import DATASETS, TRANSFORMS
 
 
@@ -90,12 +90,12 @@ class COCOPanopticRegions(BaseDataset):
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """List the images: ``img_path``, ``seg_map_path``, ``instance_ids``."""
-        content = json.loads(Path(self.ann_file).read_text())
+        content = read_json(self.ann_file)
         try:
             things = {entry['id'] for entry in content['categories'] if entry['isthing']}
             names = {entry['id']: entry['file_name'] for entry in content['images']}
             folder = Path(self.ann_file).with_suffix('')
-            return [
+            found = [
                 dict(
                     img_path=str(Path(self.data_prefix['img_path'], names[entry['image_id']])),
                     seg_map_path=str(folder / entry['file_name']),
@@ -111,6 +111,11 @@ class COCOPanopticRegions(BaseDataset):
             raise ValueError(
                 f'ann_file {self.ann_file} has no {error}: is it panoptic_*.json?'
             ) from error
+        except TypeError as error:
+            raise ValueError(f'ann_file {self.ann_file} is no panoptic_*.json: {error}') from error
+        if not found:
+            raise ValueError(f'ann_file {self.ann_file} names no image')
+        return found
 
 
 #: Cityscapes' instance ids: class · 1000 + number. Below are stuff, and groups not told apart.
@@ -119,7 +124,7 @@ CITYSCAPES_FIRST_INSTANCE = 1000
 
 def _read(path: str, modes: tuple[str, ...], what: str) -> np.ndarray:
     """Read a map of one of Pillow's modes, int64."""
-    with Image.open(path) as image:
+    with load_picture(path) as image:
         if image.mode not in modes:
             raise ValueError(f'{path} is of mode {image.mode}, {what} is of {" or ".join(modes)}')
         return np.asarray(image).astype(np.int64)

@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmcroc.data.image_reading import UnreadableImageError, read_image
 from mmcroc.data.prepared_cache import prepared_cache
 from mmcroc.data.sample_seed import SeededSamples
+from mmcroc.foreign_files import read_text
 from mmcroc.registry import DATASETS
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
@@ -20,11 +21,19 @@ IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.p
 def scan_images(
     folder: str | os.PathLike[str], suffixes: tuple[str, ...] = IMAGE_SUFFIXES
 ) -> list[str]:
-    """List the images below a folder, at any depth, sorted; hidden ones are left out."""
+    """List the images below a folder, at any depth, sorted; hidden ones are left out.
+
+    Links to folders are followed, but for those back to a folder that they lie in.
+    """
     images: list[str] = []
-    folders: list[str | os.PathLike[str]] = [folder]
+    # Folders to read, each with the real ones that it lies in.
+    folders: list[tuple[str | os.PathLike[str], tuple[str, ...]]] = [(folder, ())]
     while folders:
-        with os.scandir(folders.pop()) as entries:
+        place, above = folders.pop()
+        real = os.path.realpath(place)
+        if real in above:
+            continue
+        with os.scandir(place) as entries:
             for entry in entries:
                 if entry.name.startswith('.'):
                     continue
@@ -32,7 +41,7 @@ def scan_images(
                 if entry.name.lower().endswith(suffixes):
                     images.append(entry.path)
                 elif entry.is_dir():
-                    folders.append(entry.path)
+                    folders.append((entry.path, (*above, real)))
     # scandir's order is the file system's: without sorting, an index means another image elsewhere.
     return sorted(images)
 
@@ -137,8 +146,7 @@ class UnlabelledImages(SeededSamples, BaseDataset):
             )
         if not os.path.isfile(self.ann_file):
             raise FileNotFoundError(f'ann_file={self.ann_file!r} is not a file.')
-        with open(self.ann_file, encoding='utf-8') as file:
-            names = [line.strip() for line in file if line.strip()]
+        names = [line.strip() for line in read_text(self.ann_file).splitlines() if line.strip()]
         if not names:
             raise ValueError(f'ann_file={self.ann_file!r} names no image.')
         paths = [

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mmcroc.config_files import config_path, read_config
+from mmcroc.foreign_files import read_text
 
 #: Sets of a data set that a protocol may take, in its file.
 SETS = ('train_set', 'val_set', 'region_set', 'videos')
@@ -84,9 +85,15 @@ class DataSet:
         return cls(name, config_path(f'_base_/datasets/{name}.py'), root)
 
     def sets(self) -> Mapping[str, Any]:
-        """Configs of the data: :data:`SETS`, those there are, and ``num_classes``."""
+        """Configs of the data: :data:`SETS`, those there are, and ``num_classes``.
+
+        Raises:
+            ValueError: The file cannot be read, or has something else in the place of a set.
+        """
         sets = read_config(self.path).to_dict()
         for name in SETS:
+            if sets.get(name) and not _is_data_set(sets[name]):
+                raise ValueError(f'{self.path}: {name} is no config of a data set')
             if self.data_root is not None and sets.get(name):
                 _set_root(sets[name], self.data_root)
         return sets
@@ -94,6 +101,14 @@ class DataSet:
     def identity(self) -> str:
         """Words that change where other data are meant."""
         return f'{self.name} of {self.data_root and Path(self.data_root).resolve()}'
+
+
+def _is_data_set(dataset: Any) -> bool:
+    """Whether this is a data set's config, or one that wraps such."""
+    if not isinstance(dataset, dict) or not isinstance(dataset.get('datasets', []), list | tuple):
+        return False
+    inner = [*dataset.get('datasets', ()), *filter(None, [dataset.get('dataset')])]
+    return all(map(_is_data_set, inner))
 
 
 def _set_root(dataset: dict[str, Any], root: str) -> None:
@@ -147,7 +162,7 @@ class OwnImages:
             self.classes_file = os.fspath(classes)
             if not Path(classes).is_file():
                 raise FileNotFoundError(f'classes: there is no file {classes}')
-            lines = Path(classes).read_text(encoding='utf-8').splitlines()
+            lines = read_text(classes).splitlines()
             classes = [line.strip() for line in lines if line.strip()]
         self.classes = classes if classes is None else list(classes)
         self.val_fraction, self.seed = val_fraction, seed

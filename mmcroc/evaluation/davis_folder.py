@@ -12,7 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from mmcroc.atomic_file import atomic_folder
-from mmcroc.data.image_reading import UnreadableImageError, read_image
+from mmcroc.data.image_reading import load_picture, open_picture, read_image
+from mmcroc.foreign_files import is_plain_name, read_text
 from mmcroc.pictures.label_maps import object_colours
 
 RESOLUTION = '480p'
@@ -74,9 +75,12 @@ def read_split(data_root: str | Path, split: str) -> list[Video]:
     if not path.is_file():
         there = ', '.join(sorted(one.stem for one in lists.glob('*.txt'))) or 'none'
         raise FileNotFoundError(f'{path}: no such split; there are: {there}')
-    names = list(dict.fromkeys(path.read_text(encoding='utf-8').split()))
+    names = list(dict.fromkeys(read_text(path).split()))
     if not names:
         raise ValueError(f'{path} lists no sequence')
+    for name in names:
+        if not is_plain_name(name):  # masks are written to a folder of this name
+            raise ValueError(f'{path} lists {name!r}, which is no name of a folder')
     videos = [_read_video(Path(data_root), name) for name in names]
     without = [video.name for video in videos if not video.scored]
     if 0 < len(without) < len(videos):
@@ -147,11 +151,8 @@ def picture_size(path: Path) -> tuple[int, int]:
     Raises:
         UnreadableImageError: It is no picture.
     """
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except OSError as error:
-        raise UnreadableImageError(str(path), str(error)) from error
+    with open_picture(path) as image:
+        return image.height, image.width
 
 
 def read_frame(
@@ -190,12 +191,8 @@ def read_mask(path: Path) -> np.ndarray:
         ValueError: Pixels are colours and not ids, or ids above 255 or beyond the palette.
         UnreadableImageError: It is no picture, or broken.
     """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            mode, palette, ids = image.mode, image.getpalette(), np.array(image)
-    except (OSError, SyntaxError) as error:
-        raise UnreadableImageError(str(path), str(error)) from error
+    image = load_picture(path)
+    mode, palette, ids = image.mode, image.getpalette(), np.array(image)
     if mode not in ID_MODES:
         raise ValueError(f'{path} holds colours ({mode}); pixels of a mask must be ids of objects')
     most = len(palette) // 3 - 1 if mode == 'P' and palette else VOID
@@ -227,7 +224,7 @@ def write_masks(video: Video, folder: str | Path, masks: Sequence[np.ndarray], r
 def has_masks(video: Video, folder: str | Path, record: str) -> bool:
     """Whether a folder of results has all masks of a sequence, computed with the same settings."""
     path = Path(folder, video.name, 'settings.json')
-    if not path.is_file() or path.read_text(encoding='utf-8') != record:
+    if not path.is_file() or path.read_bytes() != record.encode():
         return False
     return all(mask.is_file() for mask in video.masks_in(folder))
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mmcroc.evaluation.training_images import TrainingImages, with_pipeline
+from mmcroc.foreign_files import read_text
 from mmcroc.numerics.distributed import all_reduce_sum, get_rank, get_world_size
 from mmcroc.registry import DATASETS
 
@@ -47,7 +48,8 @@ def listed_images(lists: str, fraction: int, seed: int, names: Sequence[str]) ->
             f'low_shot={lists} has no list of 1/{fraction} with seed {seed} (1_div_{fraction}/*'
             f"{end}); without low_shot a sample balanced by class takes the lists' place"
         )
-    listed = set(files[0].read_text().split())
+    text = files[0].read_text(encoding='utf-8') if known else read_text(str(files[0]))
+    listed = set(text.split())
     missing = listed.difference(names)
     if missing:
         raise ValueError(

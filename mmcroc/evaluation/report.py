@@ -14,6 +14,7 @@ from typing import Any
 
 from mmcroc.atomic_file import atomic_file
 from mmcroc.evaluation.published import PublishedFigure, published
+from mmcroc.foreign_files import read_json
 from mmcroc.version import __version__
 
 PACKAGES = (
@@ -91,10 +92,13 @@ class Report:
         if not Path(path).is_file():
             return cls('')
         try:
-            results = json.loads(Path(path).read_text(encoding='utf-8'))['results']
-            return cls(results[0]['data'] if results else '', results)
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+            results = read_json(path)['results']
+            names = [tuple(one[key] for key in ('model', 'protocol', 'data')) for one in results]
+            if not isinstance(results, list) or {type(name) for of in names for name in of} - {str}:
+                raise TypeError('results are no list of names and scores')
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f'{path} is no results.json of an evaluation: {error}') from error
+        return cls(results[0]['data'] if results else '', results)
 
     @property
     def failures(self) -> list[dict[str, Any]]:

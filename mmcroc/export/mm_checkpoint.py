@@ -12,9 +12,13 @@ import mmcroc
 from mmcroc.atomic_file import atomic_file
 from mmcroc.export.provenance import KEY, as_strings
 from mmcroc.export.source import Source
-from mmcroc.features.checkpoint_backbone import find_backbone, frozen_model, load_all
+from mmcroc.features.checkpoint_backbone import (
+    build_foreign,
+    find_backbone,
+    frozen_model,
+    load_all,
+)
 from mmcroc.features.dense_model import PREPROCESSOR
-from mmcroc.registry import MODELS
 from mmcroc.weights.architectures import Architecture, ResNetArchitecture, ViTArchitecture
 from mmcroc.weights.checkpoint_content import model_kind
 from mmcroc.weights.checkpoint_file import read_checkpoint
@@ -206,7 +210,8 @@ def convert_checkpoint(
     except ValueError as error:
         raise ValueError(f'{source}: {error}') from error
     preprocessor = {name: PREPROCESSOR[name] for name in ('mean', 'std')}  # of the model's type
-    load_all(MODELS.build(dict(model, data_preprocessor=preprocessor)), state, source)
+    module = build_foreign(dict(model, data_preprocessor=preprocessor), source)
+    load_all(module, state, source)
     origin = dict(mmcroc_version=mmcroc.__version__, converted_from=os.path.basename(source))
     save_checkpoint(out, model, preprocessor, state, layout=layout, **origin)
     return layout

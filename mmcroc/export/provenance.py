@@ -12,6 +12,7 @@ from torch import Tensor
 import mmcroc
 from mmcroc.atomic_file import atomic_file
 from mmcroc.features.dense_model import PREPROCESSOR
+from mmcroc.foreign_files import read_json
 from mmcroc.weights.checkpoint_content import config_of_text, config_text, model_kind
 from mmcroc.weights.checkpoint_file import file_of, split_checkpoint
 
@@ -101,13 +102,13 @@ def protocol_results(
     found = []
     for path in paths:
         try:
-            results = json.loads(Path(path).read_text())['results']
+            results = read_json(path)['results']
             own = [
                 {key: result[key] for key in ('protocol', 'data', 'metrics')}
                 for result in results
                 if any(is_same_model(result['model'], name) for name in names)
             ]
-        except (ValueError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f'{path} is no results.json of tools/evaluate.py: {error}') from error
         if not own:
             models = sorted({str(result['model']) for result in results})

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from mmcroc.foreign_configs import registered_types_only
 from mmcroc.registry import MODELS
 from mmcroc.weights.checkpoint_content import (
     backbone_config,
@@ -32,7 +33,7 @@ class FoundBackbone(NamedTuple):
 
     def build(self, path: str) -> nn.Module:
         """The module with these weights; a ValueError names the file if they do not fit."""
-        backbone = MODELS.build(self.config)
+        backbone = build_foreign(self.config, path)
         load_all(backbone, self.state, path)
         return backbone
 
@@ -79,7 +80,27 @@ def find_backbone(
 def frozen_model(config: dict) -> Callable[[Mapping, dict], tuple[dict, dict]] | None:
     """The class method ``frozen`` (:func:`find_backbone`) of a config's model; None if none."""
     kind = model_kind(config)
-    return getattr(MODELS.get(kind), 'frozen', None) if kind else None
+    if not kind:
+        return None
+    with registered_types_only():
+        try:
+            return getattr(MODELS.get(kind), 'frozen', None)
+        except KeyError as error:
+            raise ValueError(f'model.type={kind!r} in its config is no model') from error
+
+
+def build_foreign(config: dict, path: str) -> nn.Module:
+    """The module of a config that a file brought; a ValueError names the file if it is none.
+
+    What else than registered classes and modules the config names is not imported, nor called.
+    """
+    try:
+        with registered_types_only():
+            return MODELS.build(config)
+    except (ImportError, OSError):
+        raise
+    except Exception as error:  # constructors raise nearly every type there is
+        raise ValueError(f'{path}: the model of its config cannot be built: {error}') from error
 
 
 def load_all(module: nn.Module, state: dict[str, Tensor], path: str) -> None:

@@ -234,7 +234,9 @@ class HuggingFaceBackbone(BaseModule):
         library = require('transformers', f'hf:{name}', 'mmcroc[export]')
         try:
             with _without_bar(library, Path(name).is_dir()):
-                self.model, info = library.AutoModel.from_pretrained(name, output_loading_info=True)
+                self.model, info = library.AutoModel.from_pretrained(
+                    name, output_loading_info=True, trust_remote_code=False
+                )
         except (OSError, ValueError) as error:
             raise ValueError(f'hf:{name} cannot be loaded: {error}') from error
         missing = [key for key in info['missing_keys'] if not key.startswith(NOT_TOKENS)]

@@ -5,7 +5,7 @@ from typing import Any
 from mmengine.config import ConfigDict
 from torch import Tensor
 
-from mmcroc.features.checkpoint_backbone import find_backbone, load_all
+from mmcroc.features.checkpoint_backbone import build_foreign, find_backbone, load_all
 from mmcroc.features.pretrained_backbone import FrozenModel, UnnamedModelError, load_backbone
 from mmcroc.registry import MODELS
 from mmcroc.weights.checkpoint_file import read_checkpoint, split_checkpoint
@@ -40,7 +40,7 @@ class FrozenBackbone(FrozenModel):
     def __init__(self, model: str | None = None, network: dict | None = None):
         if model is None:
             raise UnnamedBackboneError
-        super().__init__(MODELS.build(network) if network else load_backbone(model), model)
+        super().__init__(build_foreign(network, model) if network else load_backbone(model), model)
         self.has_weights = network is None
 
     def init_weights(self) -> None:

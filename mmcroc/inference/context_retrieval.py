@@ -246,11 +246,13 @@ def read_context_memory(path: str | os.PathLike, metadata: dict) -> tuple[Contex
         levels = found['levels']
         prototypes = {level: torch.from_numpy(arrays[f'prototypes_{level}']) for level in levels}
         places = {level: torch.from_numpy(arrays[f'places_{level}']).long() for level in levels}
-    except (KeyError, TypeError) as error:
+        if not isinstance(images, list) or not all(isinstance(one, str) for one in images):
+            raise TypeError('images are no list of paths')
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f'{path} is no memory of regions: {error}') from error
     for level in levels:
         rows, own = prototypes[level], places[level]
-        whole = rows.dim() == 2 and own.shape == rows.shape[:1]
+        whole = rows.dim() == 2 and rows.dtype == torch.float32 and own.shape == rows.shape[:1]
         if not whole or (len(own) and not 0 <= own.min() <= own.max() < len(images)):
             raise ValueError(f'the memory {path} is damaged at {level}: delete it')
     return ContextMemory(prototypes, places, images, failed, found), origin

@@ -9,6 +9,7 @@ from mmengine.model import BaseModel
 from mmcroc.config_files import read_config
 from mmcroc.croc.target_generator import OnlineClustering
 from mmcroc.croc.views import TwoViews
+from mmcroc.foreign_configs import registered_types_only
 from mmcroc.hsg.algorithm import HSG
 from mmcroc.inference.segmentation import segment_image
 from mmcroc.pictures.label_maps import overlay
@@ -116,8 +117,9 @@ def training_views(
     )
     clustering['type'] = 'mmcroc.OnlineClustering'
     try:
-        return TRANSFORMS.build(views), MODELS.build(clustering)
-    except TypeError as error:
+        with registered_types_only():
+            return TRANSFORMS.build(views), MODELS.build(clustering)
+    except (KeyError, TypeError) as error:
         raise ValueError(str(error)) from error
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcroc.atomic_file import atomic_file
+from mmcroc.foreign_files import open_regular, require_stored
 from mmcroc.numerics.counter_random import counter_uniform
 from mmcroc.numerics.distributed import (
     all_gather_stack,
@@ -145,10 +145,13 @@ def read_archive(
         ValueError: It is no such file, or its metadata are others.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        require_stored(path)
+        with open_regular(path) as opened, np.load(opened, allow_pickle=False) as file:
             arrays = dict(file)
         found = json.loads(str(arrays.pop('metadata')))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        if not isinstance(found, dict):
+            raise ValueError('its metadata are no object')
+    except Exception as error:  # unzipping and NumPy raise many types
         raise ValueError(f'{path} is no {what}: {error}') from error
     expected = json.loads(json.dumps(expected))
     differ = [name for name, value in expected.items() if found.get(name) != value]
@@ -178,11 +181,16 @@ def read_memory(path: str | Path, metadata: dict[str, Any]) -> tuple[SegmentMemo
     """
     what, cure = 'memory of segments', 'name another file, or delete it to have it built anew'
     arrays, found = read_archive(path, dict(metadata, format=FORMAT), what, cure)
-    prototypes, labels = arrays['prototypes'], arrays['labels']
-    if prototypes.shape != (len(labels), found.get('embedding_size')):
+    nothing = np.empty(0)
+    prototypes, labels = (arrays.get(name, nothing) for name in ('prototypes', 'labels'))
+    shapes = prototypes.shape, labels.shape
+    whole = shapes == ((labels.size, found.get('embedding_size')), (labels.size,))
+    kinds = prototypes.dtype.kind, labels.dtype.kind
+    if not whole or kinds != ('f', 'i') or not isinstance(found.get('num_images'), int):
         raise ValueError(
-            f'memory_file {path} is damaged: prototypes {prototypes.shape}, {len(labels)} labels, '
-            f'embedding size {found.get("embedding_size")}'
+            f'memory_file {path} is damaged: prototypes {prototypes.dtype} {shapes[0]}, labels '
+            f'{labels.dtype} {shapes[1]}, embedding size {found.get("embedding_size")}, '
+            f'{found.get("num_images")} images'
         )
     return SegmentMemory(torch.from_numpy(prototypes), torch.from_numpy(labels).long()), found
 

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion
 
+from mmcroc.data.image_reading import open_picture
 from mmcroc.pictures.label_maps import at_size, boundaries, class_colours, mean_colours, overlay
 
 TITLE_HEIGHT, MARGIN, LETTER_WIDTH = 16, 4, 6
@@ -137,7 +138,7 @@ def _square(path: str | None, side: int) -> Image.Image:
     """Picture of an image file, squashed to a square."""
     if not path or not Path(path).is_file():
         return Image.new('RGB', (side, side), 'grey')
-    with Image.open(path) as image:
+    with open_picture(path) as image:
         return image.convert('RGB').resize((side, side))
 
 

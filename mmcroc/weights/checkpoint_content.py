@@ -32,13 +32,42 @@ def config_of_text(text: str, parts: tuple[str, ...] = NEEDED) -> dict:
 
     SyntaxError, ValueError: the text is no Python, or a part no expression of literals.
     """
-    return {
-        target.id: _literal(node.value)
-        for node in ast.parse(text).body
-        if isinstance(node, ast.Assign)
-        and isinstance(target := node.targets[0], ast.Name)
-        and target.id in parts
-    }
+    try:
+        return {
+            target.id: _literal(node.value)
+            for node in ast.parse(text).body
+            if isinstance(node, ast.Assign)
+            and isinstance(target := node.targets[0], ast.Name)
+            and target.id in parts
+        }
+    except (MemoryError, RecursionError, TypeError) as error:  # of nesting; of a list as a key
+        raise ValueError(f'its config cannot be read: {error}') from error
+
+
+def check_config(config: Mapping) -> None:
+    """Refuse a config, of a file, that is no model's; or whose model would fetch code to run.
+
+    Raises:
+        ValueError: It names the field.
+    """
+    model = config.get('model')
+    fields = {'model': model, 'data_preprocessor': config.get('data_preprocessor')}
+    if isinstance(model, dict):
+        fields |= {f'model.{part}': model.get(part) for part in ('backbone', 'data_preprocessor')}
+    for field, cfg in fields.items():
+        if cfg is not None and not (isinstance(cfg, dict) and isinstance(cfg.get('type', ''), str)):
+            raise ValueError(f'{field} in its config is no dict with a type')
+    if not isinstance(config.get('default_scope'), str | None):
+        raise ValueError('default_scope in its config is no name')
+    todo: list[Any] = [config]
+    while todo:
+        cfg = todo.pop()
+        if isinstance(cfg, dict):
+            if 'trust_remote_code' in cfg:
+                raise ValueError('trust_remote_code in its config: code of others is not run')
+            todo += cfg.values()
+        elif isinstance(cfg, list | tuple):
+            todo += cfg
 
 
 def model_kind(config: dict) -> str:
@@ -53,6 +82,8 @@ def backbone_config(config: dict) -> dict:
     if cfg is None:
         raise ValueError('the config in the checkpoint has no model.backbone')
     cfg = {key: value for key, value in cfg.items() if key not in ('init_cfg', 'frozen_stages')}
+    if 'type' not in cfg:
+        raise ValueError('model.backbone of the config in the checkpoint has no type')
     cfg['type'] = _scoped(cfg['type'], config)
     if cfg['type'] == 'mmpretrain.VisionTransformer':
         cfg['out_type'] = 'featmap'
@@ -131,8 +162,12 @@ def below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _unwrapped(state: Mapping) -> dict[str, Tensor]:
-    """Tensors of a state dict without the prefixes of wrappers."""
-    state = {key: value for key, value in state.items() if torch.is_tensor(value)}
+    """Tensors of a state dict, those with names, without the prefixes of wrappers."""
+    state = {
+        key: value
+        for key, value in state.items()
+        if isinstance(key, str) and torch.is_tensor(value)
+    }
     for prefix in WRAPPERS:
         if all(key.startswith(prefix) for key in state):
             state = below(prefix, state)

@@ -1,7 +1,6 @@
 """Checkpoint files, read without running anything they bring."""
 
 import argparse
-import json
 import re
 import zipfile
 from pathlib import Path
@@ -12,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmcroc.foreign_files import read_json
 from mmcroc.optional import require
-from mmcroc.weights.checkpoint_content import config_of_text, config_text
+from mmcroc.weights.checkpoint_content import check_config, config_of_text, config_text
+from mmcroc.weights.pickle_check import check_after, check_before
 from mmcroc.weights.weight_layouts import HF_PATCHES, detect_layout
 
 SUFFIXES = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors')
@@ -26,7 +27,7 @@ IMPOSTORS = {
     b'<html': 'a web page, not weights: the download went wrong',
 }
 #: In what torch says of damaged pickles.
-CUT_OFF = 'EOF|end of file|Ran out of input|truncated'
+CUT_OFF = 'EOF|end of file|Ran out of input|truncated|exhausted|remain'
 #: Weights in a folder as ``save_pretrained`` of Hugging Face's transformers writes it.
 HF_FILES = ('model.safetensors', 'pytorch_model.bin')
 NUMPY_DTYPES = ('float32', 'float64', 'int64', 'uint32')
@@ -80,8 +81,10 @@ def read_checkpoint(path: str) -> tuple[dict, dict]:
     try:
         described = file_of(path).with_name('config.json')
         if HF_PATCHES in checkpoint and described.is_file():
-            return _of_huggingface(checkpoint, json.loads(described.read_text()))
-        return checkpoint, config_of_text(config_text(checkpoint))
+            return _of_huggingface(checkpoint, read_json(described))
+        config = config_of_text(config_text(checkpoint))
+        check_config(config)
+        return checkpoint, config
     except (ValueError, SyntaxError) as error:
         raise ValueError(f'{path}: {error}') from error
 
@@ -166,9 +169,12 @@ def allowed_contents() -> torch.serialization.safe_globals:
 
 
 def _read_pickle(path: str) -> Any:
+    check_before(path)
     _check_sums(path)
     with allowed_contents():
-        return torch.load(path, map_location='cpu', weights_only=True)
+        content = torch.load(path, map_location='cpu', weights_only=True)
+    check_after(content, Path(path).stat().st_size)
+    return content
 
 
 def _check_sums(path: str) -> None:

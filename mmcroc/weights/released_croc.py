@@ -49,7 +49,7 @@ def is_released_croc(checkpoint: Mapping) -> bool:
     """Whether a checkpoint is CrOC's full one: two networks with the heads of both levels."""
     networks = [checkpoint.get(name) for name in ('student', 'teacher')]
     return all(
-        isinstance(state, Mapping) and any(key.endswith(CLUSTER_PROTOTYPES) for key in state)
+        isinstance(state, Mapping) and any(str(key).endswith(CLUSTER_PROTOTYPES) for key in state)
         for state in networks
     )
 

@@ -1,6 +1,7 @@
 """How weights are named in files that hold no config, told by their keys."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -41,12 +42,24 @@ class WeightLayout:
 
         A ValueError says so if the content is not whole, or something cannot be told from it.
         """
-        try:
-            converted = self.convert(content)
+        converted = self.converted(content)
+        with self._in_words():
             cfg = self.config(converted, heads)
+        return cfg, {f'{self.prefix}{key}': value for key, value in converted.items()}
+
+    def converted(self, content: Mapping) -> dict[str, Tensor]:
+        """Names without the prefix, and values; errors as :meth:`build`."""
+        with self._in_words():
+            return self.convert(content)
+
+    @contextlib.contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
         except KeyError as error:
             raise ValueError(f'{self.name} without {error}: the file is incomplete') from error
-        return cfg, {f'{self.prefix}{key}': value for key, value in converted.items()}
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as error:
+            raise ValueError(f'{self.name} with weights of other shapes: {error}') from error
 
 
 def _with(*keys: str, without: str = '') -> Callable[[Mapping], bool]:
@@ -83,6 +96,11 @@ LAYOUTS = (
 )  # fmt: skip
 
 
+def _state_dict(checkpoint: Mapping) -> Mapping:
+    state = checkpoint.get('state_dict')
+    return state if isinstance(state, Mapping) else checkpoint
+
+
 def _unknown_strides(checkpoint: Mapping) -> dict[str, Tensor]:
     raise ValueError('holds no config, but weights of HSG: the strides of its ResNet are unknown')
 
@@ -94,7 +112,7 @@ MODEL_LAYOUTS = (
     WeightLayout(released_hsg.HSG, released_hsg.is_released_hsg,
                  released_hsg.convert_released_hsg, released_hsg.released_hsg_config),
     WeightLayout('mmcroc.HSG without its config',
-                 lambda checkpoint: EMBEDDING_KEY in checkpoint.get('state_dict', checkpoint),
+                 lambda checkpoint: EMBEDDING_KEY in _state_dict(checkpoint),
                  _unknown_strides, released_hsg.released_hsg_config),
 )  # fmt: skip
 
@@ -111,7 +129,7 @@ def under_our_names(checkpoint: Mapping) -> Mapping:
     """
     try:
         if layout := model_layout(checkpoint):
-            return dict(state_dict=layout.convert(checkpoint))
+            return dict(state_dict=layout.converted(checkpoint))
         weights = without_heads(backbone_weights(checkpoint).state)
         # Attention heads leave no trace in the weights: any number gives the same.
         _, converted = detect_layout(weights).build(weights, heads=1)

@@ -70,6 +70,7 @@ COMMANDS = {
     'pip install -e ".[onedl,tests]"': CI,
     'pytest -n 3 --dist loadfile': CI,
     'pytest -m campaign tests/faults': Needs(TIME),
+    'MMCROC_CAMPAIGN=400 pytest tests/faults/test_bad_archives.py': Needs(TIME),
     'pip install -e ".[oversegmentation]"': Needs(NETWORK),
     'pip install -e ".[openmmlab]"': Needs(NETWORK),
     'echo "setuptools<82" > build.txt': RUN,

@@ -10,7 +10,6 @@ class.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -18,8 +17,10 @@ import conversion
 import numpy as np
 from PIL import Image
 
-from mmcroc.command_line import parser_of
+from mmcroc.command_line import parser_of, refusals
+from mmcroc.data.image_reading import load_picture
 from mmcroc.data.labelled_sets import IGNORE, STUFF, THINGS
+from mmcroc.foreign_files import is_plain_name, read_json
 from mmcroc.pictures.label_maps import save_png
 
 CLASSES = {'things12': THINGS, 'stuff15': STUFF, 'stuff27': THINGS + STUFF}
@@ -46,7 +47,7 @@ def class_of_category(categories: list[dict], classes: tuple[str, ...]) -> dict[
 
 def convert(target: Path, source: Path, classes: tuple[tuple[int, int], ...]) -> None:
     """Write the class of every pixel, by segment ids. Pixels of no segment (id 0) are ignored."""
-    with Image.open(source) as mask:
+    with load_picture(source) as mask:
         if mask.mode != 'RGB':
             raise ValueError(f'{source} is of mode {mask.mode}, a panoptic mask is RGB')
         pixels = np.asarray(mask).astype(np.int32)
@@ -59,6 +60,25 @@ def convert(target: Path, source: Path, classes: tuple[tuple[int, int], ...]) ->
     save_png(Image.fromarray(labels.reshape(pixels.shape[:2])), target)
 
 
+def jobs_of(
+    path: Path, masks: Path, out_dir: Path, classes: tuple[str, ...]
+) -> list[tuple[Path, Path, tuple[tuple[int, int], ...]]]:
+    """Arguments of :func:`convert` for every mask; a ValueError if this is no panoptic file."""
+    content = read_json(path)
+    try:
+        index = class_of_category(content['categories'], classes)
+        jobs = []
+        for entry in content['annotations']:
+            name = entry['file_name']
+            if not is_plain_name(name):
+                raise ValueError(f'file_name {name!r} is no name of a file')
+            segments = [(one['id'], index[one['category_id']]) for one in entry['segments_info']]
+            jobs.append((out_dir / name, masks / name, tuple(segments)))
+        return jobs
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f'{path} is no panoptic_*.json of COCO: {error}') from error
+
+
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     masks = args.masks or args.json.with_suffix('')
@@ -66,16 +86,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.out_dir is None and name == args.json.stem:
         sys.exit(f'{args.json} is not named panoptic_*.json: say where to write with --out-dir')
     out_dir = args.out_dir or args.json.with_name(name)
-    content = json.loads(args.json.read_text())
-    classes = class_of_category(content['categories'], CLASSES[args.classes])
-    jobs = [
-        (
-            out_dir / entry['file_name'],
-            masks / entry['file_name'],
-            tuple((one['id'], classes[one['category_id']]) for one in entry['segments_info']),
-        )
-        for entry in content['annotations']
-    ]
+    with refusals():
+        jobs = jobs_of(args.json, masks, out_dir, CLASSES[args.classes])
     status = conversion.run(convert, jobs, args.nproc, args.overwrite)
     print(f'{args.classes} of {args.json.name} in {out_dir}')
     sys.exit(status)

@@ -29,6 +29,7 @@ from PIL import Image
 
 from mmcroc.atomic_file import atomic_file
 from mmcroc.command_line import parser_of
+from mmcroc.data.image_reading import load_picture, open_picture
 from mmcroc.data.labelled_sets import NUM_FRAMES, SEQUENCES
 from mmcroc.pictures.label_maps import save_png
 
@@ -57,7 +58,7 @@ def find_image(root: Path, split: str, sequence: str, name: str) -> Path:
 
 def semantic_labels(path: Path) -> np.ndarray:
     """Read the classes of a panoptic map: (H, W) uint8. ValueError for what is no panoptic map."""
-    with Image.open(path) as panoptic:
+    with load_picture(path) as panoptic:
         if panoptic.mode != 'RGB':
             raise ValueError(f'{path} is of mode {panoptic.mode}, a panoptic map is RGB')
         labels = np.ascontiguousarray(np.asarray(panoptic)[..., 0])
@@ -72,7 +73,7 @@ def convert(target: Path, source: Path, image_target: Path, root: Path, images: 
     labels = semantic_labels(source)
     if images != 'none':
         image = find_image(root, source.parts[-3], source.parent.name, source.name)
-        with Image.open(image) as opened:
+        with open_picture(image) as opened:
             if opened.size != labels.shape[::-1]:
                 raise ValueError(f'{image} is {opened.size}, its labels are {labels.shape[::-1]}')
         image_target.parent.mkdir(parents=True, exist_ok=True)
