@@ -1,5 +1,5 @@
 # HSG's clustering transformers on the tokens of any frozen backbone, on any folder of images: a
-# hierarchy on the backbone you have. One process x 8 images, 160 iterations at 112 px.
+# hierarchy on the backbone you have. One process x 8 images, 80 iterations at 112 px.
 #   python tools/train.py configs/hsg_vit_frozen_folder.py --data-root IMAGES --backbone MODEL
 # What to expect depends on images and backbone: docs/hsg.md, "A hierarchy on any backbone".
 # No region maps are needed: segments are clusters of tokens. Maps are taken by
@@ -31,14 +31,14 @@ train_dataloader = dict(
     dataset=dict(oversegmentation_folders=None, pipeline=train_pipeline),
 )
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.01))
-train_cfg = dict(max_iters=160)
+train_cfg = dict(max_iters=80)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, begin=0, end=40, by_epoch=False),
-    dict(type='CosineAnnealingLR', T_max=120, begin=40, by_epoch=False),
+    dict(type='CosineAnnealingLR', T_max=40, begin=40, by_epoch=False),
 ]
 default_hooks = dict(
-    checkpoint=dict(interval=80),
+    checkpoint=dict(interval=40),
     logger=dict(interval=10),
-    hierarchy_pictures=dict(interval=80),
+    hierarchy_pictures=dict(interval=40),
 )
 auto_scale_lr = dict(base_batch_size=8)

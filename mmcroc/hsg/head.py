@@ -35,10 +35,10 @@ class HSGHead(BaseModule):
 
     The weighted terms: appearance 1, ``grouping_weight`` for the contrast over each level's
     groups, ``goodness_weight`` for modularity and, times ``balance_weight``, balance of each level,
-    ``centroid_weight`` for the contrast among each level's centroids. Pixels and centroids are contrasted with the
-    prototypes and centroids of all ranks. Every term is a mean over pixels (images, centroids):
-    by default, as released, over each rank's own, and gradients are averaged over ranks; a rank
-    whose pixels are mostly ignored then weighs as much as any other.
+    ``centroid_weight`` for the contrast among each level's centroids. Pixels and centroids are
+    contrasted with the prototypes and centroids of all ranks. Every term is a mean over pixels
+    (images, centroids): by default, as released, over each rank's own, and gradients are averaged
+    over ranks; a rank whose pixels are mostly ignored then weighs as much as any other.
 
     Args:
         num_groups: Number of groups of each level, fine to coarse; ``[]`` leaves the appearance
@@ -53,9 +53,8 @@ class HSGHead(BaseModule):
         concentration: κ of all contrasts.
         grouping_weight: Weight of the contrast over a level's groups.
         goodness_weight: Weight of a level's modularity and balance.
-        balance_weight: Weight of balance beside modularity, 1 as released. What modularity gains by
-            parting a graph well is about a quarter of what balance loses by unequal groups: at 1
-            equal probabilities are nearly the best there is.
+        balance_weight: Weight of balance beside modularity, 1 as released. Below, parting the graph
+            well is worth more beside equal sizes, which equal probabilities give for nothing.
         centroid_weight: Weight of the contrast among a level's centroids.
         num_neighbours: k of the neighbour graph.
         neighbour_graph: ``'view'``: k neighbours in each view; ``'image'``: k in both together.
