@@ -160,6 +160,9 @@ class ClusteringTransformer(BaseModule):
         sharpness: First standard deviation of the centroids' channels, 1 as released. Logits are as
             many times as far apart, so that groups differ from the first step on and leave the
             plateau at which all are equally probable.
+        centred_logits: Whether the mean over its image's nodes is taken from each group's logits;
+            False as released. No group is then the most probable one of every node, however alike
+            an image's nodes are.
         init_cfg: MMEngine's initialisation config.
     """
 
@@ -175,6 +178,7 @@ class ClusteringTransformer(BaseModule):
         norm_cfg: dict | None = None,
         is_last: bool = False,
         sharpness: float = 1.0,
+        centred_logits: bool = False,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
@@ -211,6 +215,7 @@ class ClusteringTransformer(BaseModule):
                 if parameter.dim() > 1:
                     nn.init.xavier_uniform_(parameter)
         nn.init.constant_(self.centroid[-1].get_parameter('weight'), sharpness)
+        self.centred_logits = centred_logits
 
     def forward(self, nodes: Tensor, position: Tensor, mask: Tensor | None = None) -> Grouping:
         """Group the nodes.
@@ -240,11 +245,15 @@ class ClusteringTransformer(BaseModule):
         for layer in self.encoder:
             nodes = layer(nodes, position, padding)
         query = self.query.weight.expand(len(nodes), -1, -1)
-        x = self.start(self._summary(nodes, mask))[:, None].expand_as(query)
+        summary = self._summary(nodes, mask)
+        x = self.start(summary)[:, None].expand_as(query)
         for layer in self.decoder:
             x = layer(x, query, nodes, position, padding)
         x = _norm_last(self.decoder_norm, x)
         centroids = _branch(self.centroid, x)
+        if self.centred_logits:
+            mean, _ = summary.chunk(2, dim=-1)
+            nodes = nodes - mean[:, None]
         logits = centroids @ nodes.mT / nodes.shape[-1] ** 0.5
         order = logits.detach().amax(-1).argsort(dim=-1, descending=True)[..., None]
         features = None

@@ -34,11 +34,11 @@ class HSGHead(BaseModule):
     """Hierarchical segment grouping: all losses of HSG, for any number of levels.
 
     The weighted terms: appearance 1, ``grouping_weight`` for the contrast over each level's
-    groups, ``goodness_weight`` for modularity and balance of each level, ``centroid_weight`` for
-    the contrast among each level's centroids. Pixels and centroids are contrasted with the
-    prototypes and centroids of all ranks. Every term is a mean over pixels (images, centroids):
-    by default, as released, over each rank's own, and gradients are averaged over ranks; a rank
-    whose pixels are mostly ignored then weighs as much as any other.
+    groups, ``goodness_weight`` for modularity and, times ``balance_weight``, balance of each level,
+    ``centroid_weight`` for the contrast among each level's centroids. Pixels and centroids are
+    contrasted with the prototypes and centroids of all ranks. Every term is a mean over pixels
+    (images, centroids): by default, as released, over each rank's own, and gradients are averaged
+    over ranks; a rank whose pixels are mostly ignored then weighs as much as any other.
 
     Args:
         num_groups: Number of groups of each level, fine to coarse; ``[]`` leaves the appearance
@@ -53,6 +53,8 @@ class HSGHead(BaseModule):
         concentration: κ of all contrasts.
         grouping_weight: Weight of the contrast over a level's groups.
         goodness_weight: Weight of a level's modularity and balance.
+        balance_weight: Weight of balance beside modularity, 1 as released. Below, parting the graph
+            well is worth more beside equal sizes, which equal probabilities give for nothing.
         centroid_weight: Weight of the contrast among a level's centroids.
         num_neighbours: k of the neighbour graph.
         neighbour_graph: ``'view'``: k neighbours in each view; ``'image'``: k in both together.
@@ -71,6 +73,7 @@ class HSGHead(BaseModule):
         concentration: float = 16.0,
         grouping_weight: float = 0.1,
         goodness_weight: float = 1.0,
+        balance_weight: float = 1.0,
         centroid_weight: float = 1.0,
         num_neighbours: int = 2,
         neighbour_graph: str = 'view',
@@ -107,6 +110,7 @@ class HSGHead(BaseModule):
         self.concentration = concentration
         self.grouping_weight = grouping_weight
         self.goodness_weight = goodness_weight
+        self.balance_weight = balance_weight
         self.centroid_weight = centroid_weight
         self.num_neighbours = num_neighbours
         self.neighbour_graph = neighbour_graph
@@ -229,13 +233,16 @@ class HSGHead(BaseModule):
     def _goodness(
         self, prototypes: Tensor, segments: Segments, levels: list[Grouping]
     ) -> list[dict[str, Tensor]]:
-        """Modularity and balance of each level, (N,) each."""
+        """Modularity and weighted balance of each level, (N,) each."""
         if not levels:
             return []
         view = segments.view if self.neighbour_graph == 'view' else None
         graph = neighbour_graph(prototypes, segments.mask, self.num_neighbours, view)
         assignments = [(level.probabilities * segments.mask[:, None]).mT for level in levels]
         return [
-            dict(modularity=modularity_loss(soft, graph), balance=balance_loss(soft))
+            dict(
+                modularity=modularity_loss(soft, graph),
+                balance=self.balance_weight * balance_loss(soft),
+            )
             for soft in assignments
         ]

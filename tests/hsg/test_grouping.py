@@ -247,3 +247,30 @@ def test_a_sharper_start_multiplies_first_logits_and_changes_nothing_else(norm_c
     assert_close(sharper.probabilities, (4 * logits).softmax(1))
     entropies = [-(p * p.log()).sum(1).mean() for p in (found.probabilities, sharper.probabilities)]
     assert entropies[1] < entropies[0]
+
+
+@pytest.mark.parametrize('norm_cfg', [LN, BN], ids=['LN', 'BN'])
+def test_with_centred_logits_no_group_has_all_nodes_of_an_image(norm_cfg):
+    inputs = draw(counts=(7, 4, 2))
+    shared = numbers(3, 1, 16) * 9  # an image's nodes have a large part in common
+    alike = inputs[0] + shared * inputs[2][..., None]
+    plain, centred = (
+        build(norm_cfg, num_encoder_layers=0, centred_logits=value)(alike, *inputs[1:])
+        for value in (False, True)
+    )
+    counts = [
+        [len(groups[real].unique()) for groups, real in zip(p.argmax(1), inputs[2], strict=True)]
+        for p in (plain.probabilities, centred.probabilities)
+    ]
+    assert max(counts[0]) == 1 and min(counts[1]) > 1
+
+
+def test_centred_logits_are_logits_less_their_mean_over_the_real_nodes():
+    inputs, centred = draw(), build(centred_logits=True)
+    found, want = without_order(centred(*inputs)), without_order(build()(*inputs))
+    assert_close(found[1:], want[1:])
+    logits = want[0].log()
+    mean = (logits * inputs[2][:, None]).sum(-1, keepdim=True) / inputs[2].sum(1)[:, None, None]
+    assert_close(found[0], (logits - mean).softmax(1))
+    alone = centred(inputs[0][:, :4], inputs[1][:, :4])  # no mask: the mean is over all
+    assert_close(alone.probabilities.log().diff(dim=1).mean(-1), torch.zeros(3, 4).double())

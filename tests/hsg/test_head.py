@@ -98,7 +98,8 @@ def looped_losses(head, embedding, oversegmentation, position):
             modularity.append(1 - trace / twice)
             balance.append(soft.sum(0).norm() * below.shape[1] ** 0.5 / width)
         losses[f'loss_modularity_{level}'] = head.goodness_weight * sum(modularity) / len(existing)
-        losses[f'loss_balance_{level}'] = head.goodness_weight * sum(balance) / len(existing)
+        weight = head.goodness_weight * head.balance_weight
+        losses[f'loss_balance_{level}'] = weight * sum(balance) / len(existing)
         rows = F.normalize(found.centroids[existing], dim=-1).flatten(0, 1)
         each = torch.arange(len(rows))
         losses[f'loss_centroid_{level}'] = head.centroid_weight * looped_loss(
@@ -118,7 +119,9 @@ def looped_losses(head, embedding, oversegmentation, position):
     ],
 )
 def test_losses_are_those_of_loops(num_groups, neighbour_graph, max_segments, an_image_ignored):
-    weights = dict(grouping_weight=0.3, goodness_weight=0.7, centroid_weight=0.2)
+    weights = dict(
+        grouping_weight=0.3, goodness_weight=0.7, balance_weight=0.6, centroid_weight=0.2
+    )
     head = build_head(
         num_groups=num_groups, neighbour_graph=neighbour_graph, max_segments=max_segments, **weights
     )

@@ -185,7 +185,7 @@ COMMANDS = {
     'train_dataloader.batch_size=8': Needs(GPU, HSG_CONFIGS),
     'python tools/train.py configs/hsg_vit_frozen_folder.py --data-root my_data/images '
     '--backbone hf:/path/to/dinov2-small': Needs(DATA, FROZEN),
-    'python tools/segment.py my_data/images work_dirs/hsg_vit_frozen_folder/iter_400.pth '
+    'python tools/segment.py my_data/images work_dirs/hsg_vit_frozen_folder/iter_80.pth '
     '--out work_dirs/hierarchy': Needs(DATA, FROZEN),
     'python tools/extract.py hf:facebook/dinov2-small /path/to/images --out features': Needs(
         NETWORK, EXTRACT
