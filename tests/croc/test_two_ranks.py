@@ -12,7 +12,7 @@ from tests.support.released_training import recorded_config, recorded_runner
 #: What does not depend on how a batch is split, whatever the definitions: each image's own.
 IMAGE_LEVEL = ('loss_image', 'entropy_image', 'kl_image', 'teacher_temperature')
 #: What is trained, and for how many of the recorded epochs.
-SETTINGS = {'split-invariant': 2, 'stock wrapper and hooks': 2, 'released': 1}
+SETTINGS = {'split-invariant': 2, 'stock wrapper and hooks': 2, 'last block': 2, 'released': 1}
 
 
 class StopAfter(Hook):
@@ -34,6 +34,8 @@ def train(name, work_dir, ranks=1):
     if name != 'released':
         model['sync_statistics'] = True
         model['target_generator']['cost_scaling'] = 'problem'
+    if name == 'last block':  # as in post-training: a frozen trunk, and heads that learn alone first
+        model.update(trained_blocks=1, freeze_backbone_share=0.1)
     if name == 'stock wrapper and hooks':
         settings = {key: wrapper[key] for key in ('optimizer', 'paramwise_cfg')}
         wrapper, hooks = dict(type='OptimWrapper', **settings), dict(checkpoint=None)
@@ -66,7 +68,7 @@ def two_ranks(tmp_path_factory):
     return on_two_ranks(rank_main, folder)
 
 
-@pytest.mark.parametrize('name', ['split-invariant', 'stock wrapper and hooks'])
+@pytest.mark.parametrize('name', ['split-invariant', 'stock wrapper and hooks', 'last block'])
 def test_split_invariant_settings_give_the_same_run_at_one_and_two_ranks(name, two_ranks, tmp_path):
     """Per-problem cost scaling, [CLS] norm and cluster mean over all ranks: nothing is a rank's.
 
@@ -74,11 +76,13 @@ def test_split_invariant_settings_give_the_same_run_at_one_and_two_ranks(name, t
     """
     history, state = train(name, tmp_path)
     first, second = (found[name] for found in two_ranks)
+    # Adam makes much of rounding where a gradient is nearly 0: one weight of a block's 9,216.
+    atol = 5e-6 if name == 'last block' else 1e-6
     assert len(history) == 4
     for want, a, b in zip(history, first[0], second[0], strict=True):
         assert a['teacher_momentum'] == b['teacher_momentum'] == want['teacher_momentum'] < 1
         for loss in ('loss_image', 'loss_cluster'):
-            torch.testing.assert_close((a[loss] + b[loss]) / 2, want[loss], rtol=1e-6, atol=1e-6)
+            torch.testing.assert_close((a[loss] + b[loss]) / 2, want[loss], rtol=1e-6, atol=atol)
     for key, value in state.items():
         assert torch.equal(first[1][key], second[1][key]), f'{key} differs between the ranks'
         ours, want = first[1][key], value
@@ -87,11 +91,15 @@ def test_split_invariant_settings_give_the_same_run_at_one_and_two_ranks(name, t
             # Adam makes steps of full size out of its rounding noise.
             (q, _, v), (want_q, _, want_v) = ours.chunk(3), want.chunk(3)
             ours, want = torch.cat([q, v]), torch.cat([want_q, want_v])
-        torch.testing.assert_close(ours, want, rtol=0, atol=1e-6, msg=key)
-    part = 'backbone.layers.0.attn.proj.weight'
-    start = recorded_runner(FIXTURES / 'croc_training.npz', tmp_path)[0].model.state_dict()[part]
-    followed, student = first[1][f'teacher.{part}'], first[1][part]
-    assert not torch.equal(followed, start) and not torch.equal(followed, student)
+        torch.testing.assert_close(ours, want, rtol=0, atol=atol, msg=key)
+    start = recorded_runner(FIXTURES / 'croc_training.npz', tmp_path)[0].model.state_dict()
+    for layer in (0, 1):
+        part = f'backbone.layers.{layer}.attn.proj.weight'
+        followed, student = first[1][f'teacher.{part}'], first[1][part]
+        if name == 'last block' and layer == 0:
+            assert torch.equal(followed, start[part]) and torch.equal(student, start[part])
+        else:
+            assert not torch.equal(followed, start[part]) and not torch.equal(followed, student)
 
 
 def test_released_definitions_differ_in_the_cluster_level_only(two_ranks, tmp_path):
