@@ -34,7 +34,7 @@ def train(name, work_dir, ranks=1):
     if name != 'released':
         model['sync_statistics'] = True
         model['target_generator']['cost_scaling'] = 'problem'
-    if name == 'last block':  # as in post-training: a frozen trunk, and heads that learn alone first
+    if name == 'last block':  # post-training's frozen trunk; heads learn alone first
         model.update(trained_blocks=1, freeze_backbone_share=0.1)
     if name == 'stock wrapper and hooks':
         settings = {key: wrapper[key] for key in ('optimizer', 'paramwise_cfg')}
