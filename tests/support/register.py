@@ -245,6 +245,19 @@ COMMANDS = {
     'python tools/benchmarks/kmeans.py': Needs(TIME),
     'python tools/benchmarks/hsg_step.py': Needs(TIME),
     'python tools/benchmarks/hsg_losses.py --released FOLDER': Needs(TIME),
+    'MMCROC_IMAGE_SIZE=224 python tools/benchmarks/post_training.py '
+    'data/voc_animals/VOCdevkit/VOC2012 hf:/path/to/dinov2-small --work-dir work_dirs/short '
+    '--num-images 800 --steps 100 --cfg-options train_dataloader.batch_size=8 '
+    'train_dataloader.dataset.pipeline.0.size=112 optim_wrapper.optimizer.lr=5e-4 '
+    'model.teacher_momentum=0.99 model.teacher_neck_momentum=0.998 '
+    'model.freeze_backbone_share=0.05 model.neck.num_prototypes=1024 '
+    'model.head.num_prototypes=1024 model.neck.num_cluster_prototypes=512 '
+    'model.head.num_cluster_prototypes=512 model.target_generator.num_start_clusters=8 '
+    'model.target_generator.max_clusters=8 --probe-options val_evaluator.0.num_restarts=1 '
+    'val_evaluator.1.num_restarts=1 val_evaluator.2.train_dataloader.dataset.indices=256 '
+    'val_evaluator.3.train_dataloader.dataset.indices=256 '
+    'val_evaluator.4.train_dataloader.dataset.indices=256 '
+    'val_evaluator.5.train_dataloader.dataset.indices=256': Needs(DATA, POST_TABLE),
     'python tools/benchmarks/post_training.py data/voc_animals/VOCdevkit/VOC2012 '
     'hf:/path/to/dinov2-small --work-dir work_dirs/post-training': Needs(DATA, POST_TABLE),
     'python tools/benchmarks/post_training.py data/voc_animals/VOCdevkit/VOC2012 '
