@@ -28,7 +28,7 @@ def sole_writer(
     """Hold a folder as the one process that writes to it; delete what killed ones left unfinished.
 
     The system ends the lock with the process, however that ends, and children do not inherit it.
-    Where a file system has no locks nothing is locked or deleted.
+    Where a file system has no locks nothing is locked or deleted. The lock's file goes at the end.
 
     Args:
         folder: Folder, made if need be.
@@ -40,14 +40,32 @@ def sole_writer(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK, 'a+', encoding='utf-8') as file:
-        if _lock(file, wait):
-            for each in {folder, *map(Path, also)}:
-                _clear(each)
-            file.truncate(0)
-            file.write(f'process {os.getpid()} on {socket.gethostname()}')
-            file.flush()
-        yield
+    path = folder / LOCK
+    while True:
+        with open(path, 'a+', encoding='utf-8') as file:
+            locked = _lock(file, wait)
+            if locked and not _is_at(path, file):
+                continue  # who held it has deleted it meanwhile
+            if locked:
+                for each in {folder, *map(Path, also)}:
+                    _clear(each)
+                file.truncate(0)
+                file.write(f'process {os.getpid()} on {socket.gethostname()}')
+                file.flush()
+            try:
+                yield
+            finally:
+                if locked:
+                    path.unlink(missing_ok=True)
+            return
+
+
+def _is_at(path: Path, file: TextIO) -> bool:
+    """Whether an open file is still the one at a path."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _lock(file: TextIO, wait: bool) -> bool:

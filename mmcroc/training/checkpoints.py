@@ -59,6 +59,8 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         """Write the best checkpoint, then delete the one that was the best."""
+        if not self.save_best:  # nor has a validation alone a backend to write by
+            return
         with self._deletions_last():
             super()._save_best_checkpoint(runner, metrics)
 
@@ -142,7 +144,8 @@ def find_sound_checkpoint(work_dir: str) -> str | None:
     if '://' in named:
         return named
     files = [path for path in Path(work_dir).glob('*.pth') if not path.name.startswith('best_')]
-    files.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    # Times tick coarsely: of two in one tick the one with the higher number is the later.
+    files.sort(key=lambda path: (path.stat().st_mtime_ns, len(path.name), path.name), reverse=True)
     if named and not Path(work_dir, Path(named).name).is_file():
         files.insert(0, Path(named))
     elif named:

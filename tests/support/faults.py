@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.logging import MMLogger
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import HOOKS
 
 from tests.support.paths import ROOT, TOOLS
@@ -180,7 +180,8 @@ def _run(tool, words, printed, env, prepare):
         os.dup2(os.open(printed, os.O_WRONLY | os.O_APPEND), number)
     os.environ.update(env)
     sys.stdout, sys.stderr = (os.fdopen(number, 'w', buffering=1) for number in (1, 2))
-    MMLogger._instance_dict.clear()  # loggers of tests before it print elsewhere
+    for manager in (MMLogger, MessageHub):  # those of tests before it
+        manager._instance_dict.clear()
     gc.freeze()  # as a new process, it has nothing to collect
     torch.set_num_threads(1)
     if prepare:
