@@ -4,7 +4,8 @@
 #   - then the last 3 blocks and the final norm learn too, at a tenth of the heads' rate (1e-5 and
 #     1e-4, both by a cosine to 0); the blocks before them stay as they are, in student and teacher,
 #     and run once for both;
-#   - the teacher's backbone follows slowly (0.9995 -> 1), its heads faster (0.99 -> 1);
+#   - the teacher's backbone follows slowly (0.9995 -> 1), its heads faster (0.998 -> 1), but not so
+#     fast that targets become uniform;
 #   - 4,096 prototypes a level: the 65,536 of pretraining need far more steps.
 _base_ = ['../models/croc_vit-s.py', '../datasets/two_views.py', '../default_runtime.py']
 
@@ -13,7 +14,7 @@ model = dict(
     neck=dict(num_prototypes=4096, num_cluster_prototypes=4096),
     head=dict(num_prototypes=4096, num_cluster_prototypes=4096),
     teacher_momentum=0.9995,
-    teacher_neck_momentum=0.99,
+    teacher_neck_momentum=0.998,
     freeze_last_layer_epochs=0,
     freeze_backbone_share=0.1,
     trained_blocks=3,
