@@ -3,11 +3,11 @@
 import contextlib
 import errno
 import multiprocessing
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
 from typing import Any
 
 from tqdm import tqdm
@@ -54,12 +54,9 @@ def _outcomes(
         for job in jobs:
             yield job, *_attempt(do, job)
         return
-    import cv2
-
-    start = partial(cv2.setNumThreads, 1)  # the processes are the parallelism
     # Spawned: a fork of a process that has threads (torch's) may wait for ever.
     context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(num_workers, context, start) as pool:
+    with ProcessPoolExecutor(num_workers, context, _take_one_thread) as pool:
         try:
             futures = {pool.submit(_attempt, do, job): job for job in jobs}
             for future in as_completed(futures):
@@ -67,6 +64,16 @@ def _outcomes(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _take_one_thread() -> None:
+    """Keep this process to one thread: the processes are the parallelism."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    os.environ['OMP_NUM_THREADS'] = '1'  # for torch, should it be imported later
+    if 'torch' in sys.modules:
+        sys.modules['torch'].set_num_threads(1)
 
 
 def _attempt(do: Callable[..., Any], job: Job) -> tuple[Any, str | None]:

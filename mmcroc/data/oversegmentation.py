@@ -8,6 +8,7 @@
 - :class:`WatershedOversegmentation`, regions made while loading, with OpenCV alone.
 """
 
+import functools
 from collections.abc import Iterator
 from itertools import pairwise
 from types import ModuleType
@@ -62,7 +63,9 @@ def _step_heights(lab: np.ndarray, sigma: float) -> np.ndarray:
     difference = np.array([[-0.5, 0, 0.5]], np.float32)
     across = cv2.filter2D(smooth, -1, difference, borderType=cv2.BORDER_REPLICATE)
     down = cv2.filter2D(smooth, -1, difference.T, borderType=cv2.BORDER_REPLICATE)
-    xx, xy, yy = ((a * b).sum(2) for a, b in ((across, across), (across, down), (down, down)))
+    pairs = ((across, across), (across, down), (down, down))
+    # Plane by plane: numpy sums a last axis of 3 in five times the time.
+    xx, xy, yy = (sum(cv2.split(a * b)) for a, b in pairs)
     largest = (xx + yy + np.sqrt((xx - yy) ** 2 + 4 * xy * xy)) / 2
     # The derivative of a unit step smoothed by a Gaussian is 1 / (σ √2π) at its middle.
     return np.sqrt(largest) * np.float32(sigma * np.sqrt(2 * np.pi))
@@ -221,6 +224,11 @@ def _spanning_tree(
     return minimum_spanning_tree(graph.tocsr()).tocoo()
 
 
+#: Side of the copy that predicts Felzenszwalb's scale, share of the image's, and its smoothing,
+#: pixels. With these its limit holds at the image's step or at the one before.
+COPY_SIDE, COPY_SIGMA = 0.25, 0.4
+
+
 def felzenszwalb_regions(
     image: np.ndarray, max_regions: int = 48, scale: float = 100.0, growth: float = 1.5
 ) -> np.ndarray:
@@ -228,16 +236,35 @@ def felzenszwalb_regions(
 
     ``scale`` (the higher, the larger the regions) is multiplied by ``growth`` until at most
     ``max_regions`` are left: int32 (H, W), ids from 0, each connected by sides or corners.
+
+    A copy of a quarter of the side says where to begin; from there steps are taken up or down, to
+    one that leaves few enough regions while the one before leaves too many. This is the first such
+    step wherever the number of regions, once few enough, stays so.
     """
     segmentation = import_extra('skimage.segmentation')
-    while True:
-        labels = segmentation.felzenszwalb(
-            image, scale=scale, sigma=0.8, min_size=max(1, image.shape[0] * image.shape[1] // 1000)
+
+    def regions_of(pixels: np.ndarray, step: int, sigma: float) -> np.ndarray:
+        return segmentation.felzenszwalb(
+            pixels,
+            scale=scale * growth**step,
+            sigma=sigma,
+            min_size=max(1, pixels.shape[0] * pixels.shape[1] // 1000),
         )
-        regions = _connected(labels)
-        if regions.max() < max_regions:
-            return regions
-        scale *= growth
+
+    def few(labels: np.ndarray) -> bool:
+        return labels.max() < max_regions
+
+    step = 0
+    sides = [max(1, round(COPY_SIDE * side)) for side in image.shape[1::-1]]
+    copy = cv2.resize(image, sides, interpolation=cv2.INTER_AREA)
+    while not few(regions_of(copy, step, COPY_SIGMA)):
+        step += 1
+    regions_at = functools.cache(lambda step: regions_of(image, step, 0.8))
+    while not few(regions_at(step)):
+        step += 1
+    while step and few(regions_at(step - 1)):
+        step -= 1
+    return in_row_order(regions_at(step))
 
 
 def slic_regions(image: np.ndarray, max_regions: int = 48, compactness: float = 10.0) -> np.ndarray:

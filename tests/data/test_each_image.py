@@ -5,6 +5,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 
@@ -30,6 +31,17 @@ def test_what_failed_is_named_and_the_rest_is_done(num_workers, capsys):
     }
     shown = capsys.readouterr().err
     assert 'failed: 3.png: 3 is odd (ValueError)' in shown and '4/4' in shown
+
+
+def threads(path, number):
+    """Threads of OpenCV and torch that this process would use."""
+    return cv2.getNumThreads(), torch.get_num_threads()
+
+
+def test_processes_do_not_fight_for_cores_with_threads(monkeypatch):
+    monkeypatch.setenv('OMP_NUM_THREADS', '2')  # what torch would take, on any machine
+    done, _ = for_each_image(JOBS[:2], threads, 2)
+    assert set(done.values()) == {(1, 1)}
 
 
 def raise_(error, *_):

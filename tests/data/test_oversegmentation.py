@@ -1,16 +1,19 @@
 """Regions found without labels."""
 
+import itertools
 import sys
 
 import numpy as np
 import pytest
 from scipy import ndimage
+from skimage import segmentation
 
 from mmcroc.data.oversegmentation import (
     WatershedOversegmentation,
     colour_edges,
     edge_normals,
     felzenszwalb_regions,
+    in_row_order,
     regions_of_ucm,
     slic_regions,
     ultrametric_contour_map,
@@ -47,6 +50,26 @@ def test_every_pixel_is_in_one_connected_region_and_they_are_few_enough(method, 
 def test_tiny_images_have_regions_too(method, shape):
     image = np.full((*shape, 3), 90, np.uint8)
     assert_regions(method(image), shape, 48, corners=True)
+
+
+@pytest.mark.parametrize(('max_regions', 'most_runs'), [(24, 6), (48, 5), (1024, 1)])
+def test_felzenszwalb_takes_the_first_scale_that_holds_in_few_runs(
+    monkeypatch, max_regions, most_runs
+):
+    """The plain loop takes 14, 12 and 1."""
+    image, plain, sizes = patches(0, 160, 240, 12), segmentation.felzenszwalb, []
+    for step in itertools.count():
+        expected = plain(image, scale=100 * 1.5**step, sigma=0.8, min_size=38)
+        if expected.max() < max_regions:
+            break
+
+    def counted(pixels, **kwargs):
+        sizes.append(pixels.shape)
+        return plain(pixels, **kwargs)
+
+    monkeypatch.setattr(segmentation, 'felzenszwalb', counted)
+    np.testing.assert_array_equal(felzenszwalb(image, max_regions), in_row_order(expected))
+    assert sizes.count(image.shape) <= most_runs
 
 
 @METHODS

@@ -5,7 +5,9 @@ import json
 import sys
 
 import pytest
+from PIL import Image
 
+from tests.support.drawn_regions import patches
 from tests.support.paths import ROOT, TOOLS
 from tests.support.processes import call
 
@@ -55,3 +57,17 @@ def test_nothing_is_written_where_no_file_is_named(module, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     module('measure').record(None, {'ms': 1.0})
     assert not list(tmp_path.iterdir())
+
+
+def test_region_maps_are_timed_beside_the_plain_loop_and_compared_with_it(
+    module, tmp_path, monkeypatch
+):
+    Image.fromarray(patches(0, 60, 80)).save(tmp_path / 'a.png')
+    path = tmp_path / 'run.json'
+    monkeypatch.setattr('cv2.setNumThreads', lambda number: None)  # those of the tests stay
+    monkeypatch.setattr(sys, 'argv', ['region_maps.py', str(tmp_path), '--json', str(path)])
+    module('region_maps').main()
+    figures = json.loads(path.read_text())['figures']
+    assert figures['equal maps'] == 1
+    assert figures['felzenszwalb, s'] > 0
+    assert figures['plain loop, runs'] >= figures['runs at full size'] >= 1

@@ -23,8 +23,8 @@ from mmcroc.version import __version__
 
 MIB = 1 << 20
 #: Packages whose versions figures may depend on.
-PACKAGES = ('torch', 'numpy', 'faiss-cpu', 'opencv-python', 'Pillow', 'simplejpeg',
-            'torchvision')  # fmt: skip
+PACKAGES = ('torch', 'numpy', 'faiss-cpu', 'higra', 'opencv-python', 'Pillow', 'scikit-image',
+            'simplejpeg', 'torchvision')  # fmt: skip
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
