@@ -119,7 +119,8 @@ setup(
         'fast': FAST,
         'tests': [
             'pytest>=7',
-            'pytest-xdist',
+            'pytest-xdist>=3.2',
+            'coverage>=7.10',
             'mypy',
             'ruff>=0.6',
             'scikit-learn',

@@ -95,10 +95,12 @@ def test_a_config_elsewhere_inherits_one_of_ours_by_name(tmp_path, layout):
 )
 def test_a_pretraining_elsewhere_inherits_one_of_ours_by_name(tmp_path, layout, name):
     """A config without a folder; trained two steps, since scopes come with the inheritance."""
-    length = 'max_epochs=2' if name.startswith('croc') else 'max_iters=2'
+    croc = name.startswith('croc')
+    length, shown = ('max_epochs', 'token') if croc else ('max_iters', 'hierarchy')
     (tmp_path / 'own.py').write_text(
         f"_base_ = 'mmcroc::{name}.py'\n"
-        f'train_cfg = dict({length})\n'
+        f'train_cfg = dict({length}=2)\n'
+        f'default_hooks = dict({shown}_pictures=dict(num_images=1))\n'
         'train_dataloader = dict(\n'
         '    batch_size=2, num_workers=0, persistent_workers=False, dataset=dict(num_images=4)\n'
         ')\n'

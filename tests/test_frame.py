@@ -45,6 +45,6 @@ def test_what_it_calls_is_there_and_can_be_run(path):
         assert os.access(ROOT / '.ci' / name, os.X_OK), name
 
 
-@pytest.mark.parametrize('script', ['run', 'matrix'])
+@pytest.mark.parametrize('script', ['run', 'matrix', 'coverage'])
 def test_a_workflow_calls_it(script):
     assert any(f'run: .ci/{script}' in path.read_text(encoding='utf-8') for path in WORKFLOWS)

@@ -31,6 +31,7 @@ def small_config(images, work_dir, **options):
             'train_dataloader.dataset': dict(data_root=str(images), folders=None),
             'train_cfg.max_epochs': 2,
             'default_hooks.logger.interval': 1,
+            'default_hooks.token_pictures.num_images': 1,
             **options,
         }
     )

@@ -22,9 +22,8 @@ from mmseg.datasets import (
     PascalVOCDataset,
 )
 
+from mmcroc.data.label_names import IGNORE, STUFF, THINGS
 from mmcroc.registry import DATASETS
-
-IGNORE = 255
 
 
 def label_table(classes: dict[int, int] | Iterable[int]) -> np.ndarray:
@@ -140,15 +139,6 @@ class Cityscapes27Dataset(LabelTableDataset):
         super().__init__(img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs)
 
 
-THINGS = (
-    'accessory', 'animal', 'appliance', 'electronic', 'food', 'furniture', 'indoor', 'kitchen',
-    'outdoor', 'person', 'sports', 'vehicle',
-)  # fmt: skip
-STUFF = (
-    'building', 'ceiling', 'floor', 'food-stuff', 'furniture-stuff', 'ground', 'plant',
-    'raw-material', 'sky', 'solid', 'structural', 'textile', 'wall', 'water', 'window',
-)  # fmt: skip
-
 #: Index into THINGS of MMSegmentation's train ids 0-79, which are COCO's things in COCO's order.
 THING_OF_TRAIN_ID = (
     [9] + [11] * 8 + [8] * 5 + [1] * 10 + [0] * 5 + [10] * 10 + [7] * 7 + [4] * 10 + [5] * 6
@@ -243,17 +233,6 @@ class COCOStuff27Dataset(COCOSupercategoryDataset):
 
     METAINFO = {'classes': THINGS + STUFF}
     LABEL_TABLES = _tables(27, [*THING_OF_TRAIN_ID, *(12 + stuff for stuff in STUFF_OF_TRAIN_ID)])
-
-
-#: Sequences of KITTI's tracking benchmark and their frames in all, by split.
-SEQUENCES = {
-    'train': (
-        '0000', '0001', '0003', '0004', '0005', '0009', '0011', '0012', '0015', '0017', '0019',
-        '0020',
-    ),
-    'val': ('0002', '0006', '0007', '0008', '0010', '0013', '0014', '0016', '0018'),
-}  # fmt: skip
-NUM_FRAMES = {'train': 5027, 'val': 2981}
 
 
 @DATASETS.register_module()

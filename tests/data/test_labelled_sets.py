@@ -9,7 +9,8 @@ from mmengine.registry import DefaultScope
 from mmseg.datasets import CityscapesDataset, COCOStuffDataset
 from PIL import Image
 
-from mmcroc.data.labelled_sets import RAW_OF_TRAIN_ID, STUFF, THINGS
+from mmcroc.data.label_names import STUFF, THINGS
+from mmcroc.data.labelled_sets import RAW_OF_TRAIN_ID
 from mmcroc.registry import DATASETS
 
 LOADERS = ('mmseg.LoadAnnotations', 'mmcroc.LoadMappedAnnotations')

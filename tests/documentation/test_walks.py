@@ -1,8 +1,6 @@
 """The pages that one follows step by step, followed step by step on drawn data, cut short."""
 
-import os
 import re
-import subprocess
 import sys
 
 import numpy as np
@@ -13,6 +11,7 @@ from mmcroc.data.synthetic_scenes import SyntheticScenes
 from tests.support.commands import ALL
 from tests.support.mini_data import make_voc
 from tests.support.paths import ROOT
+from tests.support.processes import call
 from tests.support.random_models import save, vit_config
 from tests.support.shell import Shell
 
@@ -118,10 +117,9 @@ def test_own_images_and_masks_to_a_table(shell):
     (lines,) = (block for block in blocks if 'OwnImages' in block)
     assert len([line for line in lines.splitlines() if line]) == 5
     network = 'from torch import nn\nmy_network = nn.Conv2d(3, 8, 16, 16)\n'
-    done = subprocess.run(
-        [sys.executable, '-c', network + lines], cwd=shell.folder, capture_output=True, text=True,
-        env={**os.environ, 'PYTHONPATH': str(shell.site)}, check=True,
-    )  # fmt: skip
+    command = sys.executable, '-c', network + lines
+    done = call(*command, cwd=shell.folder, PYTHONPATH=str(shell.site))
+    assert done.returncode == 0, done.stderr
     assert 'Conv2d' in done.stdout and 'linear-ridge' in done.stdout
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import distributed as dist
-from torch import multiprocessing, nn
+from torch import nn
 
 from mmcroc.evaluation.davis import davis_table, evaluate_davis, score_davis
 from mmcroc.evaluation.davis_settings import DAVIS, DAVIS_DINOV3
 from mmcroc.features.pretrained_backbone import load_model
 from tests.support.drawn_videos import draw_davis, squares, write_mask, write_split, write_video
 from tests.support.paths import DATA, FIXTURES
+from tests.support.processes import on_two_ranks
 
 SMALL = replace(DAVIS, short_side=192, multiple=16)
 
@@ -189,20 +189,14 @@ def test_features_that_are_none_are_refused(network, message, root):
         evaluate_davis(network, root, settings=SMALL)
 
 
-def run_rank(rank, root, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
-    found = evaluate_davis(model(), root, settings=SMALL, out_dir=f'{folder}/out')
-    Path(folder, f'{rank}.json').write_text(json.dumps(found))
-    dist.destroy_process_group()
+def run_rank(_, folder):
+    return evaluate_davis(model(), folder / 'davis', settings=SMALL, out_dir=folder / 'out')
 
 
 def test_two_ranks_share_the_sequences_and_give_the_report_of_one(root, report, tmp_path):
-    multiprocessing.spawn(run_rank, (str(root), str(tmp_path)), nprocs=2)
-    found = [json.loads((tmp_path / f'{rank}.json').read_text()) for rank in range(2)]
-    one = json.loads(json.dumps(report))
-    for each in found:
-        assert without_time(each) == without_time(one)
+    (tmp_path / 'davis').symlink_to(root)
+    for each in on_two_ranks(run_rank, tmp_path):
+        assert without_time(each) == without_time(report)
         assert each['ranks'] == 2
     assert len(list((tmp_path / 'out' / 'masks').iterdir())) == 3
 

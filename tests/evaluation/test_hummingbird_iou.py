@@ -7,11 +7,11 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
-from torch import multiprocessing
 
 from mmcroc.evaluation.hummingbird import HummingbirdIoU
 from mmcroc.numerics.patch_memory import patch_frequencies, patch_label_counts
 from tests.support.devices import ON_DEVICES
+from tests.support.processes import on_two_ranks
 from tests.support.samples import PIPELINE, loader, scenes_runner
 
 CASES = (
@@ -366,15 +366,8 @@ def run(work_dir, **kwargs):
 
 
 def rank_main(rank, folder):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        'gloo', rank=rank, world_size=2, init_method=f'file://{folder}/group'
-    )
-    outcomes = [
-        run(f'{folder}/{rank}', **where) for where in ({}, dict(max_gib=0, memory_dir=folder))
-    ]
-    torch.save(outcomes, f'{folder}/{rank}.pt')
-    torch.distributed.destroy_process_group()
+    in_file = dict(max_gib=0, memory_dir=str(folder))
+    return [run(folder / str(rank), **where) for where in ({}, in_file)]
 
 
 def test_two_ranks_give_the_scores_of_one(tmp_path):
@@ -388,8 +381,7 @@ def test_two_ranks_give_the_scores_of_one(tmp_path):
             'mIoU_1_4_sampled_unmatched', 'aAcc_1_4_sampled',
         )
     }  # fmt: skip
-    multiprocessing.spawn(rank_main, (str(tmp_path),), nprocs=2)
-    for rank in range(2):
-        for other, table in torch.load(tmp_path / f'{rank}.pt'):
+    for outcomes in on_two_ranks(rank_main, tmp_path):
+        for other, table in outcomes:
             assert other == pytest.approx(scores)
             assert table['iou_per_seed'] == report['iou_per_seed']

@@ -1,18 +1,15 @@
 """The probes of patches: nearest neighbours, logistic regression, heads trained together."""
 
-import os
-
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from torch import distributed as dist
-from torch import multiprocessing
 
 from mmcroc.evaluation.fitted_iou import fit_together
 from mmcroc.evaluation.patch_probe import patch_pixels, pixel_map
 from mmcroc.evaluation.patch_probes import KNNPatchIoU, LinearJointIoU, LogregPatchIoU
+from tests.support.processes import on_two_ranks
 from tests.support.samples import HandsOut, Loader, noisy_samples, patch_probe, scenes_runner
 
 KINDS = ['KNNPatchIoU', 'LogregPatchIoU', 'LinearJointIoU']
@@ -163,14 +160,9 @@ def tables(work_dir, batch_size, **kwargs):
     return metrics, [metric.report for metric in runner.val_loop.evaluator.metrics]
 
 
-def rank_main(rank, folder):
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
-    torch.set_num_threads(1)
-    dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
+def rank_main(_, folder):
     parallel = dict(type='MMDistributedDataParallel', device_ids=None)
-    outcome = tables(folder, 2, launcher='pytorch', cfg=dict(model_wrapper_cfg=parallel))
-    torch.save(outcome, f'{folder}/{rank}.pt')
-    dist.destroy_process_group()
+    return tables(folder, 2, launcher='pytorch', cfg=dict(model_wrapper_cfg=parallel))
 
 
 @pytest.fixture(scope='module')
@@ -196,8 +188,7 @@ def test_batch_size_does_not_change_the_table(single, batch_size, tmp_path):
 
 def test_two_ranks_give_the_table_of_one(single, tmp_path):
     """Seven images on two ranks: one is repeated, and must not count twice."""
-    multiprocessing.spawn(rank_main, (str(tmp_path),), nprocs=2)
-    outcomes = [torch.load(tmp_path / f'{rank}.pt') for rank in range(2)]
+    outcomes = on_two_ranks(rank_main, tmp_path)
     assert outcomes[0][0] == outcomes[1][0]
     assert_same(outcomes[0][1], single[1])
 

@@ -3,12 +3,11 @@
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from torch import distributed as dist
-from torch import multiprocessing
 from torch.nn import functional as F
 
 from mmcroc.numerics import softmax_regression
 from mmcroc.numerics.softmax_regression import LEFT_OUT, logistic_regression, train_jointly
+from tests.support.processes import on_two_ranks
 
 RATES = [0.01, 0.3]
 
@@ -91,24 +90,16 @@ def test_nothing_to_learn_from_is_refused():
             fit(tokens, torch.full_like(labels, LEFT_OUT), 4, [1.0])
 
 
-def both():
-    """What is fitted of all tokens, in chunks."""
+def both(*_):
+    """What is fitted of all tokens, in chunks; on a rank, or alone."""
     softmax_regression.CHUNK = 100
     tokens, labels = data()
     heads = train_jointly(tokens, labels, 4, RATES, num_epochs=2, batch_size=101)
     return *logistic_regression(tokens, labels, 4, 0.1, tolerance=1e-5), heads.weight, heads.bias
 
 
-def run_rank(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
-    torch.save(both(), f'{folder}/{rank}.pt')
-    dist.destroy_process_group()
-
-
 def test_two_ranks_find_what_one_finds(tmp_path, monkeypatch):
-    multiprocessing.spawn(run_rank, (str(tmp_path),), nprocs=2)
-    first, second = (torch.load(tmp_path / f'{rank}.pt') for rank in range(2))
+    first, second = on_two_ranks(both, tmp_path)
     monkeypatch.setattr(softmax_regression, 'CHUNK', 100)
     for one, other, alone in zip(first, second, both(), strict=True):
         assert torch.equal(one, other)

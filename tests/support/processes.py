@@ -36,7 +36,7 @@ def _become(words, env, cwd, streams):
     for number, stream in enumerate(streams, 1):
         os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT), number)
     gc.freeze()  # as a new process, it has nothing to collect
-    paths = [''] if words[0] == '-c' else [os.path.dirname(words[0])]
+    paths = [''] if words[0] in ('-c', '-m') else [os.path.dirname(words[0])]
     paths += env['PYTHONPATH'].split(os.pathsep)
     ours = {'', str(ROOT), *os.environ.get('PYTHONPATH', '').split(os.pathsep)}
     sys.path[:] = paths + [path for path in sys.path if path not in ours]
@@ -46,6 +46,9 @@ def _become(words, env, cwd, streams):
     if words[0] == '-c':
         sys.argv = ['-c', *words[2:]]
         exec(words[1], {'__name__': '__main__'})
+    elif words[0] == '-m':
+        sys.argv = words[1:]
+        runpy.run_module(words[1], run_name='__main__', alter_sys=True)
     else:
         sys.argv = words
         runpy.run_path(words[0], run_name='__main__')

@@ -68,7 +68,7 @@ COMMANDS = {
     # Installing
     'pip install -e ".[onedl]"': CI,
     'pip install -e ".[onedl,tests]"': CI,
-    'pytest -n 3 --dist loadfile': CI,
+    'pytest -n 3 --dist worksteal': CI,
     'pytest -m campaign tests/faults': Needs(TIME),
     'MMCROC_CAMPAIGN=400 pytest tests/faults/test_bad_archives.py': Needs(TIME),
     'pip install -e ".[oversegmentation]"': Needs(NETWORK),

@@ -2,12 +2,12 @@
 
 import os
 import shlex
-import subprocess
 import sys
 
 from tests.support.commands import ALL
 from tests.support.outside import installed_package
 from tests.support.paths import ROOT
+from tests.support.processes import call
 
 
 class Shell:
@@ -35,16 +35,13 @@ class Shell:
         """
         assert text in {command.text for command in ALL}, f'no page has: {text}'
         words = shlex.split(text)
-        env = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(self.site)}
+        env = {'PYTHONPATH': str(self.site)}
         while '=' in words[0]:
             name, _, value = words.pop(0).partition('=')
             joined = (value, env[name]) if name == 'PYTHONPATH' else (value,)
             env[name] = os.pathsep.join(joined)
         if words[0] == 'python':
             words[0] = sys.executable
-        done = subprocess.run(
-            [*words, *map(str, cut)], cwd=self.folder, capture_output=True, text=True, env=env,
-            check=False,
-        )  # fmt: skip
+        done = call(*words, *cut, cwd=self.folder, **env)
         assert done.returncode == 0, f'{text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}'
         return done.stdout

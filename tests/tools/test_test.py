@@ -3,6 +3,7 @@
 import os
 import runpy
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -15,16 +16,35 @@ from tests.support.processes import call
 
 
 def test_two_processes_test_on_a_cpu(voc, tmp_path):
-    done = call(
+    """The launcher itself starts those of test_train.py; here, the processes that it would."""
+    told = tmp_path / 'bin' / 'python'
+    told.parent.mkdir()
+    told.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    told.chmod(0o755)
+    script = call(
         'bash', TOOLS / 'dist_test.sh', CONFIGS / 'eval' / 'clustering-leopart_voc.py', 'rgb',
         2, '--data-root', voc, '--work-dir', tmp_path,
         '--cfg-options', 'test_evaluator.num_restarts=1', 'test_evaluator.seeds=[0]',
         'test_dataloader.num_workers=0',
-        PORT='29534', PATH=f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}',
+        PORT='29534', PATH=f'{told.parent}:{os.environ["PATH"]}',
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert '2 process(es)' in done.stdout
-    assert 'clustering-leopart: 2352 tokens of 3 images' in done.stdout  # not of 4
+    assert script.returncode == 0, script.stderr
+    words = script.stdout.splitlines()
+    start = words.index(str(TOOLS / 'test.py'))
+    assert words[:start] == [
+        '-m', 'torch.distributed.run', '--nnodes=1', '--node_rank=0', '--master_addr=127.0.0.1',
+        '--master_port=29534', '--nproc_per_node=2',
+    ]  # fmt: skip
+
+    def process(rank):
+        env = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE='2', MASTER_ADDR='127.0.0.1')
+        return call(sys.executable, *words[start:], **env, MASTER_PORT='29534')
+
+    with ThreadPoolExecutor() as both:
+        first, second = both.map(process, '01')
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert '2 process(es)' in first.stdout
+    assert 'clustering-leopart: 2352 tokens of 3 images' in first.stdout  # not of 4
 
 
 def run_test(monkeypatch, *arguments):

@@ -19,7 +19,7 @@ from PIL import Image
 
 from mmcroc.command_line import parser_of, refusals
 from mmcroc.data.image_reading import load_picture
-from mmcroc.data.labelled_sets import IGNORE, STUFF, THINGS
+from mmcroc.data.label_names import IGNORE, STUFF, THINGS
 from mmcroc.foreign_files import is_plain_name, read_json
 from mmcroc.pictures.label_maps import save_png
 

@@ -30,7 +30,7 @@ from PIL import Image
 from mmcroc.atomic_file import atomic_file
 from mmcroc.command_line import parser_of
 from mmcroc.data.image_reading import load_picture, open_picture
-from mmcroc.data.labelled_sets import NUM_FRAMES, SEQUENCES
+from mmcroc.data.label_names import NUM_FRAMES, SEQUENCES
 from mmcroc.pictures.label_maps import save_png
 
 NUM_CLASSES, VOID = 19, 255
