@@ -247,7 +247,8 @@ COMMANDS = {
     'python tools/benchmarks/hsg_losses.py --released FOLDER': Needs(TIME),
     'MMCROC_IMAGE_SIZE=224 python tools/benchmarks/post_training.py '
     'data/voc_animals/VOCdevkit/VOC2012 hf:/path/to/dinov2-small --work-dir work_dirs/short '
-    '--num-images 800 --steps 100 --cfg-options train_dataloader.batch_size=8 '
+    '--num-images 1600 --steps 200 --cfg-options model.trained_blocks=6 '
+    'train_dataloader.batch_size=8 '
     'train_dataloader.dataset.pipeline.0.size=112 optim_wrapper.optimizer.lr=5e-4 '
     'model.teacher_momentum=0.99 model.teacher_neck_momentum=0.998 '
     'model.freeze_backbone_share=0.05 model.neck.num_prototypes=1024 '
