@@ -196,6 +196,7 @@ class CrOC(BaseSelfSupervisor):
         data_samples: list | None = None,
         mode: str = 'tensor',
         view_boxes: Tensor | None = None,
+        teacher_inputs: Tensor | None = None,
     ) -> Any:
         """Compute losses, features or predictions, as MMPretrain's self-supervisors do.
 
@@ -204,6 +205,8 @@ class CrOC(BaseSelfSupervisor):
             data_samples: B data samples, for ``'predict'``.
             mode: ``'loss'``, ``'tensor'`` or ``'predict'``.
             view_boxes: (2, B, 5), crop boxes and flips, for the loss.
+            teacher_inputs: (2B, 3, S, S), the same views as the teacher is to see them, if other
+                than the student's.
 
         Returns:
             Losses; a tuple of one map of features; or the data samples with the teacher's
@@ -212,7 +215,8 @@ class CrOC(BaseSelfSupervisor):
         if mode == 'loss':
             if self.training:
                 self._begin_iteration()
-            return self.loss(inputs, data_samples, cast(Tensor, view_boxes))
+            boxes = cast(Tensor, view_boxes)
+            return self.loss(inputs, data_samples, boxes, teacher_inputs=teacher_inputs)
         if mode == 'predict':
             return hand_out_tokens(self.extract_feat(inputs)[0], data_samples)
         return super().forward(inputs, data_samples, mode)
@@ -320,6 +324,7 @@ class CrOC(BaseSelfSupervisor):
         data_samples: list | None,
         view_boxes: Tensor,
         seeds: Tensor | None = None,
+        teacher_inputs: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Join, locate, split, compare.
 
@@ -328,11 +333,15 @@ class CrOC(BaseSelfSupervisor):
             data_samples: Unused.
             view_boxes: (2, B, 5), crop boxes and flips.
             seeds: (B, h, K₀), seed tokens instead of sampled ones.
+            teacher_inputs: (2B, 3, S, S), as of :meth:`forward`.
 
         Returns:
             Losses and what to watch.
         """
-        partway, found, clusters, target = self.look(inputs, view_boxes, seeds)
+        seen_by_teacher = inputs if teacher_inputs is None else teacher_inputs
+        partway, found, clusters, target = self.look(seen_by_teacher, view_boxes, seeds)
+        if teacher_inputs is not None:
+            partway = self._shared_blocks(inputs)
         seen = self.backbone.forward_tapped(inputs, None, partway)
         student = self._project(self.neck, seen, clusters)
         valid = None if clusters is None else clusters.valid.flatten()
@@ -360,10 +369,9 @@ class CrOC(BaseSelfSupervisor):
             there is not.
         """
         teacher = cast(VisionTransformer, self.teacher['backbone'])
-        partway = clusters = tap = None
+        clusters = tap = None
         with torch.no_grad():
-            if self.frozen_blocks:
-                partway = teacher.first_blocks(inputs, self.frozen_blocks)
+            partway = self._shared_blocks(inputs)
             if self.with_target_generator:
                 tap = self.target_generator.tap
             found = teacher.forward_tapped(inputs, tap, partway)
@@ -372,6 +380,15 @@ class CrOC(BaseSelfSupervisor):
                 clusters = self.target_generator(found, positions, seeds)
             target = self._project(self.teacher['neck'], found, clusters)
         return partway, found, clusters, target
+
+    @torch.no_grad()
+    def _shared_blocks(self, inputs: Tensor) -> Any:
+        """What the blocks that student and teacher share give; None if they share none."""
+        if not self.frozen_blocks:
+            return None
+        return cast(VisionTransformer, self.teacher['backbone']).first_blocks(
+            inputs, self.frozen_blocks
+        )
 
     def _project(
         self, neck: nn.Module, found: TappedTokens, clusters: ClusterAssignments | None

@@ -42,6 +42,7 @@ from .true_regions import LoadCityscapesInstances as LoadCityscapesInstances
 from .true_regions import LoadCOCOInstances as LoadCOCOInstances
 from .true_regions import LoadHumanRegions as LoadHumanRegions
 from .true_regions import PackRegions as PackRegions
+from .two_views import CleanTeacherDataPreprocessor as CleanTeacherDataPreprocessor
 from .two_views import PackTwoViews as PackTwoViews
 from .two_views import PackTwoViewsWithRegions as PackTwoViewsWithRegions
 from .two_views import TwoViewDataPreprocessor as TwoViewDataPreprocessor

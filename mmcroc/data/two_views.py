@@ -229,10 +229,16 @@ class TwoViewDataPreprocessor(SelfSupDataPreprocessor):
         stacked = np.stack([sample.view_boxes for sample in samples], axis=1)
         boxes = torch.from_numpy(stacked.astype(np.float32))
         images = torch.cat([self._to_device(view) for view in views])
-        images = self._colour(images, samples, axis=1)
         return dict(
-            inputs=self._normalise(images), data_samples=samples, view_boxes=self._to_device(boxes)
+            inputs=self._normalise(self._colour(images, samples, axis=1)),
+            data_samples=samples,
+            view_boxes=self._to_device(boxes),
+            **self._for_teacher(images, samples),
         )
+
+    def _for_teacher(self, images: torch.Tensor, samples: list[DataSample]) -> dict[str, Any]:
+        """What the teacher is to see otherwise than the student: here nothing."""
+        return {}
 
     @staticmethod
     def _stack(images: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -260,3 +266,24 @@ class TwoViewDataPreprocessor(SelfSupDataPreprocessor):
             images = images.flip(1)
         images = images.float()
         return (images - self.mean) / self.std if self._enable_normalize else images
+
+
+@MODELS.register_module()
+class CleanTeacherDataPreprocessor(TwoViewDataPreprocessor):
+    """Give the teacher both views as they were cut out, without their colour transforms.
+
+    It needs ``colour_on_device=True`` of the transform that cuts views out: only then do both
+    forms of a view come to be, from one copy on the device. The batch is that of
+    :class:`TwoViewDataPreprocessor`, and ``teacher_inputs``, (2B, 3, S, S).
+
+    Raises:
+        ValueError: The views have come with their colours changed.
+    """
+
+    def _for_teacher(self, images: torch.Tensor, samples: list[DataSample]) -> dict[str, Any]:
+        if 'view_colours' not in samples[0]:
+            raise ValueError(
+                'CleanTeacherDataPreprocessor: the views come with their colours changed; set '
+                'train_dataloader.dataset.pipeline.0.colour_on_device=True'
+            )
+        return dict(teacher_inputs=self._normalise(images))

@@ -69,7 +69,8 @@ class ViewMeasuresHook(Hook):
             return
         model = _unwrapped(runner)
         data = model.data_preprocessor(self.batch)
-        found = view_measures(model, data['inputs'], data['view_boxes'])
+        seen = data.get('teacher_inputs', data['inputs'])
+        found = view_measures(model, seen, data['view_boxes'])
         total = all_reduce_sum(torch.stack([value.double() for value in found.values()]))
         values = (total / get_world_size()).tolist()
         metrics |= {f'views/{name}': value for name, value in zip(found, values, strict=True)}

@@ -45,11 +45,11 @@ def build(backbone=None, clusters=True, **settings):
     return built.train()
 
 
-def loss_of(model):
+def loss_of(model, **settings):
     views = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     boxes = torch.tensor([0.0, 0.0, 32.0, 32.0, 0.0]).expand(2, 3, 5)
     torch.manual_seed(0)  # of the seeds that clustering draws
-    return model(views, None, mode='loss', view_boxes=boxes)
+    return model(views, None, mode='loss', view_boxes=boxes, **settings)
 
 
 def gradients(model):
@@ -111,6 +111,25 @@ def test_frozen_blocks_that_run_once_change_neither_losses_nor_gradients(backbon
     assert {name.split('.')[0] for name in trained} == {'backbone', 'neck'}
     for name in trained:
         torch.testing.assert_close(got[name], want[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize('trained_blocks', [None, TRAINED])
+@pytest.mark.parametrize('clusters', [True, False], ids=['CrOC', 'DINO'])
+def test_a_teacher_may_see_other_views_than_the_student(clusters, trained_blocks):
+    """Each network gets its own views, all the way: seen at the first and at the last block."""
+    model = build(clusters=clusters, trained_blocks=trained_blocks)
+    clean, same = torch.ones(6, 3, 32, 32), loss_of(model)
+    entered = {}
+    for name, network in (('student', model.backbone), ('teacher', model.teacher['backbone'])):
+        network.layers[-1].register_forward_pre_hook(
+            lambda _, inputs, name=name: entered.update({name: inputs[0]})
+        )
+    losses = loss_of(model, teacher_inputs=clean)
+    student, teacher = entered['student'], entered['teacher']
+    assert torch.equal(teacher[0], teacher[-1]) and not torch.equal(student[0], student[-1])
+    assert not torch.equal(losses['loss_image'], same['loss_image'])
+    loss_of(model)
+    torch.testing.assert_close(entered['student'], student)  # of its own views, as ever
 
 
 @pytest.mark.parametrize('backbone', [{}, DINOV3], ids=['ViT', 'DINOv3'])

@@ -8,7 +8,12 @@ from mmcroc.data import device_colour
 from mmcroc.data.colour import ColorJitter, GaussianBlur, RandomGrayscale, Solarize, hue_step
 from mmcroc.data.device_colour import NOTHING, RADIUS, apply_colours, draw_colours
 from mmcroc.data.sample_seed import seeded_generators
-from mmcroc.data.two_views import PackTwoViews, PackTwoViewsWithRegions, TwoViewDataPreprocessor
+from mmcroc.data.two_views import (
+    CleanTeacherDataPreprocessor,
+    PackTwoViews,
+    PackTwoViewsWithRegions,
+    TwoViewDataPreprocessor,
+)
 from mmcroc.hsg.views import RegionViewDataPreprocessor, TwoViewsWithRegions
 from tests.support.images import smooth_image
 
@@ -125,6 +130,27 @@ def test_views_coloured_on_the_device_are_those_of_the_cpu(cut, pack, preprocess
     assert (cpu.mean((2, 3)) - device.mean((2, 3))).abs().max() < 1
     assert (cpu.std((2, 3)) - device.std((2, 3))).abs().max() < 0.5
     assert cpu.std() > 10  # there is something to see
+
+
+def test_a_clean_teacher_gets_the_same_crops_without_their_colours():
+    def prepared(preprocessor, **settings):
+        transform, samples = TwoViews(48, **settings), []
+        for seed in range(4):
+            with seeded_generators(seed):
+                samples.append(PackTwoViews()(transform(dict(img=smooth_image(seed=seed)))))
+        return preprocessor(mean=[9, 0, 0], std=[2, 1, 1])(default_collate(samples))
+
+    coloured = dict(view_transforms=[ALL, ALL], colour_on_device=True)
+    found = prepared(CleanTeacherDataPreprocessor, **coloured)
+    plain = prepared(TwoViewDataPreprocessor, **coloured)
+    torch.testing.assert_close(found['inputs'], plain['inputs'])
+    assert found.keys() - plain.keys() == {'teacher_inputs'}
+    # The crop is drawn before colours are, so the first view's is that of a run without any.
+    clean = prepared(TwoViewDataPreprocessor)['inputs']
+    torch.testing.assert_close(found['teacher_inputs'][:4], clean[:4])
+    assert not torch.equal(found['teacher_inputs'], found['inputs'])
+    with pytest.raises(ValueError, match='colour_on_device=True'):
+        prepared(CleanTeacherDataPreprocessor, view_transforms=[ALL, ALL])
 
 
 @pytest.mark.parametrize(
