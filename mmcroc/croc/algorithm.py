@@ -216,7 +216,9 @@ class CrOC(BaseSelfSupervisor):
             if self.training:
                 self._begin_iteration()
             boxes = cast(Tensor, view_boxes)
-            return self.loss(inputs, data_samples, boxes, teacher_inputs=teacher_inputs)
+            # Only where there are such: a subclass's loss may not know them.
+            others = {} if teacher_inputs is None else dict(teacher_inputs=teacher_inputs)
+            return self.loss(inputs, data_samples, boxes, **others)
         if mode == 'predict':
             return hand_out_tokens(self.extract_feat(inputs)[0], data_samples)
         return super().forward(inputs, data_samples, mode)
