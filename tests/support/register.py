@@ -78,7 +78,8 @@ COMMANDS = {
         NETWORK
     ),
     'pip install "setuptools<82" ninja': Needs(NETWORK),
-    'MMCV_WITH_OPS=1 pip install --no-build-isolation "mmcv>=2.1,<2.2"': Needs(NETWORK),
+    'MMCV_WITH_OPS=1 pip install --no-build-isolation --no-cache-dir --force-reinstall --no-deps '
+    '"mmcv>=2.1,<2.2"': Needs(NETWORK),
     'pip uninstall -y mmengine mmcv mmpretrain mmsegmentation onedl-mmengine onedl-mmcv '
     'onedl-mmpretrain onedl-mmsegmentation': Needs(NETWORK),
     'python -m mmcroc.doctor': RUN,
