@@ -77,7 +77,7 @@ COMMANDS = {
     'PIP_CONSTRAINT=build.txt PIP_BUILD_CONSTRAINT=build.txt pip install -e ".[openmmlab]"': Needs(
         NETWORK
     ),
-    'pip install "setuptools<82" ninja': Needs(NETWORK),
+    'pip install "setuptools<82" wheel ninja': Needs(NETWORK),
     'MMCV_WITH_OPS=1 pip install --no-build-isolation --no-cache-dir --force-reinstall --no-deps '
     '"mmcv>=2.1,<2.2"': Needs(NETWORK),
     'pip uninstall -y mmengine mmcv mmpretrain mmsegmentation onedl-mmengine onedl-mmcv '
