@@ -11,10 +11,7 @@ model = dict(
     # The tokens are the embedding, and know where they are: one position for all. out_channels=128
     # trains an embedding of two 1x1 convolutions before the transformers.
     neck=dict(in_channels=384, hidden_channels=None, out_channels=None, num_positions=1),
-    # As released, the coarse level would stay one group: docs/hsg.md, "The plateau".
-    head=dict(
-        balance_weight=0.2, transformer=dict(channels=384, sharpness=4.0, centred_logits=True)
-    ),
+    head=dict(transformer=dict(channels=384)),
 )
 train_pipeline = [
     dict(
