@@ -4,7 +4,7 @@
 # What to expect depends on the images.
 _base_ = 'hsg_r50_cityscapes.py'
 
-# Not as released: the coarse level parts from the first iterations on, at some cost to the embedding
+# Not as released: the coarse level parts from the first iterations on, at a cost to the embedding
 # (docs/hsg.md, "The plateau"). The released values: 1, 1.0, False.
 model = dict(head=dict(balance_weight=0.2, transformer=dict(sharpness=4.0, centred_logits=True)))
 
