@@ -48,7 +48,8 @@ class CrOC(BaseSelfSupervisor):
     Post-training starts from a backbone that is good already. Fresh heads at the start would spoil
     it: for a share of training the backbone waits, as the last layers do. With ``trained_blocks``
     only the last blocks and the final norm learn. What is before them is alike in student and
-    teacher, and runs once for both, without a gradient and without stochastic depth.
+    teacher, and runs once for both, without a gradient and without stochastic depth; twice where
+    the teacher is given views of its own (:class:`mmcroc.data.CleanTeacherDataPreprocessor`).
 
     Weights that it starts from fit both backbones whole, or are refused
     (:func:`mmcroc.weights.weight_fit.require_fit`); heads may be absent. A teacher that is
