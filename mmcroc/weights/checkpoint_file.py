@@ -150,8 +150,11 @@ def allowed_contents() -> torch.serialization.safe_globals:
     """
     from mmengine.logging import HistoryBuffer
 
-    core = np._core if hasattr(np, '_core') else np.core
-    arrays = [('_reconstruct', core.multiarray._reconstruct), ('scalar', core.multiarray.scalar)]
+    # What numpy itself names: its modules for these have moved, and 1.26 has both places.
+    arrays = [
+        ('_reconstruct', np.empty(0).__reduce__()[0]),
+        ('scalar', np.float64(0).__reduce__()[0]),
+    ]
     contents = [
         argparse.Namespace,
         HistoryBuffer,

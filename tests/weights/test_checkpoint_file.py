@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -147,6 +148,14 @@ def test_what_a_checkpoint_may_hold_besides_weights_is_read(tmp_path):
     assert set(torch.serialization.get_safe_globals()) == before  # of this file alone
     assert found['args'].patch_size == 16 and found['best'] == 0.5 and config == {}
     assert found['message_hub']['log_scalars']['loss'].current() == 2.0
+
+
+@pytest.mark.parametrize('module', ['_core', 'core'])
+def test_arrays_are_read_wherever_numpy_keeps_what_makes_them(tmp_path, monkeypatch, module):
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(dict(state_dict=dict(weight=torch.ones(2)), scores=np.arange(3.0)), path)
+    monkeypatch.setattr(np, module, ModuleType(module), raising=False)  # as numpy 1.26's _core
+    assert read_checkpoint(str(path))[0]['scores'].tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize('allowed', [[], [argparse.Namespace]])
