@@ -144,7 +144,8 @@ def train_from(sample: Tensor, centroids: Tensor, num_iterations: int) -> KMeans
         centroids = split_clusters(mean.to(centroids), found.counts.cpu(), len(sample))
         if torch.equal(centroids, previous):
             break
-    return KMeansResult(centroids, found.labels, found.objective(), done)
+    distances = Points(sample[None], len(centroids)).distances(previous[None], found.labels[None])
+    return KMeansResult(centroids, found.labels, distances.sum(dtype=torch.float64), done)
 
 
 def split_clusters(centroids: Tensor, counts: Tensor, num_points: int) -> Tensor:

@@ -6,7 +6,8 @@ An iteration is an M step (centroids from labels) and an E step (labels from cen
                                                               = argmax_k x·c_k - |c_k|²/2
     cosine      M: c_k = L2(sum of its members), |x| = 1  E: argmax_k x·c_k
 
-so the E step is one matrix product per chunk of points, and memory does not grow as N x K.
+so the E step is one matrix product per chunk of points, and memory does not grow as N x K. Of one
+Euclidean problem it spares the points whose label cannot change (``bounded_assignment``).
 
 References: Lloyd, *Least squares quantization in PCM*, 1982; Dhillon and Modha, *Concept
 decompositions for large sparse text data using clustering*, 2001 (spherical).
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmcroc.numerics.bounded_assignment import BoundedAssignment
 from mmcroc.numerics.kmeans_lloyd import Points, Start, global_point_index
 
 METRICS = ('euclidean', 'cosine')
@@ -131,14 +133,15 @@ def kmeans(
 
 def _lloyd(problem: Points, centroids: Tensor, num_iterations: int) -> KMeansResult:
     """Lloyd's iterations from centroids (B, K, D)."""
-    labels, scores, sums, counts = problem.assign(centroids)
+    assign = _assignment(problem)
+    labels, sums, counts = assign(centroids)
     iteration = 0
     while iteration < num_iterations:
         iteration += 1
         previous = centroids
         # The same on all ranks: counts are sums over ranks.
         if bool((counts == 0).any()):
-            distances = problem.distances(scores)
+            distances = problem.distances(centroids, labels)
             sums, counts = problem.relocate_empty_clusters(labels, distances, sums, counts)
         if problem.metric == 'cosine':
             centroids = F.normalize(sums, dim=-1)
@@ -146,11 +149,29 @@ def _lloyd(problem: Points, centroids: Tensor, num_iterations: int) -> KMeansRes
             centroids = sums / counts.clamp(min=1)[..., None]
         centroids = torch.where((counts > 0)[..., None], centroids, previous.double())
         centroids = centroids.to(previous.dtype)
-        labels, scores, sums, counts = problem.assign(centroids)
+        labels, sums, counts = assign(centroids)
         if torch.equal(centroids, previous):
             break
-    inertia = problem.distances(scores).sum(1, dtype=torch.float64)
+    inertia = problem.distances(centroids, labels).sum(1, dtype=torch.float64)
     return KMeansResult(centroids, labels, problem.over_ranks(inertia), iteration)
+
+
+def _assignment(problem: Points) -> Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]:
+    """The E step of a start: centroids to labels, sums and counts, as :meth:`Points.assign`.
+
+    One Euclidean problem keeps bounds; of many small ones all points are gone through at once.
+    """
+    if problem.metric != 'euclidean' or len(problem.points) != 1:
+        return problem.assign
+    found = BoundedAssignment(problem.points[0], problem.num_clusters, problem.chunk_size)
+
+    def assign(centroids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        found.assign(centroids[0])
+        sums = torch.cat([found.sums, found.counts[:, None]], 1)
+        sums = problem.over_ranks(sums)[None]
+        return found.labels[None], sums[..., :-1], sums[..., -1]
+
+    return assign
 
 
 def _better(best: KMeansResult, result: KMeansResult) -> KMeansResult:

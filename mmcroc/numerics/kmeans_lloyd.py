@@ -55,29 +55,30 @@ class Points:
     chunk_size: int = 0
 
     def __post_init__(self) -> None:
-        per_point = max(len(self.points), 1) * self.num_clusters
-        if not self.chunk_size and self.points.device.type == 'cpu':
-            self.chunk_size = min(max(2**19 // per_point, 1024), 16384)
-        elif not self.chunk_size:
-            self.chunk_size = max(2**26 // per_point, 1024)
+        if self.chunk_size:
+            return
+        batch, _, dim = self.points.shape
+        scores = max(batch, 1) * self.num_clusters
+        if self.points.device.type == 'cpu':
+            self.chunk_size = min(max(2**19 // scores, 1024), 16384)
+        else:  # 2 D: sums are of float64
+            self.chunk_size = max(2**26 // max(scores, 2 * dim), 1024)
 
     def over_ranks(self, share: Tensor) -> Tensor:
         """Sum over the ranks that hold points of the same problems."""
         return all_reduce_sum(share) if self.distributed else share
 
-    def assign(self, centroids: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def assign(self, centroids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Do the E step: each point's best centroid and, the points being at hand, the sums.
 
         Args:
             centroids: Centroids (B, K, D).
 
         Returns:
-            Labels, int64 (B, N); scores (B, N), x·c - |c|²/2 for the Euclidean metric and x·c for
-            the cosine; sums (B, K, D) and counts (B, K) of the clusters' points, float64.
+            Labels, int64 (B, N); sums (B, K, D) and counts (B, K) of the clusters' points, float64.
         """
         points = self.points
         labels = torch.empty(points.shape[:2], dtype=torch.long, device=points.device)
-        scores = torch.empty(points.shape[:2], dtype=points.dtype, device=points.device)
         offset = centroids.new_zeros(len(centroids), 1, 1)
         if self.metric == 'euclidean':
             offset = centroids.square().sum(-1)[:, None] / -2
@@ -86,14 +87,14 @@ class Points:
             # One buffer: fresh memory for every chunk costs as much as the product.
             size = min(self.chunk_size, len(part))
             score = points.new_empty(len(points), size, self.num_clusters)
-            for here in _chunks(part, self.chunk_size):
+            for here in chunks(part, self.chunk_size):
                 chunk = score[:, : here.stop - here.start]
                 torch.baddbmm(offset, points[:, here], centroids.mT, out=chunk)
-                scores[:, here], labels[:, here] = _best(chunk)
+                labels[:, here] = _argmax(chunk)
             return self._part_sums(part, labels)
 
         parts = split_in_parts(points.shape[1], self.chunk_size, points.device)
-        return labels, scores, *self._united(map_parts(assign_part, parts))
+        return labels, *self._united(map_parts(assign_part, parts))
 
     def _part_sums(self, part: range, labels: Tensor) -> Tensor:
         """Sum and, last, number of a part's points by label, float64 (B, K, D + 1).
@@ -106,7 +107,7 @@ class Points:
         total = self.points.new_zeros(batch, number, dim + 1, dtype=torch.float64)
         first_bin = torch.arange(batch, device=self.points.device)[:, None] * number
         # No one-hot labels on a CPU: memory does not grow with K.
-        for here in _chunks(part, max(self.chunk_size, SUM_CHUNK) if on_cpu else self.chunk_size):
+        for here in chunks(part, max(self.chunk_size, SUM_CHUNK) if on_cpu else self.chunk_size):
             points, label = self.points[:, here], labels[:, here]
             if on_cpu:
                 # Runs in order there, so it is deterministic, and it is faster than a product.
@@ -128,11 +129,17 @@ class Points:
         total = self.over_ranks(sum(rest, first))
         return total[..., :-1], total[..., -1]
 
-    def distances(self, scores: Tensor) -> Tensor:
-        """Distances (B, N) from scores: squared Euclidean, or 1 - x·c."""
-        if self.metric == 'cosine':
-            return 1 - scores
-        return (self.points.square().sum(-1) - 2 * scores).clamp(min=0)
+    def distances(self, centroids: Tensor, labels: Tensor) -> Tensor:
+        """Distances (B, N) to the labels' centroids: squared Euclidean, or 1 - x·c."""
+        found = []
+        parts = zip(self.points.split(SUM_CHUNK, 1), labels.split(SUM_CHUNK, 1), strict=True)
+        for points, label in parts:
+            nearest = centroids.gather(1, label[..., None].expand(-1, -1, points.shape[2]))
+            if self.metric == 'cosine':
+                found.append(1 - (points * nearest).sum(-1))
+            else:
+                found.append((points - nearest).square().sum(-1))
+        return torch.cat(found, 1)
 
     def relocate_empty_clusters(
         self, labels: Tensor, distances: Tensor, sums: Tensor, counts: Tensor
@@ -276,18 +283,37 @@ class Start:
         return nearer, potential
 
 
-def _chunks(part: range, size: int) -> list[slice]:
+def chunks(part: range, size: int) -> list[slice]:
+    """Cut a range into slices of a size, the last of what is left."""
     return [slice(at, min(at + size, part.stop)) for at in range(part.start, part.stop, size)]
 
 
-def _best(score: Tensor) -> tuple[Tensor, Tensor]:
-    """Greatest entry of each row and the first place it is at, as ``score.max(-1)``."""
+def _argmax(score: Tensor) -> Tensor:
+    """The first place of each row's greatest entry, as ``score.argmax(-1)``."""
     if score.device.type != 'cpu':
-        values, places = score.max(-1)
-        return values, places
+        return score.argmax(-1)
     # numpy's argmax is vectorised, torch's is not: 3 times (K=21) to 6 times (K=500) faster.
-    best = torch.from_numpy(score.numpy().argmax(-1))
-    return score.gather(-1, best[..., None])[..., 0], best
+    return torch.from_numpy(score.numpy().argmax(-1))
+
+
+def first_greatest(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Greatest of each column (R, n) and the first row it is in, as ``scores.max(0)``.
+
+    On a CPU torch's maximum runs along columns once it is asked where; alone it runs along rows,
+    as do the comparison with it and the product with 0 ... R-1 that makes places of that.
+    """
+    if scores.device.type != 'cpu':
+        values, places = scores.max(0)
+        return values, places
+    best = scores.amax(0)
+    is_best = torch.eq(scores, best, out=torch.empty_like(scores))
+    # The sum of two numbers is no number.
+    numbers = torch.arange(len(scores), 2 * len(scores), dtype=scores.dtype)
+    place = (numbers @ is_best).long() - len(scores)
+    low, high = place.aminmax() if place.numel() else (0, 0)
+    if low < 0 or high >= len(scores):
+        place = is_best.argmax(0)
+    return best, place
 
 
 def split_in_parts(length: int, chunk_size: int, device: torch.device | str) -> list[range]:
