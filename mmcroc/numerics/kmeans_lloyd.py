@@ -60,7 +60,7 @@ class Points:
         batch, _, dim = self.points.shape
         scores = max(batch, 1) * self.num_clusters
         if self.points.device.type == 'cpu':
-            self.chunk_size = min(max(2**19 // scores, 1024), 16384)
+            self.chunk_size = min(max(2**19 // scores, 2048), 16384)
         else:  # 2 D: sums are of float64
             self.chunk_size = max(2**26 // max(scores, 2 * dim), 1024)
 
