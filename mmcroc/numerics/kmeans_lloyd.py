@@ -300,14 +300,14 @@ def first_greatest(scores: Tensor) -> tuple[Tensor, Tensor]:
     """Greatest of each column (R, n) and the first row it is in, as ``scores.max(0)``.
 
     On a CPU torch's maximum runs along columns once it is asked where; alone it runs along rows,
-    as do the comparison with it and the product with 0 ... R-1 that makes places of that.
+    as do the comparison with it and the product with R ... 2R-1 that makes places of that.
     """
     if scores.device.type != 'cpu':
         values, places = scores.max(0)
         return values, places
     best = scores.amax(0)
     is_best = torch.eq(scores, best, out=torch.empty_like(scores))
-    # The sum of two numbers is no number.
+    # Of R ... 2R-1 the sum of two is none of them: ties are seen.
     numbers = torch.arange(len(scores), 2 * len(scores), dtype=scores.dtype)
     place = (numbers @ is_best).long() - len(scores)
     low, high = place.aminmax() if place.numel() else (0, 0)

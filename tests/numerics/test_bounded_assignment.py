@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mmcroc.numerics import bounded_assignment
 from mmcroc.numerics.bounded_assignment import BoundedAssignment
 from mmcroc.numerics.kmeans_lloyd import first_greatest
 from tests.support.devices import ON_DEVICES
@@ -15,10 +16,15 @@ def blobs(number, dim, seed=0):
 
 
 @ON_DEVICES
-@pytest.mark.parametrize('num_clusters', [1, 5, 16, 40])
-def test_labels_and_sums_are_those_of_all_distances_however_centroids_move(num_clusters, device):
+@pytest.mark.parametrize('num_clusters', [1, 5, 32, 40])
+@pytest.mark.parametrize('chunk_size', [0, 70])
+def test_labels_and_sums_are_those_of_all_distances_however_centroids_move(
+    monkeypatch, num_clusters, chunk_size, device
+):
+    if chunk_size:  # several blocks of bounds too, the last one shorter
+        monkeypatch.setattr(bounded_assignment, 'BOUNDS_CHUNK', 250)
     points = blobs(900, 6).to(device)
-    found = BoundedAssignment(points, num_clusters)
+    found = BoundedAssignment(points, num_clusters, chunk_size)
     generator = torch.Generator().manual_seed(1)
     centroids = points[:num_clusters].clone()
     for round_ in range(12):
