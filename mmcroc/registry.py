@@ -4,6 +4,8 @@ MMEngine imports this module by itself when it meets the prefix, so any MMPretra
 MMSegmentation config can say ``type='mmcroc.CrOC'`` without ``custom_imports``.
 """
 
+from importlib import import_module
+
 from mmcroc.distributions import check_distributions
 
 check_distributions()  # before the first of the mm packages is imported
@@ -12,9 +14,29 @@ from mmengine import registry as mmengine_registry  # noqa: E402
 from mmengine.registry import Registry  # noqa: E402
 
 
+class PatientRegistry(Registry):
+    """Registry whose modules are imported in their order, until one has the class asked for.
+
+    MMEngine's imports all of them for the first class: pretraining would wait for MMSegmentation's
+    models. Modules that import much are therefore the last of their list.
+    """
+
+    def get(self, key: str) -> type | None:
+        """Find a class by its name; None if there is none."""
+        name = self.split_scope_key(key)[1]
+        for location in self._locations:
+            if name in self._module_dict:
+                break
+            import_module(location)
+        return super().get(key)
+
+    def import_from_location(self) -> None:
+        """Import nothing: what is wanted was imported."""
+
+
 def _child(name: str, parent: str, **wings: str) -> Registry:
     """Child of one of MMEngine's registries; its classes are in these modules of these wings."""
-    return Registry(
+    return PatientRegistry(
         name,
         parent=getattr(mmengine_registry, parent),
         scope='mmcroc',
@@ -26,10 +48,10 @@ MODELS = _child(
     'model',
     'MODELS',
     croc='algorithm head neck target_generator',
-    data='two_views',
-    evaluation='linear_segmentor nf_covering segment_retrieval_iou',
-    features='dense_model library_backbones pretrained_backbone vision_transformer',
     hsg='algorithm frozen_backbone grouping head neck views',
+    data='two_views',
+    features='vision_transformer pretrained_backbone library_backbones feature_segmentor',
+    evaluation='nf_covering segment_retrieval_iou linear_segmentor',
 )
 DATASETS = _child(
     'dataset',
@@ -60,6 +82,6 @@ PARAM_SCHEDULERS = _child('parameter scheduler', 'PARAM_SCHEDULERS', croc='sched
 METRICS = _child(
     'metric',
     'METRICS',
-    evaluation='clustering_iou hummingbird knn_image linear_iou linear_segmentor nf_covering '
-    'patch_probes segment_retrieval_iou',
+    evaluation='clustering_iou hummingbird knn_image linear_iou nf_covering patch_probes '
+    'segment_retrieval_iou linear_segmentor',
 )

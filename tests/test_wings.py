@@ -1,12 +1,14 @@
 """The wings: imports go down only, and the registry knows where each class is."""
 
+import json
 import re
 
 import pytest
 
 from mmcroc import registry
-from tests.support.paths import ROOT
-from tests.support.wings import FLOOR, imports, modules, registered, table, wing_of
+from mmcroc.config_files import read_config
+from tests.support.paths import CONFIGS, ROOT
+from tests.support.wings import FLOOR, imports, modules, registered, table, waiting_for, wing_of
 
 
 def test_every_wing_has_its_floor():
@@ -43,6 +45,21 @@ def test_the_registry_looks_nowhere_in_vain():
         for location in getattr(node, '_locations', ())
     }
     assert looked <= there
+
+
+@pytest.mark.parametrize('name', sorted(path.name for path in CONFIGS.glob('*.py')))
+def test_pretraining_waits_for_no_package_that_it_does_not_use(name):
+    """Nor does what a registry imports before it."""
+    waiting = waiting_for('mmseg.models')
+    assert 'mmcroc.evaluation.linear_segmentor' in waiting
+    waiting |= waiting_for('scipy.optimize') | waiting_for('timm')
+    text = json.dumps(read_config(CONFIGS / name).to_dict(), default=str)
+    places = {thing: (registry_name, module) for registry_name, module, thing in registered()}
+    for thing in set(re.findall(r'"mmcroc\.(\w+)"', text)) & set(places):
+        registry_name, module = places[thing]
+        modules_before = getattr(registry, registry_name)._locations
+        before = modules_before[: modules_before.index(module) + 1]
+        assert not waiting & set(before), thing
 
 
 def test_the_page_shows_the_wings_as_they_are():

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from mmcroc.evaluation.token_metric import PixelIoU, iou_table, log
 from mmcroc.evaluation.training_images import TrainingImages
-from mmcroc.features.dense_model import FeatureSegmentor
+from mmcroc.features.feature_segmentor import FeatureSegmentor
 from mmcroc.hsg.segments import (
     cluster_pixels,
     cut_along_regions,

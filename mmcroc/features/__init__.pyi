@@ -1,5 +1,5 @@
 from .dense_model import DenseModel as DenseModel
-from .dense_model import FeatureSegmentor as FeatureSegmentor
+from .feature_segmentor import FeatureSegmentor as FeatureSegmentor
 from .library_backbones import ColourPosition as ColourPosition
 from .library_backbones import HuggingFaceBackbone as HuggingFaceBackbone
 from .library_backbones import TimmBackbone as TimmBackbone

@@ -16,7 +16,8 @@ from mmcroc.config_files import read_config
 from mmcroc.data.each_image import for_each_image
 from mmcroc.data.image_reading import read_image
 from mmcroc.data.oversegmented import read_oversegmentation
-from mmcroc.features.dense_model import PREPROCESSOR, FeatureSegmentor, model_inputs
+from mmcroc.features.dense_model import PREPROCESSOR, model_inputs
+from mmcroc.features.feature_segmentor import FeatureSegmentor
 from mmcroc.features.pretrained_backbone import load_backbone
 from mmcroc.hsg.algorithm import HSG
 from mmcroc.hsg.segments import REGION_IDS

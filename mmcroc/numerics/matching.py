@@ -5,7 +5,6 @@ c over the whole set, so predictions are never kept.
 """
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 
@@ -116,6 +115,8 @@ def match_hungarian(counts: Tensor) -> Tensor:
     Ziegler and Asano, *Self-supervised learning of object parts for semantic segmentation*
     (Leopart), CVPR 2022.
     """
+    from scipy.optimize import linear_sum_assignment  # as long as a third of torch's import
+
     clusters, classes = linear_sum_assignment(1 - pairwise_iou(counts).cpu().numpy())
     mapping = torch.zeros(len(counts), dtype=torch.long)
     mapping[torch.from_numpy(clusters)] = torch.from_numpy(classes).long()

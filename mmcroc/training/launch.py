@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -12,6 +13,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from yapf.yapflib import yapf_api
 
 from mmcroc.distributions import import_quietly
 from mmcroc.sole_writer import sole_writer
@@ -62,6 +64,7 @@ def start(cfg: Config, verbose: bool = False) -> Iterator[Runner]:
     import_quietly('mmpretrain.datasets', 'mmseg.datasets')
     with contextlib.ExitStack() as stack:
         stack.enter_context(safe_checkpoint_reading())
+        stack.enter_context(formatting_once())
         if 'runner_type' in cfg:
             yield RUNNERS.build(cfg)
             return
@@ -81,6 +84,28 @@ def start(cfg: Config, verbose: bool = False) -> Iterator[Runner]:
         except Exception as error:
             termination.leave_after_failure(runner, error)
             raise
+
+
+@contextlib.contextmanager
+def formatting_once() -> Iterator[None]:
+    """Let MMEngine lay out a text once inside the block, however often it asks for it.
+
+    It does so with a run's config four times before training and again at every checkpoint.
+    """
+    lay_out = yapf_api.FormatCode
+    known: dict[str, tuple[str, bool]] = {}
+
+    def once(text: str, **style: Any) -> tuple[str, bool]:
+        if text not in known:
+            known.clear()
+            known[text] = lay_out(text, **style)
+        return known[text]
+
+    yapf_api.FormatCode = once
+    try:
+        yield
+    finally:
+        yapf_api.FormatCode = lay_out
 
 
 def _launched_rank() -> int:

@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from mmcroc.features.dense_model import FeatureSegmentor
+from mmcroc.features.feature_segmentor import FeatureSegmentor
 from mmcroc.hsg.algorithm import HSG
 from mmcroc.inference.segmentation import (
     init_model,

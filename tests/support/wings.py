@@ -49,6 +49,26 @@ def imports() -> Iterator[tuple[str, str]]:
             yield from ((module, name) for name in targets if name.split('.')[0] == 'mmcroc')
 
 
+def waiting_for(package: str) -> set[str]:
+    """Modules of mmcroc that cannot be imported without a module of another package."""
+    imported: dict[str, set[str]] = {}
+    for module, path in modules().items():
+        nodes = ast.parse(path.read_text(encoding='utf-8')).body
+        names = {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+        imported[module] = names | {
+            alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names
+        }
+    found: set[str] = set()
+    while more := {
+        module
+        for module, names in imported.items()
+        if module not in found
+        and any(name in found or f'{name}.'.startswith(f'{package}.') for name in names)
+    }:
+        found |= more
+    return found
+
+
 def registered() -> Iterator[tuple[str, str, str]]:
     """Registry, module and name of every class or function that mmcroc registers."""
     for module, path in modules().items():

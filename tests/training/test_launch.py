@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
+from yapf.yapflib import yapf_api
 
 from mmcroc.training.checkpoints import TeacherWeightsHook
 from mmcroc.training.launch import MMENGINE_HOOKS, fit_loaders, leave_out_unset_hooks, start
@@ -70,6 +71,22 @@ def test_a_run_reads_checkpoints_safely_and_leaves_mmengine_as_it_was():
         assert CheckpointLoader._schemes['torchvision://'] is before['torchvision://']
         raise KeyboardInterrupt
     assert CheckpointLoader._schemes == before
+
+
+def test_a_text_is_laid_out_once_in_a_run(monkeypatch):
+    asked = []
+
+    def lay_out(text, **style):
+        asked.append(text)
+        return text.upper(), True
+
+    monkeypatch.setattr(yapf_api, 'FormatCode', lay_out)
+    with start(Config(dict(runner_type='StandInRunner', a=1))) as runner:
+        first, again = runner.cfg.pretty_text, runner.cfg.pretty_text
+        runner.cfg.a = 2
+        assert first == again == "A=1\nRUNNER_TYPE='STANDINRUNNER'"
+        assert runner.cfg.pretty_text == "A=2\nRUNNER_TYPE='STANDINRUNNER'"
+    assert len(asked) == 2 and yapf_api.FormatCode is lay_out
 
 
 def test_a_run_is_of_the_runner_that_the_config_names_without_unset_hooks():
