@@ -14,10 +14,15 @@ from tests.support.paths import ROOT, TOOLS
 MMCROC = ('-c', 'from mmcroc.__main__ import main; main()')
 
 
+@pytest.fixture(scope='module')
+def site(tmp_path_factory):
+    """Where an unpacked wheel is, for all tests: it is compiled once."""
+    return installed_package(tmp_path_factory.mktemp('unpacked'), 'unpacked')
+
+
 @pytest.fixture
-def mmcroc(tmp_path):
-    """Runs the command of an unpacked wheel in a folder of its own; gives the output."""
-    site = installed_package(tmp_path, 'unpacked')
+def mmcroc(site, tmp_path):
+    """Runs the command of the wheel in a folder of the test's own; gives the output."""
     return lambda *words: run_python([*MMCROC, *words], tmp_path, site)
 
 

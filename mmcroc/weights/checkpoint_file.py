@@ -215,7 +215,9 @@ def _problem(file: Path, error: Exception) -> str:
         if start.startswith(mark):
             return f'is no checkpoint: it is {found}'
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    is_zip = start.startswith(b'pk') and not isinstance(error, UnpicklingError)
+    # A name that a library here does not have is no damage: sums were compared before.
+    own = UnpicklingError | AttributeError | ImportError
+    is_zip = start.startswith(b'pk') and not isinstance(error, own)
     if file.suffix == '.safetensors' or is_zip or re.search(CUT_OFF, str(error)):
         return (
             f'cannot be read: truncated or damaged ({size} bytes); copy or download it again '

@@ -20,7 +20,13 @@ from torch import multiprocessing
 
 from tests.support.paths import CONFIGS, ROOT, TOOLS
 
-IMPORTED = ['mmpretrain.datasets', 'mmpretrain.models', 'mmseg.datasets', 'mmseg.models']
+IMPORTED = [
+    'mmpretrain.datasets', 'mmpretrain.models', 'mmseg.datasets', 'mmseg.models',
+    # What MMEngine imports for a run's log and pictures.
+    'matplotlib.backends.backend_agg', 'matplotlib.figure', 'setuptools', 'yapf.yapflib.yapf_api',
+    # What several wings import.
+    'scipy.ndimage', 'scipy.optimize', 'scipy.sparse.csgraph',
+]  # fmt: skip
 
 
 def _serve():

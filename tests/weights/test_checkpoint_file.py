@@ -102,6 +102,20 @@ def test_a_truncated_file_is_called_so(tmp_path, share, new_format):
         read_checkpoint(str(path))
 
 
+@pytest.mark.parametrize('error', [AttributeError, ImportError])
+def test_what_a_library_here_lacks_is_not_called_damage(tmp_path, monkeypatch, error):
+    """Once numpy 1.26, which keeps arrays elsewhere, had users download sound files again."""
+    path = tmp_path / 'weights.pth'
+    torch.save(WEIGHTS, path)
+
+    def fail(*args, **kwargs):
+        raise error("'numpy._core' has no 'multiarray'")
+
+    monkeypatch.setattr(torch, 'load', fail)
+    with pytest.raises(ValueError, match="read safely: 'numpy._core' has no 'multiarray'$"):
+        read_checkpoint(str(path))
+
+
 @pytest.mark.parametrize('share', [0.0002, 0.5, 0.99])
 def test_a_truncated_safetensors_file_is_called_so(tmp_path, share):
     path = tmp_path / 'weights.safetensors'
