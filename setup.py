@@ -101,6 +101,7 @@ setup(
         'safetensors',
         'scipy',
         'tqdm',
+        'yapf',  # MMEngine's: the layout of configs
     ],
     extras_require={
         'docs': [

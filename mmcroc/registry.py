@@ -85,3 +85,4 @@ METRICS = _child(
     evaluation='clustering_iou hummingbird knn_image linear_iou nf_covering patch_probes '
     'segment_retrieval_iou linear_segmentor',
 )
+VISUALIZERS = _child('visualizer', 'VISUALIZERS', training='visualizer')

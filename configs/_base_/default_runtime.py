@@ -22,7 +22,7 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'),
 )
 
-visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+visualizer = dict(type='mmcroc.DeferredVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_level = 'INFO'
 load_from = None
 resume = False

@@ -17,3 +17,4 @@ from .probes import BeforeAfterHook as BeforeAfterHook
 from .starting_weights import start_from as start_from
 from .termination import TerminationHook as TerminationHook
 from .view_measures import ViewMeasuresHook as ViewMeasuresHook
+from .visualizer import DeferredVisualizer as DeferredVisualizer

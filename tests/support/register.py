@@ -269,6 +269,7 @@ COMMANDS = {
         DATA, POST_TABLE
     ),
     'python tools/benchmarks/dense_search.py': Needs(TIME),
+    'python tools/benchmarks/start_up.py': Needs(TIME),
     'python tools/benchmarks/inference.py': Needs(TIME),
     'python tools/benchmarks/communication.py': Needs(
         TIME, f'{BENCHMARKS}test_a_step_on_two_ranks_communicates_what_the_formulas_say'

@@ -4,6 +4,7 @@
 """
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def imports() -> Iterator[tuple[str, str]]:
             yield from ((module, name) for name in targets if name.split('.')[0] == 'mmcroc')
 
 
+@functools.cache
 def waiting_for(package: str) -> set[str]:
     """Modules of mmcroc that cannot be imported without a module of another package."""
     imported: dict[str, set[str]] = {}

@@ -112,7 +112,7 @@ def test_what_a_library_here_lacks_is_not_called_damage(tmp_path, monkeypatch, e
         raise error("'numpy._core' has no 'multiarray'")
 
     monkeypatch.setattr(torch, 'load', fail)
-    with pytest.raises(ValueError, match="read safely: 'numpy._core' has no 'multiarray'$"):
+    with pytest.raises(ValueError, match=r"read safely: 'numpy\._core' has no 'multiarray'$"):
         read_checkpoint(str(path))
 
 
