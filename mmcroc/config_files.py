@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,11 @@ def config_names() -> Iterator[None]:
         if not isinstance(path, str):
             raise SyntaxError(f'_base_ = {path!r} in {filename} is no name of a file')
         package, _, name = path.partition('::')
-        found = (config_path(name), None) if package == 'mmcroc' else find(path, filename)
+        found: tuple[str, str | None]
+        if package == 'mmcroc':
+            found = config_path(name), None
+        else:
+            found = _of_package(find, path) if name else find(path, filename)
         base, file = os.path.realpath(found[0]), os.path.realpath(filename)
         inherits[base] = file
         heirs = {file}
@@ -80,6 +85,12 @@ def config_names() -> Iterator[None]:
     finally:
         Config._get_cfg_path = staticmethod(find)
         MODULE2PACKAGE['mmseg'] = distribution
+
+
+@functools.cache
+def _of_package(find: Callable, path: str) -> tuple[str, str | None]:
+    """What MMEngine finds ``PACKAGE::NAME`` by: all of the package's metafiles, each time."""
+    return find(path, '')
 
 
 def config_path(name: str) -> str:

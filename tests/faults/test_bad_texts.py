@@ -307,7 +307,7 @@ def archive(save=np.savez, **members):
         npy(np.zeros(3)),
         npy(np.array([dict()], object)),
         archive(metadata=np.array([dict()], object)),
-        archive(np.savez_compressed, metadata=np.array('{}'), prototypes=np.zeros(60 << 20)),
+        pytest.param(None, id='bomb'),
         archive(prototypes=np.zeros((3, 3))),
         archive(metadata=np.array('[' * 10**5)),
         archive(metadata=np.array('5')),
@@ -316,6 +316,9 @@ def archive(save=np.savez, **members):
 )
 def test_files_that_are_no_memory(tmp_path, data):
     path = tmp_path / 'tokens.npz'
+    if data is None:  # made where it is needed: half a second
+        metadata, prototypes = np.array('{}'), np.zeros(60 << 20)
+        data = archive(np.savez_compressed, metadata=metadata, prototypes=prototypes)
     path.write_bytes(data)
     assert read_or_refuse(segments, str(path)) is None
     assert read_or_refuse(regions, str(path)) is None

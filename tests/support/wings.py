@@ -71,14 +71,17 @@ def waiting_for(package: str) -> set[str]:
     return found
 
 
-def registered() -> Iterator[tuple[str, str, str]]:
+@functools.cache
+def registered() -> list[tuple[str, str, str]]:
     """Registry, module and name of every class or function that mmcroc registers."""
+    found = []
     for module, path in modules().items():
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
             for decorator in getattr(node, 'decorator_list', ()):
                 text = ast.unparse(decorator)
                 if '.register_module(' in text:
-                    yield text.split('.')[0], module, node.name
+                    found.append((text.split('.')[0], module, node.name))
+    return found
 
 
 def table() -> str:
