@@ -1,9 +1,9 @@
 """Time from a command to a training's first iteration, and what it is made of.
 
-    python tools/benchmarks/start_up.py [CONFIG]
+    python tools/benchmarks/start_up.py [CONFIG] [--no-validate ...]
 
-Runs tools/train.py in a new process until the first iteration is done, ``--runs`` times, of which
-the fastest counts. Imports of other packages come first, in an order that shows what each adds:
+Runs tools/train.py, with any further options, in a new process until the first iteration is done,
+``--runs`` times, of which the fastest counts. Imports of other packages come first, in an order that shows what each adds:
 no training can begin sooner. The first run after an installation is not for measuring: Python
 compiles what it imports.
 """
@@ -69,13 +69,13 @@ def parse_args():
         help='train config file, or mmcroc::NAME',
     )  # fmt: skip
     parser.add_argument('--runs', type=int, default=3, help='new processes, one after another')
-    return measure.add_json(parser).parse_args()
+    return measure.add_json(parser).parse_known_args()
 
 
-def one_run(config):
+def one_run(config, options):
     """Seconds of each part of a run, by its name."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, '-c', PROGRAM, TRAIN, config, '--work-dir', folder]
+        command = [sys.executable, '-c', PROGRAM, TRAIN, config, '--work-dir', folder, *options]
         begin = time.time()
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -87,10 +87,11 @@ def one_run(config):
 
 
 def main():
-    args = parse_args()
-    parts = min((one_run(args.config) for _ in range(args.runs)), key=lambda run: sum(run.values()))
+    args, options = parse_args()
+    runs = [one_run(args.config, options) for _ in range(args.runs)]
+    parts = min(runs, key=lambda run: sum(run.values()))
     total = sum(parts.values())
-    print(f'\n{args.config}, the fastest of {args.runs}\n')
+    print(f'\n{" ".join([args.config, *options])}, the fastest of {args.runs}\n')
     print(f'{"":36s}{"s":>8s}{"share":>8s}')
     for name, value in parts.items():
         print(f'{name:36s}{value:8.2f}{value / total:8.0%}')
