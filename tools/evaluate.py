@@ -87,6 +87,7 @@ def main():
     import_quietly('mmpretrain.datasets', 'mmseg.datasets')
     from mmengine.dist import is_main_process
 
+    from mmcroc.data.image_reading import UnreadableImageError
     from mmcroc.evaluation.matrix import evaluate
 
     size = {} if args.image_size is None else dict(image_size=args.image_size)
@@ -104,7 +105,7 @@ def main():
             launcher=args.launcher,
             **{**args.cfg_options, **size},
         )
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, UnreadableImageError) as error:
         sys.exit(str(error))
     if is_main_process():
         print(f'\n{report.table()}\nResults: {args.work_dir}/results.json')

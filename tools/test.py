@@ -102,6 +102,7 @@ def main():
     with refusals():
         require_model(args.checkpoint)
     # Only now: what --help and wrong arguments need not wait for.
+    from mmcroc.data.image_reading import UnreadableImageError
     from mmcroc.training.launch import start
     from mmcroc.weights.weight_fit import UnfitWeightsError
 
@@ -110,6 +111,8 @@ def main():
             require_whole_checkpoint(runner.model)
         try:
             runner.test()
+        except UnreadableImageError as error:
+            raise SystemExit(str(error)) from error
         except UnfitWeightsError as error:
             raise SystemExit(
                 f'{args.checkpoint} is no checkpoint of the model of {args.config}: '

@@ -136,6 +136,7 @@ def main() -> None:
     # Only now: what --help and wrong arguments need not wait for.
     from mmengine.dist import is_main_process
 
+    from mmcroc.data.image_reading import UnreadableImageError
     from mmcroc.features.pretrained_backbone import UnnamedModelError
     from mmcroc.training.failures import failure_from_outside
     from mmcroc.training.launch import start
@@ -153,7 +154,12 @@ def main() -> None:
             runner.train()
             if is_main_process():
                 print_summary(runner)
-    except (UnfitWeightsError, UnnamedModelError, NonFiniteLossError) as error:
+    except (
+        UnfitWeightsError,
+        UnnamedModelError,
+        NonFiniteLossError,
+        UnreadableImageError,
+    ) as error:
         raise SystemExit(str(error)) from error
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
         if training_began():

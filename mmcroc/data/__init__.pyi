@@ -12,6 +12,7 @@ from .labelled_sets import KITTISTEPDataset as KITTISTEPDataset
 from .labelled_sets import VOCAnimalsDataset as VOCAnimalsDataset
 from .labelled_transforms import LoadMappedAnnotations as LoadMappedAnnotations
 from .labelled_transforms import LoadRGBImage as LoadRGBImage
+from .labelled_transforms import LoadWholeImage as LoadWholeImage
 from .labelled_transforms import PadImage as PadImage
 from .labelled_transforms import RandomResizedCropWithLabels as RandomResizedCropWithLabels
 from .labelled_transforms import ResizeLabels as ResizeLabels

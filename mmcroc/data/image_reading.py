@@ -24,12 +24,14 @@ class UnreadableImageError(RuntimeError):
     """An image file that cannot be read.
 
     Args:
-        path: Image file; or a whole message, if it is the only argument (so that a worker's
-            error can be raised again in the main process).
+        path: Image file; or a whole message, if it is the only argument: torch raises a worker's
+            error again with its report, of which the message is kept.
         reason: What is wrong with the file.
     """
 
     def __init__(self, path: str, reason: str | None = None) -> None:
+        if reason is None and path.startswith('Caught '):
+            path = path.rpartition(f'{type(self).__name__}: ')[2].strip()
         super().__init__(path if reason is None else f'Cannot read image {path}: {reason}')
         self.path = path
         self.reason = reason
@@ -55,6 +57,33 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     except OSError as error:
         raise UnreadableImageError(path, _reason(error)) from error
     return decode_image(data, path)
+
+
+#: First bytes of formats, and what stands among the last of a file that is whole.
+ENDS = ((b'\xff\xd8', b'\xff\xd9'), (b'\x89PNG', b'IEND'))
+#: Number of last bytes: some programs add to a picture.
+TAIL = 64
+
+
+def require_whole(path: str | os.PathLike[str]) -> None:
+    """Refuse a picture that was cut off, for readers which fill what is missing.
+
+    A JPEG or PNG whose end mark is not among its last bytes is decoded by Pillow, which judges.
+    Of a file that cannot be opened the reader will say so.
+
+    Raises:
+        UnreadableImageError: It is cut off.
+    """
+    try:
+        require_regular(path)
+        with open(path, 'rb') as file:
+            start = file.read(4)
+            file.seek(max(file.seek(0, os.SEEK_END) - TAIL, 0))
+            tail = file.read()
+    except OSError:
+        return
+    if any(start.startswith(first) and last not in tail for first, last in ENDS):
+        load_picture(path)
 
 
 def open_picture(path: str | os.PathLike[str]) -> Image.Image:

@@ -10,7 +10,12 @@ import torch.nn.functional as F
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations
 
-from mmcroc.data.image_reading import SIXTEEN_BIT_GREY, UnreadableImageError, open_picture
+from mmcroc.data.image_reading import (
+    SIXTEEN_BIT_GREY,
+    UnreadableImageError,
+    open_picture,
+    require_whole,
+)
 from mmcroc.data.two_views import sample_crop_box
 from mmcroc.registry import TRANSFORMS
 
@@ -61,8 +66,22 @@ def _require_labels(path: str) -> None:
 
 
 @TRANSFORMS.register_module()
-class LoadRGBImage(LoadImageFromFile):
-    """mmcv's ``LoadImageFromFile``, red first.
+class LoadWholeImage(LoadImageFromFile):
+    """mmcv's ``LoadImageFromFile``, which refuses what OpenCV would fill with grey: cut-off files.
+
+    Of remote files only OpenCV knows.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Load an image, blue first."""
+        if '://' not in results['img_path']:
+            require_whole(results['img_path'])
+        return super().transform(results)
+
+
+@TRANSFORMS.register_module()
+class LoadRGBImage(LoadWholeImage):
+    """``LoadWholeImage``, red first.
 
     mmcv reads blue first and leaves it to MMSegmentation's preprocessor to turn round; mmcroc's
     pretraining is red first from the file on, and so has to be what validates it.

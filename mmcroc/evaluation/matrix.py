@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from mmcroc.data.image_reading import UnreadableImageError
 from mmcroc.evaluation.data_sets import LabelledData
 from mmcroc.evaluation.progress import log_progress
 from mmcroc.evaluation.protocols import (
@@ -264,7 +265,7 @@ class _Run:
             model=model,
             protocol=label,
             data=self.evaluations[label].data,
-            error=words if isinstance(error, ValueError | OSError) else
+            error=words if isinstance(error, ValueError | OSError | UnreadableImageError) else
             f'{type(error).__name__}: {words}',
             traceback=traceback.format_exc(),
         )  # fmt: skip

@@ -5,6 +5,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from torch._utils import ExceptionWrapper
 
 from mmcroc.data import image_reading
 from mmcroc.data.image_reading import UnreadableImageError, read_image
@@ -162,3 +163,9 @@ def test_error_can_be_raised_again_from_its_message_alone():
     # torch does so with an error from a worker.
     error = UnreadableImageError('a.jpg', 'truncated')
     assert str(type(error)(str(error))) == str(error) == 'Cannot read image a.jpg: truncated'
+    try:
+        raise error
+    except UnreadableImageError:
+        report = ExceptionWrapper(where='in DataLoader worker process 0')
+    with pytest.raises(UnreadableImageError, match=r'\ACannot read image a\.jpg: truncated\Z'):
+        report.reraise()

@@ -1,10 +1,13 @@
 """Transforms that keep label maps with their images."""
 
+import mmcv
 import numpy as np
 import pytest
 from PIL import Image
 
+from mmcroc.data.image_reading import UnreadableImageError
 from mmcroc.registry import TRANSFORMS
+from tests.support.images import smooth_image
 
 
 def results(seed=0):
@@ -124,3 +127,41 @@ def test_boxes_larger_than_the_picture_give_way_to_the_whole():
     found = crop(dict(img=image, gt_seg_map=image[..., 0], seg_fields=['gt_seg_map']))
     np.testing.assert_allclose(found['img'], image, atol=1e-3)
     np.testing.assert_array_equal(found['gt_seg_map'], image[..., 0])
+
+
+LOADERS = ('mmcroc.LoadWholeImage', 'mmcroc.LoadRGBImage')
+
+
+def load(path, kind=LOADERS[0]):
+    return TRANSFORMS.build(dict(type=kind))(dict(img_path=str(path)))['img']
+
+
+@pytest.mark.parametrize('kind', LOADERS)
+@pytest.mark.parametrize('suffix', ['jpg', 'png'])
+@pytest.mark.parametrize('share', [0.5, 0.98])
+def test_a_labelled_image_that_was_cut_off_is_refused_by_name(tmp_path, kind, suffix, share):
+    """Once OpenCV filled what was missing with grey, and it was scored."""
+    path = tmp_path / f'a.{suffix}'
+    Image.fromarray(smooth_image(120, 160)).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(
+        UnreadableImageError, match=rf'Cannot read image .*a\.{suffix}: .*truncated'
+    ):
+        load(path, kind)
+
+
+@pytest.mark.parametrize('suffix', ['jpg', 'png', 'bmp'])
+@pytest.mark.parametrize('more', [0, 10, 1000])
+def test_a_whole_image_is_read_as_mmcv_reads_it_whatever_follows_its_end(tmp_path, suffix, more):
+    path = tmp_path / f'a.{suffix}'
+    Image.fromarray(smooth_image(120, 160)).save(path)
+    path.write_bytes(path.read_bytes() + bytes(more))
+    found = load(path)
+    np.testing.assert_array_equal(found, mmcv.imread(str(path)))
+    np.testing.assert_array_equal(found[..., ::-1], load(path, LOADERS[1]))
+
+
+def test_an_image_that_is_not_there_is_mmcvs_to_tell(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'a\.jpg'):
+        load(tmp_path / 'a.jpg')

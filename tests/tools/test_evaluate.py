@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -10,7 +11,9 @@ import pytest
 from mmengine.runner import Runner
 from PIL import Image
 
-from tests.support.paths import ROOT, TOOLS
+from tests.support.images import truncate
+from tests.support.mini_data import make_voc
+from tests.support.paths import CONFIGS, ROOT, TOOLS
 from tests.support.processes import call
 
 FEW = ['test_evaluator.num_restarts=1', 'test_evaluator.seeds=[0,1]']
@@ -106,6 +109,24 @@ def refusal(monkeypatch, capsys, *arguments):
 ])  # fmt: skip
 def test_what_cannot_be_is_refused_in_one_sentence(monkeypatch, capsys, arguments, said):
     assert said in refusal(monkeypatch, capsys, *arguments.split())
+
+
+@pytest.mark.parametrize('tool', ['evaluate', 'test'])
+def test_an_image_that_was_cut_off_is_named_in_one_sentence(monkeypatch, tmp_path, tool):
+    """Read by a worker. Once the missing part was scored as if it were grey."""
+    make_voc(tmp_path)
+    truncate(tmp_path / 'JPEGImages' / 'val_1.jpg')
+    common = ['--data-root', tmp_path, '--work-dir', tmp_path / 'out', '--cfg-options',
+              'test_evaluator.num_restarts=1', 'test_evaluator.seeds=[0]']  # fmt: skip
+    arguments = {
+        'evaluate': ['rgb', '--protocol', 'clustering-leopart', '--data', 'voc'],
+        'test': [CONFIGS / 'eval' / 'clustering-leopart_voc.py', 'rgb'],
+    }[tool]
+    monkeypatch.setattr(sys, 'argv', [f'{tool}.py', *map(str, arguments + common)])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(TOOLS / f'{tool}.py'), run_name='__main__')
+    said = r'Cannot read image \S*val_1\.jpg: .*truncated.*'
+    assert re.fullmatch(said, stop.value.code, re.IGNORECASE)
 
 
 def test_help_waits_for_no_heavy_package():

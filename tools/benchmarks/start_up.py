@@ -3,9 +3,9 @@
     python tools/benchmarks/start_up.py [CONFIG] [--no-validate ...]
 
 Runs tools/train.py, with any further options, in a new process until the first iteration is done,
-``--runs`` times, of which the fastest counts. Imports of other packages come first, in an order that shows what each adds:
-no training can begin sooner. The first run after an installation is not for measuring: Python
-compiles what it imports.
+``--runs`` times, of which the fastest counts. Imports of other packages come first, in an order
+that shows what each adds: no training can begin sooner. The first run after an installation is not
+for measuring: Python compiles what it imports.
 """
 
 import argparse

@@ -5,7 +5,7 @@ region_set = dict(
     data_root='data/bsds500',
     split='val',
     pipeline=[
-        dict(type='LoadImageFromFile'),
+        dict(type='mmcroc.LoadWholeImage'),
         dict(type='mmcroc.LoadHumanRegions'),
         dict(type='mmcroc.PackRegions'),
     ],

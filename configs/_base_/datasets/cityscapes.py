@@ -17,7 +17,7 @@ region_set = dict(
     data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
     seg_map_suffix='_gtFine_instanceIds.png',
     pipeline=[
-        dict(type='LoadImageFromFile'),
+        dict(type='mmcroc.LoadWholeImage'),
         dict(type='mmcroc.LoadCityscapesInstances'),
         dict(type='mmcroc.PackRegions'),
     ],

@@ -6,7 +6,7 @@ region_set = dict(
     ann_file='annotations/panoptic_val2017.json',
     data_prefix=dict(img_path='val2017'),
     pipeline=[
-        dict(type='LoadImageFromFile'),
+        dict(type='mmcroc.LoadWholeImage'),
         dict(type='mmcroc.LoadCOCOInstances'),
         dict(type='mmcroc.PackRegions'),
     ],

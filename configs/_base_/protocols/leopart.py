@@ -8,7 +8,7 @@ _base_ = '../evaluation_runtime.py'
 
 image_size = {{'$MMCROC_IMAGE_SIZE:448'}}
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='mmcroc.LoadWholeImage'),
     dict(type='mmcroc.LoadMappedAnnotations'),
     dict(type='mmcroc.RandomResizedCropWithLabels', size=image_size, scale=(0.8, 1.0)),
     dict(type='mmseg.RandomFlip', prob=0.5),
@@ -16,7 +16,7 @@ train_pipeline = [
     dict(type='mmseg.PackSegInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='mmcroc.LoadWholeImage'),
     dict(type='mmcroc.LoadMappedAnnotations'),
     dict(type='mmseg.Resize', scale=(image_size, image_size), keep_ratio=False, backend='pillow'),
     dict(type='mmcroc.ScoreAtInputSize'),

@@ -12,7 +12,7 @@ _base_ = [
 
 image_size = {{'$MMCROC_IMAGE_SIZE:448'}}
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='mmcroc.LoadWholeImage'),
     dict(type='mmcroc.LoadMappedAnnotations'),
     dict(type='RandomResize', scale=(2048, image_size), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='mmseg.RandomCrop', crop_size=(image_size, image_size), cat_max_ratio=0.75),
@@ -21,7 +21,7 @@ train_pipeline = [
     dict(type='mmseg.PackSegInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='mmcroc.LoadWholeImage'),
     dict(type='mmseg.Resize', scale=(2048, image_size), keep_ratio=True),
     # After resizing: the mask keeps the file's size.
     dict(type='mmcroc.LoadMappedAnnotations'),

@@ -2,7 +2,7 @@
 _base_ = 'retrieval-hsg.py'
 
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='mmcroc.LoadWholeImage'),
     dict(type='Resize', scale=(1242, 375), keep_ratio=True),
     dict(type='mmcroc.PadImage', size=(375, 1242), value=(104, 116, 124)),
     dict(type='mmcroc.LoadMappedAnnotations'),

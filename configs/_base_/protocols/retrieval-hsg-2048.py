@@ -3,7 +3,7 @@
 _base_ = 'retrieval-hsg.py'
 
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='mmcroc.LoadWholeImage'),
     dict(type='Resize', scale=(2048, 1024), keep_ratio=True),
     dict(type='mmcroc.PadImage', size=(1024, 2048), value=(104, 116, 124)),
     dict(type='mmcroc.LoadMappedAnnotations'),

@@ -13,7 +13,7 @@
 _base_ = '../evaluation_runtime.py'
 
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='mmcroc.LoadWholeImage'),
     dict(type='Resize', scale=(512, 512), keep_ratio=True),
     dict(type='mmcroc.PadImage', size=(512, 512), value=(104, 116, 124)),
     # After resizing: the mask keeps the file's size.
