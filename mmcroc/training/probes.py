@@ -77,20 +77,23 @@ class BeforeAfterHook(Hook):
         """Keep the last validation's metrics; warn of what they lost."""
         self.last = metrics
         before = runner.message_hub.runtime_info.get(BEFORE, {})
-        for name, share in self.allowed_loss.items():
-            if name not in before or not metrics or metrics[name] >= (1 - share) * before[name]:
-                continue
-            runner.logger.warning(
-                f'Training spoils the backbone: {name} fell from {before[name]:.2f} to '
-                f'{metrics[name]:.2f} in {runner.iter} iterations, by more than the allowed '
-                f'{share:.0%}. {" ".join(_best(runner))} '
-                + (
-                    'Training stops.'
-                    if self.stop
-                    else 'Training goes on (default_hooks.before_after.stop=True: it stops).'
-                )
+        lost = [
+            f'{name} fell from {before[name]:.2f} to {metrics[name]:.2f} (allowed: {share:.0%})'
+            for name, share in self.allowed_loss.items()
+            if metrics and name in before and not metrics[name] >= (1 - share) * before[name]
+        ]
+        if not lost:
+            return
+        runner.logger.warning(
+            f'Training spoils the backbone: {", ".join(lost)} in {runner.iter} iterations. '
+            + ' '.join(_best(runner))
+            + (
+                ' Training stops.'
+                if self.stop
+                else ' Training goes on (default_hooks.before_after.stop=True: it stops).'
             )
-            runner.train_loop.stop_training |= self.stop
+        )
+        runner.train_loop.stop_training |= self.stop
 
     def after_train(self, runner: Runner) -> None:
         """Log the table of before and after, and which checkpoint is the best."""

@@ -1,6 +1,7 @@
 """The guard of a training: it tells of a loss, and keeps what was the best."""
 
 import re
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -55,7 +56,7 @@ def test_a_collapse_is_told_within_one_interval_and_stops_training(collapsed):
     runner, log, _ = collapsed
     warning = re.search(r'WARNING - Training spoils the backbone: (.*)', log).group(1)
     assert re.match(
-        rf'{RANK} fell from [\d.]+ to [\d.]+ in 2 iterations, by more than the allowed 30%', warning
+        rf'{RANK} fell from [\d.]+ to [\d.]+ \(allowed: 30%\) in 2 iterations\. ', warning
     )
     assert warning.endswith('Training stops.') and runner.iter == 2 and runner.epoch == 1
 
@@ -77,6 +78,23 @@ def test_the_best_checkpoint_of_a_collapsed_training_is_its_start(collapsed):
     for name, value in kept['state_dict'].items():  # nothing was learnt yet
         if name.startswith(teacher):
             assert torch.equal(value, kept['state_dict'][student + name.removeprefix(teacher)])
+
+
+def test_all_that_a_validation_lost_is_one_warning():
+    """Also what is no number any more; what lost little is not named."""
+    hook = BeforeAfterHook(dict(a=0.1, b=0.5, c=0.1, d=0.1))
+    runner = MagicMock(iter=7, hooks=[])
+    runner.message_hub.runtime_info = {BEFORE: dict(a=10.0, b=10.0, c=10.0)}
+    runner.train_loop.stop_training = False
+    hook.after_val_epoch(runner, dict(a=8.0, b=8.0, c=float('nan'), d=1.0))
+    ((text,), _) = runner.logger.warning.call_args
+    assert text.startswith(
+        'Training spoils the backbone: a fell from 10.00 to 8.00 (allowed: 10%), '
+        'c fell from 10.00 to nan (allowed: 10%) in 7 iterations. '
+    )
+    assert runner.logger.warning.call_count == 1 and not runner.train_loop.stop_training
+    hook.after_val_epoch(runner, dict(a=9.5, b=8.0, c=9.5, d=1.0))
+    assert runner.logger.warning.call_count == 1
 
 
 def test_a_guard_that_only_warns_lets_training_go_on(tmp_path):
