@@ -17,14 +17,14 @@ from mmengine.registry import Registry  # noqa: E402
 class PatientRegistry(Registry):
     """Registry whose modules are imported in their order, until one has the class asked for.
 
-    MMEngine's imports all of them for the first class: pretraining would wait for MMSegmentation's
-    models. Modules that import much are therefore the last of their list.
+    MMEngine's imports all of them for the first class: CrOC's pretraining would wait for
+    MMSegmentation's models. Modules that import much are therefore the last of their list.
     """
 
     def get(self, key: str) -> type | None:
         """Find a class by its name; None if there is none."""
-        name = self.split_scope_key(key)[1]
-        for location in self._locations:
+        scope, name = self.split_scope_key(key)
+        for location in self._locations if scope in (None, self.scope) else ():
             if name in self._module_dict:
                 break
             import_module(location)

@@ -57,6 +57,16 @@ def test_pretraining_waits_for_no_package_that_it_does_not_use(name):
         assert not waiting & set(before), thing
 
 
+def test_a_name_imports_no_further_than_to_its_module_and_another_packages_none():
+    places = dict(scope='mmcroc', locations=['tests.support.paths', 'mmcroc.absent'])
+    patient = registry.PatientRegistry('patient', **places)
+    patient.register_module('Known', module=dict)
+    assert patient.get('Known') is patient.get('mmcroc.Known') is dict
+    assert patient.get('mmpretrain.ResNet') is None
+    with pytest.raises(ImportError, match='absent'):
+        patient.get('Unknown')
+
+
 def test_the_page_shows_the_wings_as_they_are():
     """When this fails, put what ``python -m tests.support.wings`` prints into the page."""
     assert table() in (ROOT / 'docs' / 'how-it-is-built.md').read_text(encoding='utf-8')

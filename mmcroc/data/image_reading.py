@@ -18,6 +18,10 @@ FORMATS = (
     'JPEG', 'PNG', 'PPM', 'GIF', 'BMP', 'DIB', 'TIFF', 'WEBP', 'JPEG2000', 'MPO', 'AVIF',
 )  # fmt: skip
 SIXTEEN_BIT_GREY = ('I;16', 'I;16L', 'I;16B', 'I;16N')
+#: First bytes of formats, and what stands among the last of a file that is whole.
+ENDS = ((b'\xff\xd8', b'\xff\xd9'), (b'\x89PNG', b'IEND'))
+#: Number of last bytes: some programs add to a picture.
+TAIL = 64
 
 
 class UnreadableImageError(RuntimeError):
@@ -57,12 +61,6 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     except OSError as error:
         raise UnreadableImageError(path, _reason(error)) from error
     return decode_image(data, path)
-
-
-#: First bytes of formats, and what stands among the last of a file that is whole.
-ENDS = ((b'\xff\xd8', b'\xff\xd9'), (b'\x89PNG', b'IEND'))
-#: Number of last bytes: some programs add to a picture.
-TAIL = 64
 
 
 def require_whole(path: str | os.PathLike[str]) -> None:
