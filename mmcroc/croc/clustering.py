@@ -133,6 +133,7 @@ def sample_seeds(probability: Tensor, num_seeds: int) -> Tensor:
 
 @torch.no_grad()
 @in_float32
+@torch.compiler.disable(recursive=False)  # else the compiler unrolls all levels
 def online_clustering(
     tokens: Tensor,
     cls_tokens: Tensor,
@@ -151,7 +152,8 @@ def online_clustering(
 ) -> ClusterAssignments:
     """Cluster the tokens of both views of each image jointly.
 
-    Runs without gradient, in float32 whatever autocast says, and never waits for the device.
+    Runs without gradient, in float32 whatever autocast says, and never waits for the device. The
+    compiler makes one program for all levels but the first and the last.
 
     Args:
         tokens: (2, B, h, n, d), features (the last block's keys, say) of views 1 and 2.
@@ -173,52 +175,147 @@ def online_clustering(
     Returns:
         The assignments of both views.
     """
-    tokens, cls_tokens = F.normalize(tokens, dim=-1), F.normalize(cls_tokens, dim=-1)
+    problems, clusters, best = _start(
+        F.normalize(tokens, dim=-1),
+        F.normalize(cls_tokens, dim=-1),
+        positions,
+        num_start_clusters,
+        max_clusters,
+        token_temperature,
+        cluster_temperature,
+        uniform_marginals,
+        seeds,
+    )
+    for _ in range(num_start_clusters, 1, -1):
+        clusters = _level(
+            problems,
+            clusters,
+            best,
+            position_weight=position_weight,
+            sinkhorn_reg=sinkhorn_reg,
+            sinkhorn_iterations=sinkhorn_iterations,
+            cost_scaling=cost_scaling,
+        )
+    return split(best.plan, best.num_clusters)
+
+
+class Problems(NamedTuple):
+    """What is to be clustered: h problems for each of B images, of N = 2n tokens, view 1's first.
+
+    Attributes:
+        features: (B, h, N, d), unit norm.
+        positions: (B, h, N, 2), in memory x and y apart.
+        marginal: (B, h, N), the tokens' shares of the plan.
+        described: (B, h, N, d + 4), what clusters have means of: the three, and 1 to count by.
+    """
+
+    features: Tensor
+    positions: Tensor
+    marginal: Tensor
+    described: Tensor
+
+
+class Clusters(NamedTuple):
+    """The K clusters of a level.
+
+    Attributes:
+        centroids: (B, h, K, d).
+        positions: (B, h, K, 2).
+        marginal: (B, h, K), the clusters' shares of the plan.
+    """
+
+    centroids: Tensor
+    positions: Tensor
+    marginal: Tensor
+
+
+class Best(NamedTuple):
+    """The cheapest level so far of each problem, changed in place by every level.
+
+    Attributes:
+        cost: (B, h).
+        plan: (B, h, N, K_max), any values past a problem's number of clusters.
+        num_clusters: (B, h), int64.
+    """
+
+    cost: Tensor
+    plan: Tensor
+    num_clusters: Tensor
+
+
+def _start(
+    tokens: Tensor,
+    cls_tokens: Tensor,
+    positions: Tensor,
+    num_seeds: int,
+    max_clusters: int,
+    token_temperature: float,
+    cluster_temperature: float,
+    uniform_marginals: bool,
+    seeds: Tensor | None,
+) -> tuple[Problems, Clusters, Best]:
+    """Pose the problems, and take seeds for the first level's clusters."""
     scores = saliency(tokens, cls_tokens)  # r, (B, h, N)
     if uniform_marginals:
         scores = torch.zeros_like(scores)
     token_marginal = torch.softmax(scores / token_temperature, dim=-1)
     if seeds is None:
-        seeds = sample_seeds(token_marginal, num_start_clusters)
+        seeds = sample_seeds(token_marginal, num_seeds)
     cluster_marginal = torch.softmax(scores.gather(-1, seeds) / cluster_temperature, dim=-1)
-
-    # What clusters have means of: features, position, token marginal; and 1, to be counted by.
     places = torch.cat(tuple(positions.to(tokens)), dim=-2).unsqueeze(1)
     places = places.expand(-1, tokens.shape[2], -1, -1)
     marginal = token_marginal.unsqueeze(-1)
     described = torch.cat(
         [torch.cat(tuple(tokens), dim=-2), places, marginal, torch.ones_like(marginal)], dim=-1
-    )  # (B, h, N, d + 4)
-    widths = [tokens.shape[-1], 2, 1, 1]
-    joint, joint_positions, _, _ = described.split(widths, dim=-1)
-    centroids, centroid_positions = _take(joint, seeds), _take(joint_positions, seeds)
-    joint_positions = joint_positions.mT.contiguous().mT  # x and y apart
+    )
+    features = described[..., : tokens.shape[-1]]
+    problems = Problems(features, places.mT.contiguous().mT, token_marginal, described)
+    clusters = Clusters(_take(features, seeds), _take(places, seeds), cluster_marginal)
+    cost = scores.new_full(scores.shape[:2], float('inf'))
+    plan = scores.new_zeros(*scores.shape[:2], max_clusters, scores.shape[2]).mT
+    return problems, clusters, Best(cost, plan, torch.zeros_like(cost, dtype=torch.long))
 
-    best_cost = joint.new_full(joint.shape[:2], float('inf'))
-    best_plan = joint.new_zeros(*joint.shape[:2], max_clusters, joint.shape[2]).mT
-    num_clusters = torch.zeros_like(best_cost, dtype=torch.long)
-    for level in range(num_start_clusters, 1, -1):
-        cost = assignment_cost(
-            joint, centroids, joint_positions, centroid_positions, position_weight, cost_scaling
-        )
-        plan = sinkhorn(cost, token_marginal, cluster_marginal, sinkhorn_reg, sinkhorn_iterations)
-        if level <= max_clusters:
-            level_cost = cost.mul_(plan).sum(dim=(-2, -1))
-            better = level_cost < best_cost
-            best_cost = torch.where(better, level_cost, best_cost)
-            best_plan[..., :level].copy_(
-                torch.where(better[..., None, None], plan, best_plan[..., :level])
-            )
-            num_clusters = num_clusters.masked_fill(better, level)
-        if level > 2:
-            sums = merge_closest_clusters(plan.mT @ described, widths[0])
-            means = sums[..., :-1] / sums[..., -1:]
-            centroids, centroid_positions, cluster_marginal = means.split(widths[:-1], dim=-1)
-            cluster_marginal = cluster_marginal.squeeze(-1)
-            cluster_marginal = cluster_marginal / cluster_marginal.sum(dim=-1, keepdim=True)
-    columns = torch.arange(max_clusters, device=best_plan.device)
-    best_plan.masked_fill_((columns >= num_clusters.unsqueeze(-1)).unsqueeze(-2), 0)
-    return split(best_plan, num_clusters)
+
+def _level(
+    problems: Problems,
+    clusters: Clusters,
+    best: Best,
+    *,
+    position_weight: float,
+    sinkhorn_reg: float,
+    sinkhorn_iterations: int,
+    cost_scaling: str,
+) -> Clusters:
+    """Assign tokens to K clusters, keep that where it is the best, and merge the closest two.
+
+    Returns:
+        The K - 1 clusters of the next level; the same after the last, of 2.
+    """
+    cost = assignment_cost(
+        problems.features,
+        clusters.centroids,
+        problems.positions,
+        clusters.positions,
+        position_weight,
+        cost_scaling,
+    )
+    plan = sinkhorn(cost, problems.marginal, clusters.marginal, sinkhorn_reg, sinkhorn_iterations)
+    num_clusters = plan.shape[-1]
+    if num_clusters <= best.plan.shape[-1]:
+        level_cost = cost.mul_(plan).sum(dim=(-2, -1))
+        better = level_cost < best.cost
+        best.cost.copy_(torch.where(better, level_cost, best.cost))
+        kept = best.plan[..., :num_clusters]
+        kept.copy_(torch.where(better[..., None, None], plan, kept))
+        best.num_clusters.masked_fill_(better, num_clusters)
+    if num_clusters == 2:
+        return clusters
+    channels = clusters.centroids.shape[-1]
+    sums = merge_closest_clusters(plan.mT @ problems.described, channels)
+    means = sums[..., :-1] / sums[..., -1:]
+    centroids, positions, marginal = means.split([channels, 2, 1], dim=-1)
+    marginal = marginal.squeeze(-1)
+    return Clusters(centroids, positions, marginal / marginal.sum(dim=-1, keepdim=True))
 
 
 def assignment_cost(
@@ -289,12 +386,14 @@ def split(plan: Tensor, num_clusters: Tensor) -> ClusterAssignments:
     Columns sum to 1 within each view, then each token keeps only its greatest entry.
 
     Args:
-        plan: (B, h, 2n, K), columns past a problem's number of clusters 0.
+        plan: (B, h, 2n, K), any values past a problem's number of clusters.
         num_clusters: (B, h).
 
     Returns:
         The assignments of both views.
     """
+    columns = torch.arange(plan.shape[-1], device=plan.device)
+    plan = plan.masked_fill((columns >= num_clusters.unsqueeze(-1)).unsqueeze(-2), 0)
     views = plan.unflatten(-2, (2, -1)).movedim(-3, 0)  # (2, B, h, n, K)
     total = views.sum(dim=-2, keepdim=True)
     views = views / total.masked_fill(total == 0, 1)

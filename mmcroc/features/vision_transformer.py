@@ -54,7 +54,7 @@ class VisionTransformer(MMPretrainVisionTransformer):
     Parameter names are the parent's: its checkpoints are MMPretrain checkpoints. Without an
     ``init_cfg`` the weights start as in DINO's and CrOC's code (MMPretrain's own start differs):
     linear layers, [CLS] and position embedding normal with std 0.02, biases 0; the patch
-    convolution keeps torch's default.
+    convolution keeps torch's default. ``torch.compile`` makes one program for all blocks.
 
     Args:
         out_type: Kind of output; ``'raw'`` is [CLS] and patch tokens, without registers.
@@ -149,6 +149,7 @@ class VisionTransformer(MMPretrainVisionTransformer):
         tokens, grid = self._tokens_after(images, self.out_indices)
         return tuple(self._format_output(one, grid) for one in tokens)
 
+    @torch.compiler.disable(recursive=False)
     def first_blocks(self, images: Tensor, number: int) -> PartwayTokens:
         """Tokens of images (B, 3, H, W) after the first ``number`` blocks."""
         tokens, grid = self.patch_embed(images)
@@ -160,10 +161,11 @@ class VisionTransformer(MMPretrainVisionTransformer):
             registers = self.register_tokens.expand(len(tokens), -1, -1)
             tokens = torch.cat([cls_token, registers, patches], 1)
         tokens = self.pre_norm(tokens)
-        for layer in self.layers[:number]:
-            tokens = layer(tokens)
+        for index in range(number):
+            tokens = self.layers[index](tokens)
         return PartwayTokens(tokens, tuple(grid), number)
 
+    @torch.compiler.disable(recursive=False)
     def _tokens_after(
         self, images: Tensor, blocks: Sequence[int], partway: PartwayTokens | None = None
     ) -> tuple[list[Tensor], tuple]:
@@ -207,6 +209,7 @@ class VisionTransformer(MMPretrainVisionTransformer):
         )
         return torch.cat([cls_token, patches], 1)
 
+    @torch.compiler.disable(recursive=False)
     def forward_tapped(
         self, images: Tensor, feature: str | None = None, partway: PartwayTokens | None = None
     ) -> TappedTokens:

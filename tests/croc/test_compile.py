@@ -9,6 +9,7 @@ from mmpretrain.structures import DataSample
 
 from mmcroc.croc.clustering import online_clustering
 from mmcroc.croc.optim_wrapper import SelfDistillOptimWrapper
+from mmcroc.features.vision_transformer import VisionTransformer
 from tests.support.croc_models import build_croc, small_croc
 
 
@@ -61,21 +62,52 @@ def test_compiled_training_gives_the_eager_losses_and_weights(build, compiled, w
         assert all('torch.compiler.disable' in reason for reason in counters['graph_break'])
 
 
-def test_the_clustering_compiles_to_one_graph():
-    graphs = []
+class Programs:
+    """A backend that compiles nothing, and counts what it is given."""
 
-    def backend(graph, _):
-        graphs.append(graph)
+    def __init__(self):
+        self.number = 0
+
+    def __call__(self, graph, _):
+        self.number += 1
         return graph.forward
 
+
+def test_the_clustering_compiles_to_as_many_programs_for_any_number_of_levels():
     g = torch.Generator().manual_seed(0)
     tokens = torch.randn(2, 3, 2, 16, 8, generator=g)
     cls_tokens = torch.randn(2, 3, 2, 8, generator=g)
     positions = torch.rand(2, 3, 16, 2, generator=g) * 300
-    settings = dict(num_start_clusters=4, seeds=torch.tensor([0, 9, 17, 31]).expand(3, 2, 4))
-    want = online_clustering(tokens, cls_tokens, positions, **settings)
-    found = torch.compile(online_clustering, backend=backend)(
-        tokens, cls_tokens, positions, **settings
-    )
-    assert len(graphs) == 1
-    torch.testing.assert_close(found, want)
+    seeds = torch.randperm(32, generator=g)
+    numbers = []
+    for most in (5, 9):
+        torch.compiler.reset()
+        settings = dict(num_start_clusters=most, max_clusters=most)
+        settings['seeds'] = seeds[:most].expand(3, 2, most)
+        want = online_clustering(tokens, cls_tokens, positions, **settings)
+        programs = Programs()
+        compiled = torch.compile(online_clustering, backend=programs)
+        found = compiled(tokens, cls_tokens, positions, **settings)
+        torch.testing.assert_close(found, want)
+        compiled(tokens, cls_tokens, positions, **settings)  # which adds none
+        numbers.append(programs.number)
+    assert numbers[0] == numbers[1] <= 6
+
+
+def test_a_backbone_compiles_to_as_many_programs_for_any_number_of_blocks():
+    numbers = []
+    for blocks in (3, 6):
+        torch.compiler.reset()
+        arch = dict(embed_dims=12, num_layers=blocks, num_heads=3, feedforward_channels=24)
+        backbone = VisionTransformer(arch=arch, img_size=16, patch_size=8, drop_path_rate=0.1)
+        backbone.train()
+        programs = Programs()
+        compiled = torch.compile(backbone.forward_tapped, backend=programs)
+        images = torch.randn(2, 3, 16, 16)
+        for _ in range(2):
+            torch.manual_seed(0)
+            found = compiled(images, 'k')
+        torch.manual_seed(0)
+        torch.testing.assert_close(found, backbone.forward_tapped(images, 'k'))
+        numbers.append(programs.number)
+    assert numbers[0] == numbers[1] <= 6

@@ -1,6 +1,6 @@
 """Time a training step, batch size by batch size: images per second, share of the peak, waits.
 
-    python tools/benchmarks/training_step.py configs/croc_vit-s_coco.py --batch-sizes 32 --compile
+    python tools/benchmarks/training_step.py configs/croc_vit-s_coco.py --compiled 32 128
 
 The batch is made of noise and stays in main memory, so that the data pipeline plays no part. A
 config of HSG gets Voronoi cells for its regions. Floating-point operations are counted by torch and
@@ -25,7 +25,7 @@ from mmcroc.config_files import ConfigOptions, read_config
 from mmcroc.registry import MODELS
 
 COLUMNS = ('config', 'batch', 'compiled', 'img/s', 'ms', 'TFLOP/s', 'of peak', 'GiB', 'waits',
-           'clustering ms')  # fmt: skip
+           'clustering ms', 'first step s')  # fmt: skip
 
 
 def parse_args():
@@ -34,7 +34,8 @@ def parse_args():
     parser.add_argument('--batch-sizes', type=int, nargs='+', default=[32, 64, 128, 256])
     parser.add_argument('--size', type=int, default=224, help='side of the views, pixels')
     parser.add_argument('--iters', type=int, default=10, help='iterations timed, after 5 more')
-    parser.add_argument('--compile', action='store_true', help='measure with compile=True too')
+    parser.add_argument('--compiled', type=int, nargs='+', default=[], metavar='BATCH_SIZE',
+                        help='sizes of batches to be measured with compile=True too')  # fmt: skip
     parser.add_argument('--profile', action='store_true', help='the dearest operations of a step')
     parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions, default={})
     return parser.parse_args()
@@ -110,14 +111,19 @@ def row_of(path, images, compiled, args, peak):
         hub.update_info('iter', next(iteration))
         model.train_step(batch, wrapper)
 
-    if cuda:
-        torch.cuda.reset_peak_memory_stats()
-    with FlopCounterMode(display=False) as counter:  # of the eager step: compiling hides operations
-        step() if not compiled else None
-    for _ in range(5):
-        step()
     generator = getattr(model, 'target_generator', None)
     watch = Stopwatch(generator) if cuda and generator is not None else None
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    start = time.perf_counter()
+    with FlopCounterMode(display=False) as counter:  # of the eager step: compiling hides operations
+        step() if not compiled else None
+    if compiled:
+        step()
+    synchronise(args.device)
+    first = time.perf_counter() - start
+    for _ in range(5):
+        step()
     synchronise(args.device)
     start = time.perf_counter()
     for _ in range(args.iters):
@@ -133,7 +139,7 @@ def row_of(path, images, compiled, args, peak):
     rate = counter.get_total_flops() / seconds
     row = {'config': Path(path).stem, 'batch': images, 'compiled': compiled}
     row |= {'img/s': images / seconds, 'ms': 1e3 * seconds, 'flops': counter.get_total_flops()}
-    row |= {'TFLOP/s': rate / 1e12, 'of peak': rate / peak}
+    row |= {'TFLOP/s': rate / 1e12, 'of peak': rate / peak, 'first step s': first}
     if cuda:
         row['GiB'] = torch.cuda.max_memory_allocated() / 2**30
         places = measure.host_waits(step)
@@ -151,25 +157,25 @@ def main():
     print(' '.join(f'{name:>13s}' for name in COLUMNS), flush=True)
     figures, eager, then = {'peak FLOP/s': peak}, {}, measure.earlier(args.json)
     for path in args.configs:
-        for images in args.batch_sizes:
-            for compiled in (False, True)[: 1 + args.compile]:
-                try:
-                    row = row_of(path, images, compiled, args, peak)
-                except Exception as error:  # the other rows are worth having
-                    print(f'{Path(path).stem} batch {images}: {error!r:.300}', flush=True)
-                    continue
-                eager.setdefault((path, images), row['flops'])
-                row['flops'] = eager[path, images]
-                row['TFLOP/s'] = row['flops'] / row['ms'] / 1e9
-                row['of peak'] = row['TFLOP/s'] * 1e12 / peak
-                name = f'{row["config"]}, {images} images{", compiled" if compiled else ""}'
-                figures[name] = row
-                measure.write(args.json, figures)  # a run that is cut short leaves what it has
-                cells = [row.get(name) for name in COLUMNS]
-                shown = [f'{c:.3g}' if isinstance(c, float) else str(c)[-13:] for c in cells]
-                print(' '.join(f'{cell:>13s}' for cell in shown), flush=True)
-                if row.get('waiting'):
-                    print(f'  host waits: {row["waiting"]}')
+        sizes = [(images, False) for images in sorted({*args.batch_sizes, *args.compiled})]
+        for images, compiled in [*sizes, *((images, True) for images in args.compiled)]:
+            try:
+                row = row_of(path, images, compiled, args, peak)
+            except Exception as error:  # the other rows are worth having
+                print(f'{Path(path).stem} batch {images}: {error!r:.300}', flush=True)
+                continue
+            eager.setdefault((path, images), row['flops'])
+            row['flops'] = eager[path, images]
+            row['TFLOP/s'] = row['flops'] / row['ms'] / 1e9
+            row['of peak'] = row['TFLOP/s'] * 1e12 / peak
+            name = f'{row["config"]}, {images} images{", compiled" if compiled else ""}'
+            figures[name] = row
+            measure.write(args.json, figures)  # a run that is cut short leaves what it has
+            cells = [row.get(name) for name in COLUMNS]
+            shown = [f'{c:.3g}' if isinstance(c, float) else str(c)[-13:] for c in cells]
+            print(' '.join(f'{cell:>13s}' for cell in shown), flush=True)
+            if row.get('waiting'):
+                print(f'  host waits: {row["waiting"]}')
     measure.compare(then, figures)
 
 
