@@ -18,6 +18,35 @@ from mmcroc.registry import MODELS
 ATTENTION_FEATURES = ('q', 'k', 'v')
 
 
+class StochasticDepth(nn.Module):
+    """Leave a residual branch out, sample by sample, and scale up what is kept.
+
+    Huang et al., *Deep Networks with Stochastic Depth*, ECCV 2016. The same as MMCV's
+    ``DropPath``, but with the probability in a tensor: the compiler takes a number for a constant,
+    and would make a program for each block.
+
+    Args:
+        drop_prob: Probability of leaving out, in training.
+    """
+
+    def __init__(self, drop_prob: float):
+        super().__init__()
+        self.drop_prob = drop_prob
+        self.register_buffer('kept', torch.tensor(1 - drop_prob), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Branches (B, ...), of which each sample's is 0 or scaled in training."""
+        if not self.training:
+            return x
+        draws = torch.rand(len(x), *[1] * (x.ndim - 1), dtype=x.dtype, device=x.device)
+        return x / self.kept * (self.kept + draws).floor()
+
+
+def stochastic_depth(drop_prob: float) -> nn.Module:
+    """Stochastic depth with a probability, which may be 0."""
+    return StochasticDepth(drop_prob) if drop_prob else nn.Identity()
+
+
 class TappedTokens(NamedTuple):
     """What one forward gives besides a feature map.
 
@@ -83,9 +112,10 @@ class VisionTransformer(MMPretrainVisionTransformer):
         registers = torch.zeros(1, num_registers, self.embed_dims)
         self.register_tokens = nn.Parameter(registers) if num_registers else None
         self.patch_size = self.patch_embed.projection.kernel_size[0]
-        for module in self.modules():
-            if isinstance(module, DropPath):  # numpy's number would break torch.compile's graph
-                module.drop_prob = float(module.drop_prob)
+        for parent in [*self.modules()]:
+            for name, child in parent.named_children():
+                if isinstance(child, DropPath):
+                    setattr(parent, name, stochastic_depth(float(child.drop_prob)))
 
     @property
     def num_blocks(self) -> int:

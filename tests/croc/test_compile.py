@@ -70,6 +70,9 @@ class Programs:
 
     def __call__(self, graph, _):
         self.number += 1
+        # Inductor would take it for a constant, and make one for each value.
+        values = [node.meta.get('example_value') for node in graph.graph.nodes]
+        assert not any(isinstance(value, torch.SymFloat) for value in values)
         return graph.forward
 
 
