@@ -142,6 +142,9 @@ class CrOC(BaseSelfSupervisor):
         #: Iteration in which the next step's gradients began, and that of the last step.
         self._step_start: int | None = None
         self._last_step: int | None = None
+        #: All parameters of the next step, by part: it asks several times, and finding them takes
+        #: longer than moving the teacher.
+        self._step_pairs: dict[str, list[tuple[nn.Parameter, nn.Parameter]]] | None = None
         #: m of the next step, of backbone and neck.
         self._momentum: dict[str, float] | None = None
         #: Versions of the student's parameters, until the first step was seen.
@@ -177,12 +180,14 @@ class CrOC(BaseSelfSupervisor):
         self, part: str | None = None
     ) -> list[tuple[nn.Parameter, nn.Parameter]]:
         """Parameters of the student, each with the teacher's, of all parts or of one."""
-        return [
-            pair
-            for name, teacher in self.teacher.items()
-            if part in (None, name)
-            for pair in zip(getattr(self, name).parameters(), teacher.parameters(), strict=True)
-        ]
+        pairs = self._step_pairs or self._pairs_by_part()
+        return [pair for name in pairs if part in (None, name) for pair in pairs[name]]
+
+    def _pairs_by_part(self) -> dict[str, list[tuple[nn.Parameter, nn.Parameter]]]:
+        return {
+            part: [*zip(getattr(self, part).parameters(), teacher.parameters(), strict=True)]
+            for part, teacher in self.teacher.items()
+        }
 
     def train(self, mode: bool = True) -> 'CrOC':
         """Set the student's mode; the teacher always evaluates."""
@@ -234,6 +239,7 @@ class CrOC(BaseSelfSupervisor):
         self.head.set_epoch(progress.epoch)
         if self._step_start is None:
             self._step_start = progress.iteration
+            self._step_pairs = self._pairs_by_part()
             self._momentum = {
                 part: warmup_cosine(
                     progress.iteration, start, self.end_momentum, progress.max_iters
@@ -306,7 +312,7 @@ class CrOC(BaseSelfSupervisor):
                 students, teachers = zip(*pairs, strict=True)
                 torch._foreach_lerp_(teachers, students, 1 - momentum)
         self._last_step = progress.iteration
-        self._step_start = None
+        self._step_start = self._step_pairs = None
 
     @torch.no_grad()
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor]:

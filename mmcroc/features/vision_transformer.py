@@ -29,9 +29,10 @@ class StochasticDepth(nn.Module):
         drop_prob: Probability of leaving out, in training.
     """
 
+    kept: Tensor
+
     def __init__(self, drop_prob: float):
         super().__init__()
-        self.drop_prob = drop_prob
         self.register_buffer('kept', torch.tensor(1 - drop_prob), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,11 +41,6 @@ class StochasticDepth(nn.Module):
             return x
         draws = torch.rand(len(x), *[1] * (x.ndim - 1), dtype=x.dtype, device=x.device)
         return x / self.kept * (self.kept + draws).floor()
-
-
-def stochastic_depth(drop_prob: float) -> nn.Module:
-    """Stochastic depth with a probability, which may be 0."""
-    return StochasticDepth(drop_prob) if drop_prob else nn.Identity()
 
 
 class TappedTokens(NamedTuple):
@@ -115,7 +111,8 @@ class VisionTransformer(MMPretrainVisionTransformer):
         for parent in [*self.modules()]:
             for name, child in parent.named_children():
                 if isinstance(child, DropPath):
-                    setattr(parent, name, stochastic_depth(float(child.drop_prob)))
+                    prob = float(child.drop_prob)
+                    setattr(parent, name, StochasticDepth(prob) if prob else nn.Identity())
 
     @property
     def num_blocks(self) -> int:
