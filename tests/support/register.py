@@ -278,7 +278,9 @@ COMMANDS = {
         TIME, f'{BENCHMARKS}test_the_tables_of_the_page_are_those_of_the_command'
     ),
     'bash tools/benchmarks/gpu.sh': Needs(TIME),
-    'python tools/benchmarks/training_step.py configs/croc_vit-s_coco.py': Needs(TIME),
+    'python tools/benchmarks/training_step.py configs/croc_vit-s_coco.py --compiled 128 256': Needs(
+        TIME
+    ),
     'python tools/benchmarks/training_step.py configs/hsg_r50_coco_stage2.py '
     '--batch-sizes 6 16 --size 448': Needs(TIME),
 }
