@@ -1,10 +1,8 @@
 """CrOC: cross-view online clustering."""
 
-import copy
 from typing import Any, cast
 
 import torch
-from mmengine.logging import print_log
 from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
@@ -19,13 +17,12 @@ from mmcroc.croc.optimizer_steps import (
     training_progress,
 )
 from mmcroc.croc.parts_fit import require_shared, require_tokens
-from mmcroc.croc.schedules import warmup_cosine
+from mmcroc.croc.teacher import MomentumTeacher, Pairs
 from mmcroc.features.dense_tokens import dense_tokens, hand_out_tokens
 from mmcroc.features.vision_transformer import TappedTokens, VisionTransformer
 from mmcroc.numerics.distributed import differentiable_all_reduce_mean
 from mmcroc.numerics.token_spread import effective_rank, mean_cosine
 from mmcroc.registry import MODELS
-from mmcroc.weights.checkpoint_content import below
 from mmcroc.weights.weight_fit import require_fit
 
 
@@ -120,15 +117,11 @@ class CrOC(BaseSelfSupervisor):
             if not 0 <= value <= 1:
                 raise ValueError(f'CrOC: {name} must be in [0, 1], got {value}')
         require_tokens(self.backbone, self.neck)
-        self.start_momentum = dict(backbone=teacher_momentum, neck=teacher_neck_momentum)
-        self.end_momentum = end_teacher_momentum
         self.freeze_last_layer_epochs = freeze_last_layer_epochs
         self.freeze_backbone_share = freeze_backbone_share
         self.sync_statistics = sync_statistics
-        self.teacher = nn.ModuleDict(
-            dict(backbone=copy.deepcopy(self.backbone), neck=copy.deepcopy(self.neck))
-        )
-        self.teacher.requires_grad_(False)
+        momentum = dict(backbone=teacher_momentum, neck=teacher_neck_momentum)
+        self.teacher = MomentumTeacher(self, momentum, end_teacher_momentum)
         #: Number of first blocks that student and teacher share.
         self.frozen_blocks = 0
         if trained_blocks is not None:
@@ -144,7 +137,7 @@ class CrOC(BaseSelfSupervisor):
         self._last_step: int | None = None
         #: All parameters of the next step, by part: it asks several times, and finding them takes
         #: longer than moving the teacher.
-        self._step_pairs: dict[str, list[tuple[nn.Parameter, nn.Parameter]]] | None = None
+        self._step_pairs: dict[str, Pairs] | None = None
         #: m of the next step, of backbone and neck.
         self._momentum: dict[str, float] | None = None
         #: Versions of the student's parameters, until the first step was seen.
@@ -160,15 +153,8 @@ class CrOC(BaseSelfSupervisor):
             self.copy_student_to_teacher()
 
     def _complete_teacher(self, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-        """Fill in what weights to be loaded lack of the teacher, by the student's."""
         self._has_loaded = True
-        for part, teacher in self.teacher.items():
-            student_prefix, teacher_prefix = f'{prefix}{part}.', f'{prefix}teacher.{part}.'
-            if not below(teacher_prefix, state):
-                teacher.load_state_dict(getattr(self, part).state_dict())
-                given = below(student_prefix, state)
-                state.update({f'{teacher_prefix}{name}': value for name, value in given.items()})
-                print_log(f"CrOC: teacher.{part} starts as the student's copy", logger='current')
+        self.teacher.complete(self, state, prefix)
 
     @torch.no_grad()
     def copy_student_to_teacher(self) -> None:
@@ -176,24 +162,10 @@ class CrOC(BaseSelfSupervisor):
         for student, teacher in self.student_teacher_pairs():
             teacher.copy_(student)
 
-    def student_teacher_pairs(
-        self, part: str | None = None
-    ) -> list[tuple[nn.Parameter, nn.Parameter]]:
+    def student_teacher_pairs(self, part: str | None = None) -> Pairs:
         """Parameters of the student, each with the teacher's, of all parts or of one."""
-        pairs = self._step_pairs or self._pairs_by_part()
+        pairs = self._step_pairs or self.teacher.pairs(self)
         return [pair for name in pairs if part in (None, name) for pair in pairs[name]]
-
-    def _pairs_by_part(self) -> dict[str, list[tuple[nn.Parameter, nn.Parameter]]]:
-        return {
-            part: [*zip(getattr(self, part).parameters(), teacher.parameters(), strict=True)]
-            for part, teacher in self.teacher.items()
-        }
-
-    def train(self, mode: bool = True) -> 'CrOC':
-        """Set the student's mode; the teacher always evaluates."""
-        super().train(mode)
-        self.teacher.eval()  # no stochastic depth, ever
-        return self
 
     @torch.compiler.disable(recursive=False)
     def forward(
@@ -239,13 +211,8 @@ class CrOC(BaseSelfSupervisor):
         self.head.set_epoch(progress.epoch)
         if self._step_start is None:
             self._step_start = progress.iteration
-            self._step_pairs = self._pairs_by_part()
-            self._momentum = {
-                part: warmup_cosine(
-                    progress.iteration, start, self.end_momentum, progress.max_iters
-                )
-                for part, start in self.start_momentum.items()
-            }
+            self._step_pairs = self.teacher.pairs(self)
+            self._momentum = self.teacher.momentum(progress.iteration, progress.max_iters)
         if self._last_step is None:
             if self._versions is None:
                 require_shared(self.student_teacher_pairs('backbone'))
@@ -302,15 +269,11 @@ class CrOC(BaseSelfSupervisor):
             for parameter in module.parameters():
                 parameter.grad = None
 
-    @torch.no_grad()
     def after_optimizer_step(self) -> None:
         """Let the teacher follow."""
         progress = cast(TrainingProgress, training_progress())  # or the step was refused before
         for part, momentum in cast(dict[str, float], self._momentum).items():
-            pairs = [pair for pair in self.student_teacher_pairs(part) if pair[0].requires_grad]
-            if pairs:
-                students, teachers = zip(*pairs, strict=True)
-                torch._foreach_lerp_(teachers, students, 1 - momentum)
+            self.teacher.follow(self.student_teacher_pairs(part), momentum)
         self._last_step = progress.iteration
         self._step_start = self._step_pairs = None
 
