@@ -129,12 +129,12 @@ def test_all_is_every_protocol_that_the_data_have_labels_for(own, monkeypatch):
 
 
 def test_no_more_workers_than_the_machine_has_cores_for(own, tmp_path, monkeypatch):
-    from mmcroc.evaluation import matrix
+    from mmcroc.evaluation import matrix, passes
 
     made = matrix._evaluations(['linear-cached', 'linear-leopart'], own, {}, {})
     for cores, want in ((1, 0), (2, 1), (64, 8)):
         monkeypatch.setattr(os, 'sched_getaffinity', lambda _, cores=cores: range(cores))
-        run = matrix._Run(made, own, tmp_path, None, 'none')
+        run = passes.Passes(made, tmp_path, None, 'none')
         cached = run._config('rgb', ['linear-cached'])
         loaders = [cached.test_dataloader, cached.test_evaluator[0].train_dataloader]
         loaders.append(run._config('rgb', ['linear-leopart']).train_dataloader)
