@@ -11,11 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support import fork_server
 from tests.support.paths import FIXTURES
 
 # With pytest -n, each worker and what it starts keeps to one core. (Before torch is imported.)
 if 'PYTEST_XDIST_WORKER' in os.environ:
     os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+
+def pytest_configure(config):
+    """Start what commands and ranks are forked from, one for all workers."""
+    if 'PYTEST_XDIST_WORKER' not in os.environ:
+        config.add_cleanup(fork_server.start().communicate)
 
 
 def pytest_generate_tests(metafunc):

@@ -1,39 +1,19 @@
-"""Commands as users call them, and ranks, in processes of their own.
+"""Commands as users call them, and ranks, in processes of their own, forked from the server."""
 
-To import torch and the mm packages takes longer than most of them do. So one process imports those,
-and nothing of mmcroc, when it is first needed, and each new Python process is forked from it.
-"""
-
-import gc
 import os
 import runpy
 import subprocess
 import sys
 import tempfile
-from multiprocessing import forkserver, get_context
+from multiprocessing import get_context
 from pathlib import Path
-from unittest import mock
 
 import torch
 from torch import distributed as dist
 from torch import multiprocessing
 
+from tests.support import fork_server
 from tests.support.paths import CONFIGS, ROOT, TOOLS
-
-IMPORTED = [
-    'mmpretrain.datasets', 'mmpretrain.models', 'mmseg.datasets', 'mmseg.models',
-    # What MMEngine imports for a run's log and pictures.
-    'matplotlib.backends.backend_agg', 'matplotlib.figure', 'setuptools', 'yapf.yapflib.yapf_api',
-    # What several wings import.
-    'scipy.ndimage', 'scipy.optimize', 'scipy.sparse.csgraph',
-]  # fmt: skip
-
-
-def _serve():
-    """Start the process to fork from, on one thread, unless it runs already."""
-    forkserver.set_forkserver_preload(IMPORTED)
-    with mock.patch.dict(os.environ, OMP_NUM_THREADS='1'):
-        forkserver.ensure_running()
 
 
 def _become(words, env, cwd, streams):
@@ -41,7 +21,6 @@ def _become(words, env, cwd, streams):
     assert 'mmcroc' not in sys.modules, 'which mmcroc is imported is for the command to say'
     for number, stream in enumerate(streams, 1):
         os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT), number)
-    gc.freeze()  # as a new process, it has nothing to collect
     paths = [''] if words[0] in ('-c', '-m') else [os.path.dirname(words[0])]
     paths += env['PYTHONPATH'].split(os.pathsep)
     ours = {'', str(ROOT), *os.environ.get('PYTHONPATH', '').split(os.pathsep)}
@@ -60,22 +39,24 @@ def _become(words, env, cwd, streams):
         runpy.run_path(words[0], run_name='__main__')
 
 
+def _run(*args):
+    process = get_context('fork').Process(target=_become, args=args)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
 def call(*command, cwd=ROOT, **env):
     """Run a command in a folder, on one thread; gives the finished process."""
     words = [str(part) for part in command]
     env = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', **env}
     if words[0] != sys.executable:
         return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=env, check=False)
-    _serve()
     with tempfile.TemporaryDirectory() as folder:
         streams = [f'{folder}/{name}' for name in ('stdout', 'stderr')]
-        process = get_context('forkserver').Process(
-            target=_become, args=(words[1:], env, cwd, streams)
-        )
-        process.start()
-        process.join()
+        code = fork_server.ask(_run, words[1:], env, cwd, streams)
         printed = [Path(stream).read_text() for stream in streams]
-    return subprocess.CompletedProcess(words, process.exitcode, *printed)
+    return subprocess.CompletedProcess(words, code, *printed)
 
 
 def train(config, *options):
@@ -86,10 +67,13 @@ def train(config, *options):
 def _rank_main(rank, function, folder):
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
     torch.set_num_threads(1)
-    gc.freeze()
     dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
     torch.save(function(rank, folder), folder / f'rank{rank}.pth')
     dist.destroy_process_group()
+
+
+def _start_ranks(*args):
+    multiprocessing.start_processes(_rank_main, args, nprocs=2, start_method='fork')
 
 
 def on_two_ranks(function, folder):
@@ -102,8 +86,5 @@ def on_two_ranks(function, folder):
     Returns:
         What it returned on the first rank and on the second: tensors and plain values.
     """
-    _serve()
-    multiprocessing.start_processes(
-        _rank_main, (function, folder), nprocs=2, start_method='forkserver'
-    )
+    fork_server.ask(_start_ranks, function, folder)
     return [torch.load(folder / f'rank{rank}.pth', weights_only=True) for rank in (0, 1)]
