@@ -63,7 +63,7 @@ TRANSFORMS = _child(
     'transform',
     'TRANSFORMS',
     croc='views',
-    data='colour labelled_transforms oversegmentation sample_seed true_regions two_views',
+    data='colour labelled_transforms sample_seed true_regions two_views watershed',
     hsg='views',
 )
 DATA_SAMPLERS = _child('data sampler', 'DATA_SAMPLERS', data='sample_seed')

@@ -57,6 +57,13 @@ def test_pretraining_waits_for_no_package_that_it_does_not_use(name):
         assert not waiting & set(before), thing
 
 
+def test_processes_that_make_region_maps_wait_for_no_torch():
+    waiting = set().union(*map(waiting_for, ('torch', 'mmengine', 'mmcv')))
+    assert 'mmcroc.data.unlabelled' in waiting
+    needed = ('each_image', 'image_reading', 'oversegmentation', 'region_maps')
+    assert not waiting & {f'mmcroc.data.{name}' for name in needed}
+
+
 def test_a_name_imports_no_further_than_to_its_module_and_another_packages_none():
     places = dict(scope='mmcroc', locations=['tests.support.paths', 'mmcroc.absent'])
     patient = registry.PatientRegistry('patient', **places)

@@ -17,7 +17,6 @@ from .labelled_transforms import PadImage as PadImage
 from .labelled_transforms import RandomResizedCropWithLabels as RandomResizedCropWithLabels
 from .labelled_transforms import ResizeLabels as ResizeLabels
 from .labelled_transforms import ScoreAtInputSize as ScoreAtInputSize
-from .oversegmentation import WatershedOversegmentation as WatershedOversegmentation
 from .oversegmentation import colour_edges as colour_edges
 from .oversegmentation import felzenszwalb_regions as felzenszwalb_regions
 from .oversegmentation import import_extra as import_extra
@@ -25,10 +24,10 @@ from .oversegmentation import regions_of_ucm as regions_of_ucm
 from .oversegmentation import slic_regions as slic_regions
 from .oversegmentation import ultrametric_contour_map as ultrametric_contour_map
 from .oversegmented import OversegmentedImages as OversegmentedImages
-from .oversegmented import read_edges as read_edges
-from .oversegmented import read_oversegmentation as read_oversegmentation
-from .oversegmented import write_oversegmentation as write_oversegmentation
 from .own_images import OwnImagesDataset as OwnImagesDataset
+from .region_maps import read_edges as read_edges
+from .region_maps import read_oversegmentation as read_oversegmentation
+from .region_maps import write_oversegmentation as write_oversegmentation
 from .sample_seed import EndlessEpochSampler as EndlessEpochSampler
 from .sample_seed import EpochSampler as EpochSampler
 from .sample_seed import FixedDraw as FixedDraw
@@ -50,3 +49,4 @@ from .two_views import TwoViewDataPreprocessor as TwoViewDataPreprocessor
 from .unlabelled import UnlabelledImages as UnlabelledImages
 from .unlabelled import named_images as named_images
 from .unlabelled import scan_images as scan_images
+from .watershed import WatershedOversegmentation as WatershedOversegmentation

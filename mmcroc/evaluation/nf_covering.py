@@ -12,7 +12,7 @@ from mmengine.structures import PixelData
 from prettytable import PrettyTable
 from torch import Tensor, nn
 
-from mmcroc.data.oversegmented import read_oversegmentation
+from mmcroc.data.region_maps import read_oversegmentation
 from mmcroc.features.pretrained_backbone import UnnamedModelError
 from mmcroc.inference.segmentation import check_options, init_model, level_names, segment_image
 from mmcroc.numerics.resize import nearest_resize

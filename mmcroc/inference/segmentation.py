@@ -15,7 +15,7 @@ from torch import Tensor
 from mmcroc.config_files import read_config
 from mmcroc.data.each_image import for_each_image
 from mmcroc.data.image_reading import read_image
-from mmcroc.data.oversegmented import read_oversegmentation
+from mmcroc.data.region_maps import read_oversegmentation
 from mmcroc.features.dense_model import PREPROCESSOR, model_inputs
 from mmcroc.features.feature_segmentor import FeatureSegmentor
 from mmcroc.features.pretrained_backbone import load_backbone

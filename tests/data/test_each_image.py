@@ -5,20 +5,13 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
-import cv2
 import pytest
 import torch
 
 from mmcroc.data.each_image import exit_in_words, for_each_image
+from tests.support.jobs import halve, threads
 
 JOBS = [(Path(f'{number}.png'), number) for number in range(4)]
-
-
-def halve(path, number):
-    """Half of an even number."""
-    if number % 2:
-        raise ValueError(f'{number} is odd')
-    return number // 2
 
 
 @pytest.mark.parametrize('num_workers', [1, 2])
@@ -31,11 +24,6 @@ def test_what_failed_is_named_and_the_rest_is_done(num_workers, capsys):
     }
     shown = capsys.readouterr().err
     assert 'failed: 3.png: 3 is odd (ValueError)' in shown and '4/4' in shown
-
-
-def threads(path, number):
-    """Threads of OpenCV and torch that this process would use."""
-    return cv2.getNumThreads(), torch.get_num_threads()
 
 
 def test_processes_do_not_fight_for_cores_with_threads(monkeypatch):

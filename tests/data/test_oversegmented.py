@@ -5,12 +5,8 @@ import pytest
 from PIL import Image
 
 from mmcroc.data.image_reading import UnreadableImageError, read_image
-from mmcroc.data.oversegmented import (
-    OversegmentedImages,
-    read_edges,
-    read_oversegmentation,
-    write_oversegmentation,
-)
+from mmcroc.data.oversegmented import OversegmentedImages
+from mmcroc.data.region_maps import read_edges, read_oversegmentation, write_oversegmentation
 from tests.support.images import smooth_image, truncate, write_images
 
 

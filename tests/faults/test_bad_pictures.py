@@ -12,9 +12,9 @@ from PIL import Image
 
 from mmcroc.data.image_reading import UnreadableImageError, load_picture, open_picture, read_image
 from mmcroc.data.labelled_transforms import LoadMappedAnnotations
-from mmcroc.data.oversegmented import read_edges, read_oversegmentation
 from mmcroc.data.own_images import _values, class_values
 from mmcroc.data.prepared_cache import shrink_image
+from mmcroc.data.region_maps import read_edges, read_oversegmentation
 from mmcroc.data.true_regions import LoadCOCOInstances, LoadHumanRegions
 from mmcroc.data.unlabelled import scan_images
 from mmcroc.evaluation.davis_folder import picture_size, read_mask

@@ -28,8 +28,9 @@ import mmcroc.data.colour as colour
 from mmcroc.config_files import read_config
 from mmcroc.data.device_colour import apply_colours, draw_colours
 from mmcroc.data.image_reading import read_image
-from mmcroc.data.oversegmented import OversegmentedImages, read_oversegmentation
+from mmcroc.data.oversegmented import OversegmentedImages
 from mmcroc.data.prepared_cache import shrink_image
+from mmcroc.data.region_maps import read_oversegmentation
 from mmcroc.data.two_views import PackTwoViews, crop_resize_flip, sample_crop_box
 from mmcroc.data.unlabelled import UnlabelledImages, scan_images
 from mmcroc.registry import TRANSFORMS

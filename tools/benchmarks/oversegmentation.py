@@ -22,7 +22,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 from scipy.sparse import coo_array
 
-from mmcroc.data.oversegmented import read_oversegmentation
+from mmcroc.data.region_maps import read_oversegmentation
 from mmcroc.pictures.label_maps import boundaries
 
 NAMES = ('regions', 'covering', 'purity', 'recall', 'precision')
