@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import traceback
 from multiprocessing import get_context
 from multiprocessing.connection import Client, Connection, wait
 from multiprocessing.reduction import recv_handle, send_handle
@@ -49,43 +48,45 @@ def start():
 
 def serve():
     """Fork a process for each that asks, until there is nobody left on standard input."""
+    asked = {}
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f'{folder}/socket')
         listener.listen()
         print(listener.getsockname(), flush=True)
         os.dup2(2, 1)  # nobody reads what imports print
-        while sys.stdin not in wait([listener, sys.stdin]):
-            for name in IMPORTED:
-                with contextlib.suppress(Exception):  # whoever needs it will tell
-                    importlib.import_module(name)
-            with Connection(listener.accept()[0].detach()) as connection:
-                get_context('fork').Process(target=_answer, args=(connection,)).start()
+        while sys.stdin not in (ready := wait([listener, sys.stdin, *asked])):
+            for sentinel in set(ready) & set(asked):
+                connection, process = asked.pop(sentinel)
+                process.join()
+                with contextlib.suppress(BrokenPipeError), connection:
+                    connection.send(process.exitcode)
+            if listener in ready:
+                for name in IMPORTED:
+                    with contextlib.suppress(Exception):  # whoever needs it will tell
+                        importlib.import_module(name)
+                connection = Connection(listener.accept()[0].detach())
+                process = get_context('fork').Process(target=_do, args=(connection,))
+                process.start()
+                asked[process.sentinel] = connection, process
 
 
-def _answer(connection):
-    try:
-        for stream in STREAMS:
-            os.dup2(recv_handle(connection), stream)
-        function, args = connection.recv()
-        gc.freeze()  # as a new process, it has nothing to collect
-        answer = True, function(*args)
-    except Exception:
-        answer = False, traceback.format_exc()
-    connection.send(answer)
+def _do(connection):
+    for stream in STREAMS:
+        os.dup2(recv_handle(connection), stream)
+    function, args = connection.recv()
+    gc.freeze()  # as a new process, it has nothing to collect
+    function(*args)
 
 
 def ask(function, *args):
-    """What a function returns when it is called in a process forked from the server.
+    """Call a function in a process forked from the server; the exit code of that process.
 
     Args:
         function: Of a module that can be imported.
-        *args: Its arguments; they and what is returned can be pickled.
+        *args: Its arguments, which can be pickled.
     """
     with Client(os.environ[ADDRESS]) as connection:
         for stream in STREAMS:
             send_handle(connection, stream, None)
         connection.send((function, args))
-        done, answer = connection.recv()
-    if not done:
-        raise RuntimeError(answer)
-    return answer
+        return connection.recv()

@@ -5,7 +5,6 @@ import runpy
 import subprocess
 import sys
 import tempfile
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -39,13 +38,6 @@ def _become(words, env, cwd, streams):
         runpy.run_path(words[0], run_name='__main__')
 
 
-def _run(*args):
-    process = get_context('fork').Process(target=_become, args=args)
-    process.start()
-    process.join()
-    return process.exitcode
-
-
 def call(*command, cwd=ROOT, **env):
     """Run a command in a folder, on one thread; gives the finished process."""
     words = [str(part) for part in command]
@@ -54,7 +46,7 @@ def call(*command, cwd=ROOT, **env):
         return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=env, check=False)
     with tempfile.TemporaryDirectory() as folder:
         streams = [f'{folder}/{name}' for name in ('stdout', 'stderr')]
-        code = fork_server.ask(_run, words[1:], env, cwd, streams)
+        code = fork_server.ask(_become, words[1:], env, cwd, streams)
         printed = [Path(stream).read_text() for stream in streams]
     return subprocess.CompletedProcess(words, code, *printed)
 
@@ -86,5 +78,6 @@ def on_two_ranks(function, folder):
     Returns:
         What it returned on the first rank and on the second: tensors and plain values.
     """
-    fork_server.ask(_start_ranks, function, folder)
+    code = fork_server.ask(_start_ranks, function, folder)
+    assert code == 0, 'a rank failed: its traceback is in the captured standard error'
     return [torch.load(folder / f'rank{rank}.pth', weights_only=True) for rank in (0, 1)]
