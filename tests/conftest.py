@@ -3,6 +3,7 @@
 import functools
 import gc
 import os
+import shlex
 import sys
 from pathlib import Path
 from unittest import mock
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.support import fork_server
-from tests.support.paths import FIXTURES
+from tests.support.paths import FIXTURES, ROOT
 
 # With pytest -n, each worker and what it starts keeps to one core. (Before torch is imported.)
 if 'PYTEST_XDIST_WORKER' in os.environ:
@@ -23,6 +24,14 @@ def pytest_configure(config):
     """Start what commands and ranks are forked from, one for all workers."""
     if 'PYTEST_XDIST_WORKER' not in os.environ:
         config.add_cleanup(fork_server.start().communicate)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs):
+    """Workers are forked from it, too."""
+    for spec in specs:
+        if spec.popen:
+            spec.python = shlex.join([sys.executable, str(ROOT / 'tests/support/forked_python.py')])
 
 
 def pytest_generate_tests(metafunc):

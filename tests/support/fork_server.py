@@ -1,13 +1,14 @@
-"""A process to fork others from.
+"""A process to fork others from: commands, ranks, and the workers of pytest.
 
 To import torch and the mm packages takes longer than most commands do. The server imports those,
-and nothing of mmcroc, when it is first asked, once for all workers of pytest.
+and nothing of mmcroc, when it is first asked.
 """
 
 import contextlib
 import gc
 import importlib
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -20,8 +21,6 @@ from tests.support.paths import ROOT
 
 #: Environment variable: where the server of this process, and of those it starts, is.
 ADDRESS = 'MMCROC_FORK_SERVER'
-#: Standard output and error: what a process prints is printed by whoever asked for it.
-STREAMS = 1, 2
 IMPORTED = [
     'mmpretrain.datasets', 'mmpretrain.models', 'mmseg.datasets', 'mmseg.models',
     # What MMEngine imports for a run's log and pictures.
@@ -41,6 +40,7 @@ def start():
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        start_new_session=True,  # Ctrl-C is for pytest
     )
     os.environ[ADDRESS] = server.stdout.readline().strip()
     return server
@@ -71,22 +71,45 @@ def serve():
 
 
 def _do(connection):
-    for stream in STREAMS:
-        os.dup2(recv_handle(connection), stream)
+    for number in (0, 1, 2):
+        os.dup2(recv_handle(connection), number)
+    sys.stdin = os.fdopen(0, closefd=False)  # that of a forked process is empty
     function, args = connection.recv()
     gc.freeze()  # as a new process, it has nothing to collect
     function(*args)
 
 
-def ask(function, *args):
+def ask(function, *args, streams=(0, 1, 2)):
     """Call a function in a process forked from the server; the exit code of that process.
 
     Args:
         function: Of a module that can be imported.
         *args: Its arguments, which can be pickled.
+        streams: What standard input, output and error of the process are, files or their numbers.
     """
     with Client(os.environ[ADDRESS]) as connection:
-        for stream in STREAMS:
-            send_handle(connection, stream, None)
+        for stream in streams:
+            send_handle(connection, stream if isinstance(stream, int) else stream.fileno(), None)
         connection.send((function, args))
         return connection.recv()
+
+
+def become(words, env, cwd):
+    """Do in this process what ``python words`` does with that environment in that folder."""
+    assert 'mmcroc' not in sys.modules, 'which mmcroc is imported is for the command to say'
+    paths = [''] if words[0] in ('-c', '-m') else [os.path.dirname(words[0])]
+    paths += env.get('PYTHONPATH', '').split(os.pathsep)
+    ours = {'', str(ROOT), *os.environ.get('PYTHONPATH', '').split(os.pathsep)}
+    sys.path[:] = paths + [path for path in sys.path if path not in ours]
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    if words[0] == '-c':
+        sys.argv = ['-c', *words[2:]]
+        exec(words[1], {'__name__': '__main__'})
+    elif words[0] == '-m':
+        sys.argv = words[1:]
+        runpy.run_module(words[1], run_name='__main__', alter_sys=True)
+    else:
+        sys.argv = words
+        runpy.run_path(words[0], run_name='__main__')

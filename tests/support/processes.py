@@ -1,11 +1,9 @@
 """Commands as users call them, and ranks, in processes of their own, forked from the server."""
 
 import os
-import runpy
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import torch
 from torch import distributed as dist
@@ -15,39 +13,19 @@ from tests.support import fork_server
 from tests.support.paths import CONFIGS, ROOT, TOOLS
 
 
-def _become(words, env, cwd, streams):
-    """Do in this process what ``python words`` does with that environment in that folder."""
-    assert 'mmcroc' not in sys.modules, 'which mmcroc is imported is for the command to say'
-    for number, stream in enumerate(streams, 1):
-        os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT), number)
-    paths = [''] if words[0] in ('-c', '-m') else [os.path.dirname(words[0])]
-    paths += env['PYTHONPATH'].split(os.pathsep)
-    ours = {'', str(ROOT), *os.environ.get('PYTHONPATH', '').split(os.pathsep)}
-    sys.path[:] = paths + [path for path in sys.path if path not in ours]
-    os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(env)
-    if words[0] == '-c':
-        sys.argv = ['-c', *words[2:]]
-        exec(words[1], {'__name__': '__main__'})
-    elif words[0] == '-m':
-        sys.argv = words[1:]
-        runpy.run_module(words[1], run_name='__main__', alter_sys=True)
-    else:
-        sys.argv = words
-        runpy.run_path(words[0], run_name='__main__')
-
-
 def call(*command, cwd=ROOT, **env):
     """Run a command in a folder, on one thread; gives the finished process."""
     words = [str(part) for part in command]
     env = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', **env}
     if words[0] != sys.executable:
         return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=env, check=False)
-    with tempfile.TemporaryDirectory() as folder:
-        streams = [f'{folder}/{name}' for name in ('stdout', 'stderr')]
-        code = fork_server.ask(_become, words[1:], env, cwd, streams)
-        printed = [Path(stream).read_text() for stream in streams]
+    with (
+        open(os.devnull) as nothing,
+        tempfile.TemporaryFile('w+') as out,
+        tempfile.TemporaryFile('w+') as err,
+    ):
+        code = fork_server.ask(fork_server.become, words[1:], env, cwd, streams=(nothing, out, err))
+        printed = [stream.seek(0) or stream.read() for stream in (out, err)]
     return subprocess.CompletedProcess(words, code, *printed)
 
 
