@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from tests.support import fork_server
+from tests.support.images import write_noise
 from tests.support.paths import FIXTURES, ROOT
 
 # With pytest -n, each worker and what it starts keeps to one core. (Before torch is imported.)
@@ -99,10 +98,4 @@ def default_scope():
 @pytest.fixture
 def noise_images(tmp_path):
     """Nine small photographs of noise."""
-    folder = tmp_path / 'images'
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(9):
-        noise = rng.integers(0, 256, (40 + i, 50, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(folder / f'{i}.png')
-    return folder
+    return write_noise(tmp_path / 'images')

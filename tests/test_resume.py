@@ -1,9 +1,12 @@
 """A run that was interrupted and resumed is the run that was not."""
 
+import functools
+
 import pytest
 import torch
 from mmengine.config import Config
 
+from tests.support.images import write_noise
 from tests.support.paths import CONFIGS
 from tests.support.resumed_runs import Interrupt, train
 
@@ -55,19 +58,31 @@ POST = {
 DEVICE = {'train_dataloader.dataset.pipeline.0.colour_on_device': True}
 
 
+EVERY = {'default_hooks.checkpoint': dict(by_epoch=False, interval=1, max_keep_ckpts=-1)}
+
+
+@pytest.fixture(scope='module')
+def straight(tmp_path_factory):
+    """Gives the run of a seed and a recipe that nothing interrupts, one for all compared with it."""
+
+    @functools.cache
+    def run(seed, recipe):
+        folder = tmp_path_factory.mktemp('straight')
+        options = {**dict(recipe), **EVERY, 'randomness.seed': seed}
+        return train(small_config(write_noise(folder / 'images'), folder / 'run', **options))
+
+    return run
+
+
 @pytest.mark.parametrize('interrupted_after', [2, 1, 3])
 @pytest.mark.parametrize(
     ('seed', 'recipe'),
     [(3, {}), (None, {}), (3, POST), (3, DEVICE)],
     ids=['seed', 'drawn', 'post-training', 'device'],
 )
-def test_resuming_is_bit_for_bit(noise_images, tmp_path, interrupted_after, seed, recipe):
+def test_resuming_is_bit_for_bit(noise_images, tmp_path, straight, interrupted_after, seed, recipe):
     """At an epoch's end and in the middle of one; with a given seed and with a drawn one."""
-    every = {
-        **recipe,
-        'default_hooks.checkpoint': dict(by_epoch=False, interval=1, max_keep_ckpts=-1),
-        'randomness.seed': seed,
-    }
+    every = {**recipe, **EVERY, 'randomness.seed': seed}
     broken_off = small_config(noise_images, tmp_path / 'resumed', **every)
     first, seen = train(broken_off, Interrupt(interrupted_after))
     assert set(seen) <= set(range(interrupted_after))
@@ -76,26 +91,22 @@ def test_resuming_is_bit_for_bit(noise_images, tmp_path, interrupted_after, seed
     resumed, seen_after = train(again)
     assert set(seen_after) == set(range(interrupted_after, 4))
 
-    straight, want = train(
-        small_config(
-            noise_images, tmp_path / 'straight', **{**every, 'randomness.seed': first.seed}
-        )
-    )
+    unbroken, want = straight(first.seed, tuple(recipe.items()))
     assert all(seen[i] == want[i] for i in seen)
     assert all(seen_after[i] == want[i] for i in seen_after)
-    ours, theirs = resumed.model.state_dict(), straight.model.state_dict()
+    ours, theirs = resumed.model.state_dict(), unbroken.model.state_dict()
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():
         assert torch.equal(ours[name], value), name
     for mine, other in zip(
         resumed.optim_wrapper.optimizer.param_groups,
-        straight.optim_wrapper.optimizer.param_groups,
+        unbroken.optim_wrapper.optimizer.param_groups,
         strict=True,
     ):
         assert mine['lr'] == other['lr'] and mine['weight_decay'] == other['weight_decay']
     for mine, other in zip(
         resumed.optim_wrapper.optimizer.state.values(),
-        straight.optim_wrapper.optimizer.state.values(),
+        unbroken.optim_wrapper.optimizer.state.values(),
         strict=True,
     ):
         assert all(torch.equal(mine[key], other[key]) for key in other)
@@ -130,10 +141,7 @@ def test_resuming_with_other_images_is_refused(noise_images, tmp_path):
 
 def test_an_incomplete_last_batch_can_be_resumed_after(noise_images, tmp_path):
     """Nine images in batches of four, none dropped: three iterations, the last of one image."""
-    every = {
-        'train_dataloader.drop_last': False,
-        'default_hooks.checkpoint': dict(by_epoch=False, interval=1, max_keep_ckpts=-1),
-    }
+    every = {**EVERY, 'train_dataloader.drop_last': False}
     _, seen = train(small_config(noise_images, tmp_path / 'run', **every), Interrupt(3))
     _, after = train(small_config(noise_images, tmp_path / 'run', **every, resume=True))
     _, want = train(small_config(noise_images, tmp_path / 'straight', **every))

@@ -1,10 +1,13 @@
 """Training counted in iterations: resumed it is the same run, and schedules count its steps."""
 
+import functools
+
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
+from tests.support.images import write_noise
 from tests.support.paths import CONFIGS
 from tests.support.resumed_runs import Interrupt, train
 
@@ -42,8 +45,15 @@ def small_hsg(folder, work_dir, **options):
     return cfg
 
 
+@pytest.fixture(scope='module')
+def straight(tmp_path_factory):
+    """Gives the run that nothing interrupts, one for all that are compared with it."""
+    folder = tmp_path_factory.mktemp('straight')
+    return functools.cache(lambda: train(small_hsg(write_noise(folder / 'images'), folder / 'run')))
+
+
 @pytest.mark.parametrize(('interrupted_after', 'workers'), [(1, 0), (2, 0), (3, 0), (2, 2)])
-def test_resuming_is_bit_for_bit(noise_images, tmp_path, interrupted_after, workers):
+def test_resuming_is_bit_for_bit(noise_images, tmp_path, straight, interrupted_after, workers):
     """Before, in and after the batch that two epochs share (the third)."""
     options = {**EVERY, 'train_dataloader.num_workers': workers}
     _, seen = train(
@@ -52,9 +62,9 @@ def test_resuming_is_bit_for_bit(noise_images, tmp_path, interrupted_after, work
     assert set(seen) <= set(range(interrupted_after))
     resumed, after = train(small_hsg(noise_images, tmp_path / 'resumed', **options, resume=True))
     assert set(after) == set(range(interrupted_after, 5))
-    straight, want = train(small_hsg(noise_images, tmp_path / 'straight'))
+    unbroken, want = straight()
     assert all(value == want[i] for i, value in (*seen.items(), *after.items()))
-    for name, value in straight.model.state_dict().items():
+    for name, value in unbroken.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[name], value), name
 
 

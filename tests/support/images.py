@@ -23,3 +23,13 @@ def truncate(path):
     """Cut off the second half of a file."""
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
+
+
+def write_noise(folder):
+    """Write nine small photographs of noise; gives the folder."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(9):
+        noise = rng.integers(0, 256, (40 + i, 50, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f'{i}.png')
+    return folder
