@@ -54,13 +54,21 @@ def fixtures_dir() -> Path:
 def quick_starts():
     """What each run costs before its first step, and no test is about, is paid once.
 
-    MMEngine lays out a run's config five times, and asks the compilers for their versions.
+    MMEngine lays out a run's config five times, asks the compilers for their versions, and looks
+    for mmcv's operators once for each module.
     """
+    from mmengine.model import utils
+    from mmengine.optim.optimizer import default_constructor
     from mmengine.runner import runner
+
+    def once(module, name):
+        return mock.patch.object(module, name, functools.cache(getattr(module, name)))
 
     with (
         mock.patch('yapf.yapflib.yapf_api.FormatCode', lambda code, **_: (code, True)),
-        mock.patch.object(runner, 'collect_env', functools.cache(runner.collect_env)),
+        once(runner, 'collect_env'),
+        once(utils, 'mmcv_full_available'),
+        once(default_constructor, 'mmcv_full_available'),
     ):
         yield
 

@@ -63,7 +63,7 @@ EVERY = {'default_hooks.checkpoint': dict(by_epoch=False, interval=1, max_keep_c
 
 @pytest.fixture(scope='module')
 def straight(tmp_path_factory):
-    """Gives the run of a seed and a recipe that nothing interrupts, one for all compared with it."""
+    """Gives the run of a seed and a recipe that nothing interrupts, one for all its cases."""
 
     @functools.cache
     def run(seed, recipe):
