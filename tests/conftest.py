@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import fork_server
 from tests.support.images import write_noise
-from tests.support.paths import FIXTURES, ROOT
+from tests.support.paths import FIXTURES
 
 # With pytest -n, each worker and what it starts keeps to one core. (Before torch is imported.)
 if 'PYTEST_XDIST_WORKER' in os.environ:
@@ -30,7 +30,7 @@ def pytest_xdist_setupnodes(specs):
     """Workers are forked from it, too."""
     for spec in specs:
         if spec.popen:
-            spec.python = shlex.join([sys.executable, str(ROOT / 'tests/support/forked_python.py')])
+            spec.python = shlex.join(fork_server.PYTHON)
 
 
 def pytest_generate_tests(metafunc):

@@ -21,6 +21,8 @@ from tests.support.paths import ROOT
 
 #: Environment variable: where the server of this process, and of those it starts, is.
 ADDRESS = 'MMCROC_FORK_SERVER'
+#: Command of a Python that is forked from the server.
+PYTHON = [sys.executable, str(ROOT / 'tests/support/forked_python.py')]
 IMPORTED = [
     'mmpretrain.datasets', 'mmpretrain.models', 'mmseg.datasets', 'mmseg.models',
     # What MMEngine imports for a run's log and pictures.

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 from mmcroc.features.vision_transformer import VisionTransformer
+from tests.support.fork_server import PYTHON
 from tests.support.paths import CONFIGS, ROOT, TOOLS
 from tests.support.processes import call, train
 from tests.support.weight_files import vit
@@ -62,27 +64,32 @@ def test_the_demo_trains_and_says_where_things_are(tmp_path):
 
 
 def test_two_processes_train_on_a_cpu(tmp_path):
+    """The launcher is started, and starts what it is told to: Pythons that are forked."""
+    python = tmp_path / 'python'
+    python.write_text(f'#!/bin/sh\nexec {shlex.join(PYTHON)} "$@"\n')
+    python.chmod(0o755)
     done = call(
         'bash',
         TOOLS / 'dist_train.sh',
         CONFIGS / 'croc_vit-t_scenes.py',
         2,
         '--work-dir',
-        tmp_path,
+        tmp_path / 'work',
         '--cfg-options',
         *SHORT,
         *SMALL_PROBE,
         'train_dataloader.dataset.num_images=8',
         'default_hooks.token_pictures=None',
         PORT='29533',
+        PYTHON_EXEC=str(python),
         PATH=f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}',
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / 'epoch_2.pth').exists()
-    (file,) = tmp_path.glob('*/*.log')
+    assert (tmp_path / 'work' / 'epoch_2.pth').exists()
+    (file,) = tmp_path.glob('work/*/*.log')
     assert 'Distributed training: True' in file.read_text()
     assert '2 process(es)' in done.stdout
-    assert not (tmp_path / 'pictures').exists(), 'default_hooks.NAME=None turns a hook off'
+    assert not (tmp_path / 'work' / 'pictures').exists(), 'default_hooks.NAME=None turns a hook off'
 
 
 def test_weights_of_another_architecture_are_refused_in_a_sentence_with_the_settings(tmp_path):
