@@ -34,10 +34,12 @@ IMPORTED = [
 
 def start():
     """Start the server, which ends when what is returned is closed, or gone with this process."""
+    # Whether there is a GPU is asked by imports: in such a way that a forked process can use it.
+    settings = dict(OMP_NUM_THREADS='1', PYTORCH_NVML_BASED_CUDA_CHECK='1')
     server = subprocess.Popen(
         [sys.executable, '-c', f'from {__name__} import serve; serve()'],
         cwd=ROOT,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        env={**os.environ, **settings},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
