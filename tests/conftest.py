@@ -26,10 +26,10 @@ def pytest_configure(config):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_setupnodes(specs):
-    """Workers are forked from it, too."""
+def pytest_xdist_setupnodes(config, specs):
+    """Workers are forked from it, too, but where they use a GPU: imports may have asked for it."""
     for spec in specs:
-        if spec.popen:
+        if spec.popen and config.option.markexpr != 'gpu':
             spec.python = shlex.join(fork_server.PYTHON)
 
 
