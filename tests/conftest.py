@@ -54,12 +54,14 @@ def fixtures_dir() -> Path:
 def quick_starts():
     """What each run costs before its first step, and no test is about, is paid once.
 
-    MMEngine lays out a run's config five times, asks the compilers for their versions, and looks
-    for mmcv's operators once for each module.
+    MMEngine lays out a run's config five times, asks the compilers for their versions, looks for
+    mmcv's operators once for each module, and reads a config's every file anew.
     """
     from mmengine.model import utils
     from mmengine.optim.optimizer import default_constructor
     from mmengine.runner import runner
+
+    from tests.support.read_once import configs_read_once
 
     def once(module, name):
         return mock.patch.object(module, name, functools.cache(getattr(module, name)))
@@ -69,6 +71,7 @@ def quick_starts():
         once(runner, 'collect_env'),
         once(utils, 'mmcv_full_available'),
         once(default_constructor, 'mmcv_full_available'),
+        configs_read_once(),
     ):
         yield
 

@@ -44,10 +44,15 @@ def train(model, compiled, wrapper, steps=2):
     return history, model.state_dict()
 
 
+def clustering_croc():
+    """One level: to trace more takes seconds, and another test does."""
+    return build_croc(num_start_clusters=2, max_clusters=2)
+
+
 @pytest.mark.parametrize(
     ('build', 'compiled', 'wrapper'),
     [
-        (build_croc, 'model', SelfDistillOptimWrapper),
+        (clustering_croc, 'model', SelfDistillOptimWrapper),
         (small_croc, 'runner', OptimWrapper),
     ],
 )

@@ -17,7 +17,7 @@ def croc_config(**clustering):
     """
     arch = dict(embed_dims=24, num_layers=2, num_heads=HEADS, feedforward_channels=48)
     levels = dict(num_prototypes=16, num_cluster_prototypes=12)
-    clustering = dict(num_start_clusters=5, max_clusters=5, **clustering)
+    clustering = dict(num_start_clusters=5, max_clusters=5) | clustering
     views = dict(type='mmcroc.TwoViews', size=SIZE, scale=(0.3, 0.6))
     return dict(
         model=dict(
