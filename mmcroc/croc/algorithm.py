@@ -6,11 +6,8 @@ import torch
 from mmpretrain.models import BaseSelfSupervisor
 from torch import Tensor, nn
 
-from mmcroc.croc.clustering import (
-    ClusterAssignments,
-    cluster_representations,
-    patch_positions,
-)
+from mmcroc.croc.assignments import ClusterAssignments, cluster_representations
+from mmcroc.croc.clustering import patch_positions
 from mmcroc.croc.optimizer_steps import (
     TrainingProgress,
     act_around_next_step,

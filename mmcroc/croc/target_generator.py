@@ -5,7 +5,8 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmcroc.croc.clustering import ClusterAssignments, online_clustering
+from mmcroc.croc.assignments import ClusterAssignments
+from mmcroc.croc.clustering import online_clustering
 from mmcroc.features.vision_transformer import ATTENTION_FEATURES, TappedTokens
 from mmcroc.registry import MODELS
 

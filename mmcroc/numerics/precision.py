@@ -44,7 +44,7 @@ def product_with_rows(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """``x @ rows.T`` in float32; in TF32 on a GPU where autocast is on, with its gradients.
 
     bfloat16 would round the result to 8 bits. TF32 rounds the factors to 11 and sums in float32: at
-    least what float16 makes of it, at eight times the speed of float32.
+    least what float16 makes of it, by the matrix units that float32 has none of.
 
     Args:
         x: (R, C).

@@ -13,7 +13,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from mmcroc.croc.clustering import cluster_labels, patch_positions
+from mmcroc.croc.assignments import cluster_labels
+from mmcroc.croc.clustering import patch_positions
 from mmcroc.data.sample_seed import seeded_generators
 from mmcroc.features.dense_model import model_inputs
 from mmcroc.features.vision_transformer import cls_attention

@@ -12,7 +12,7 @@ from mmengine.runner.base_loop import BaseLoop
 from torch import Tensor
 
 from mmcroc.croc.algorithm import CrOC
-from mmcroc.croc.clustering import cluster_representations
+from mmcroc.croc.assignments import cluster_representations
 from mmcroc.croc.losses import mean_entropy, teacher_probabilities
 from mmcroc.data.sample_seed import seeded_generators
 from mmcroc.numerics.distributed import all_reduce_sum, get_world_size

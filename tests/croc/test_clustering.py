@@ -9,10 +9,8 @@ import torch.nn.functional as F
 from scipy.optimize import linprog
 
 from mmcroc.croc import clustering
+from mmcroc.croc.assignments import ClusterAssignments, cluster_labels, cluster_representations
 from mmcroc.croc.clustering import (
-    ClusterAssignments,
-    cluster_labels,
-    cluster_representations,
     merge_closest_clusters,
     online_clustering,
     patch_positions,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmcroc.croc.clustering import cluster_representations
+from mmcroc.croc.assignments import cluster_representations
 from mmcroc.training.launch import start
 from mmcroc.training.view_measures import ViewMeasuresHook, cluster_agreement, view_measures
 from tests.support.croc_models import build_croc
