@@ -2,6 +2,7 @@
 
 import errno
 import re
+import traceback
 from pathlib import Path
 
 from mmengine.runner import find_latest_checkpoint
@@ -13,10 +14,14 @@ DISKS = {
     errno.EFBIG: 'let files be larger',
     errno.EROFS: 'make the folder writable',
 }
-#: What to do about errors of torch, by what it says of them.
+READERS = (
+    'a process that reads images ended from outside, mostly for want of memory; lower '
+    'train_dataloader.num_workers'
+)
+#: What to do about errors of torch, by what it says of them. (What a data set raises in a worker is
+#: "Caught ... in DataLoader worker process": it does not come from outside.)
 PROCESSES = {
-    'DataLoader worker': 'a process that reads images ended from outside, mostly for want of '
-    'memory; lower train_dataloader.num_workers',
+    r'DataLoader worker \(pid|^Pin memory thread exited': READERS,
     'Timed out|timed out|Connection (closed|reset)|Broken pipe|NCCL': 'another process of this '
     'training ended or hangs; see what it said last',
 }
@@ -33,7 +38,10 @@ def failure_from_outside(error: Exception, work_dir: str) -> str | None:
         The sentence; None for errors of the training itself.
     """
     words = str(error).split('. ')[0]
-    if isinstance(error, OSError):
+    cure: str | None
+    if _reading_from_a_worker(error):
+        words, cure = f'DataLoader worker: {words or "no more comes from it"}', READERS
+    elif isinstance(error, OSError):
         cure = DISKS.get(error.errno or 0)
     else:
         cure = next((PROCESSES[said] for said in PROCESSES if re.search(said, words)), None)
@@ -42,3 +50,10 @@ def failure_from_outside(error: Exception, work_dir: str) -> str | None:
     last = find_latest_checkpoint(work_dir)
     after = f'--resume goes on from {last}' if last and Path(last).exists() else 'then start again'
     return f'{re.sub(r"^.[^ ]*:[0-9]+. ", "", words)}: {cure}; {after}'
+
+
+def _reading_from_a_worker(error: Exception) -> bool:
+    """Whether a data worker was gone in the moment before torch, which asks, could know of it."""
+    return isinstance(error, ConnectionError | EOFError) and any(
+        frame.name == '_try_get_data' for frame in traceback.extract_tb(error.__traceback__)
+    )
