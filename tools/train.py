@@ -161,11 +161,11 @@ def main() -> None:
         UnreadableImageError,
     ) as error:
         raise SystemExit(str(error)) from error
-    except (ValueError, TypeError, KeyError, OSError, EOFError, RuntimeError) as error:
+    except Exception as error:
         if training_began():
             sentence = failure_from_outside(error, cfg.work_dir)
         else:
-            refused = not isinstance(error, EOFError | RuntimeError)
+            refused = isinstance(error, ValueError | TypeError | KeyError | OSError)
             sentence = f'{error} (--verbose shows where)' if refused else None
         if args.verbose or sentence is None:
             raise

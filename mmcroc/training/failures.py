@@ -3,6 +3,7 @@
 import errno
 import re
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.runner import find_latest_checkpoint
@@ -14,14 +15,11 @@ DISKS = {
     errno.EFBIG: 'let files be larger',
     errno.EROFS: 'make the folder writable',
 }
-READERS = (
-    'a process that reads images ended from outside, mostly for want of memory; lower '
-    'train_dataloader.num_workers'
-)
-#: What to do about errors of torch, by what it says of them. (What a data set raises in a worker is
-#: "Caught ... in DataLoader worker process": it does not come from outside.)
+#: How torch begins to tell of a data worker that ended. (Of what a data set raises in one it says
+#: "Caught ... in DataLoader worker process": that does not come from outside.)
+READER = re.compile(r'DataLoader worker \(pid|Pin memory thread exited')
+#: What to do about other errors of torch, by what it says of them.
 PROCESSES = {
-    r'DataLoader worker \(pid|^Pin memory thread exited': READERS,
     'Timed out|timed out|Connection (closed|reset)|Broken pipe|NCCL': 'another process of this '
     'training ended or hangs; see what it said last',
 }
@@ -37,10 +35,13 @@ def failure_from_outside(error: Exception, work_dir: str) -> str | None:
     Returns:
         The sentence; None for errors of the training itself.
     """
-    words = str(error).split('. ')[0]
-    cure: str | None
-    if _reading_from_a_worker(error):
-        words, cure = f'DataLoader worker: {words or "no more comes from it"}', READERS
+    words, cure = _first_sentence(error), None
+    reading = next(filter(READER.match, map(_first_sentence, _chain(error))), None)
+    if reading is None and _reading_from_a_worker(error):
+        reading = f'DataLoader worker: {words or "no more comes from it"}'
+    if reading is not None:
+        words, cure = reading, 'a process that reads images ended from outside, mostly for want '
+        cure += 'of memory; lower train_dataloader.num_workers'
     elif isinstance(error, OSError):
         cure = DISKS.get(error.errno or 0)
     else:
@@ -50,6 +51,21 @@ def failure_from_outside(error: Exception, work_dir: str) -> str | None:
     last = find_latest_checkpoint(work_dir)
     after = f'--resume goes on from {last}' if last and Path(last).exists() else 'then start again'
     return f'{re.sub(r"^.[^ ]*:[0-9]+. ", "", words)}: {cure}; {after}'
+
+
+def _first_sentence(error: BaseException) -> str:
+    return str(error).split('. ')[0]
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it was raised from.
+
+    Torch raises the end of a data worker wherever the program happens to be, and what it meets
+    there may take it for an error of its own.
+    """
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _reading_from_a_worker(error: Exception) -> bool:

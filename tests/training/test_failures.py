@@ -54,6 +54,16 @@ def test_a_worker_that_is_killed_as_it_hands_over_images_is_told_of(tmp_path, er
     assert sentence.endswith('lower train_dataloader.num_workers; then start again')
 
 
+def test_what_other_code_makes_of_the_end_of_a_worker_is_seen_through(tmp_path):
+    ended = 'DataLoader worker (pid 7) is killed by signal: Killed. '
+    with pytest.raises(SyntaxError) as raised:
+        try:
+            raise RuntimeError(ended)
+        except RuntimeError:
+            raise SyntaxError('the config') from None  # as MMEngine, which formats its text
+    assert failure_from_outside(raised.value, str(tmp_path)).startswith(ended[:-2])
+
+
 @pytest.mark.parametrize('num_workers', [0, 1])
 @pytest.mark.parametrize('error', [RESET, ValueError('pipeline'), RuntimeError('pipeline')])
 def test_what_a_data_set_raises_does_not_come_from_outside(tmp_path, error, num_workers):
