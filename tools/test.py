@@ -106,19 +106,20 @@ def main():
     from mmcroc.training.launch import start
     from mmcroc.weights.weight_fit import UnfitWeightsError
 
-    with start(merge_args(read_config(args.config), args), args.verbose) as runner:
-        if runner.cfg.get('load_from'):
-            require_whole_checkpoint(runner.model)
-        try:
+    cfg = merge_args(read_config(args.config), args)
+    try:
+        with start(cfg, args.verbose) as runner:
+            if cfg.get('load_from'):
+                require_whole_checkpoint(runner.model)
             runner.test()
-        except UnreadableImageError as error:
-            raise SystemExit(str(error)) from error
-        except UnfitWeightsError as error:
-            raise SystemExit(
-                f'{args.checkpoint} is no checkpoint of the model of {args.config}: '
-                f'{error.problem} A backbone is scored by python tools/evaluate.py MODEL '
-                '--protocol PROTOCOL --data DATA --work-dir FOLDER'
-            ) from error
+    except (UnreadableImageError, FileNotFoundError) as error:
+        raise SystemExit(str(error)) from error
+    except UnfitWeightsError as error:
+        raise SystemExit(
+            f'{args.checkpoint} is no checkpoint of the model of {args.config}: '
+            f'{error.problem} A backbone is scored by python tools/evaluate.py MODEL '
+            '--protocol PROTOCOL --data DATA --work-dir FOLDER'
+        ) from error
 
 
 if __name__ == '__main__':

@@ -65,6 +65,7 @@ def start(cfg: Config, verbose: bool = False) -> Iterator[Runner]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(safe_checkpoint_reading())
         stack.enter_context(formatting_once())
+        stack.enter_context(missing_image_lists())
         if 'runner_type' in cfg:
             yield RUNNERS.build(cfg)
             return
@@ -84,6 +85,25 @@ def start(cfg: Config, verbose: bool = False) -> Iterator[Runner]:
         except Exception as error:
             termination.leave_after_failure(runner, error)
             raise
+
+
+@contextlib.contextmanager
+def missing_image_lists() -> Iterator[None]:
+    """Let a list of images that is not there be a FileNotFoundError, not a bare assertion.
+
+    MMSegmentation asserts that there is one when it builds a data set, which is when it is first
+    used.
+    """
+    try:
+        yield
+    except AssertionError as error:
+        words, _, path = str(error).partition('`ann_file` ')
+        if words != 'Failed to load ':
+            raise
+        raise FileNotFoundError(
+            f'there is no list of images {path}: data_root is to be the folder that ann_file and '
+            'data_prefix are below'
+        ) from error
 
 
 @contextlib.contextmanager

@@ -129,6 +129,23 @@ def test_an_image_that_was_cut_off_is_named_in_one_sentence(monkeypatch, tmp_pat
     assert re.fullmatch(said, stop.value.code, re.IGNORECASE)
 
 
+@pytest.mark.parametrize('tool', ['evaluate', 'test', 'train'])
+def test_a_data_root_that_lacks_the_list_of_images_is_told_in_one_sentence(
+    monkeypatch, tmp_path, tool
+):
+    arguments = {
+        'evaluate': ['rgb', '--protocol', 'clustering-leopart', '--data', 'voc'],
+        'test': [CONFIGS / 'eval' / 'clustering-leopart_voc.py', 'rgb'],
+        'train': [CONFIGS / 'eval' / 'linear-mmseg_voc.py',
+                  '--cfg-options', 'model.backbone.model=rgb'],
+    }[tool]  # fmt: skip
+    arguments += ['--data-root', tmp_path, '--work-dir', tmp_path / 'out']
+    monkeypatch.setattr(sys, 'argv', [f'{tool}.py', *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(TOOLS / f'{tool}.py'), run_name='__main__')
+    assert stop.value.code.startswith(f'there is no list of images {tmp_path}/ImageSets/')
+
+
 def test_help_waits_for_no_heavy_package():
     script = (
         'import runpy, sys\ntry: runpy.run_path("tools/evaluate.py", run_name="__main__")\n'
