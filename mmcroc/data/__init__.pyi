@@ -20,6 +20,7 @@ from .labelled_transforms import ScoreAtInputSize as ScoreAtInputSize
 from .oversegmentation import colour_edges as colour_edges
 from .oversegmentation import felzenszwalb_regions as felzenszwalb_regions
 from .oversegmentation import import_extra as import_extra
+from .oversegmentation import regions_of_copy as regions_of_copy
 from .oversegmentation import regions_of_ucm as regions_of_ucm
 from .oversegmentation import slic_regions as slic_regions
 from .oversegmentation import ultrametric_contour_map as ultrametric_contour_map

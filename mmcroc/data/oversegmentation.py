@@ -11,6 +11,7 @@ for no torch: nothing here needs a registry.
 """
 
 import functools
+from collections.abc import Callable
 from types import ModuleType
 
 import cv2
@@ -281,6 +282,27 @@ def slic_regions(image: np.ndarray, max_regions: int = 48, compactness: float = 
             return regions
         wanted = min(wanted - 1, int(0.95 * wanted))
     return np.zeros(image.shape[:2], np.int32)
+
+
+def regions_of_copy(
+    find: Callable[[np.ndarray], np.ndarray], image: np.ndarray, longer_side: int
+) -> np.ndarray:
+    """Regions that are found in a smaller copy of an image, at the image's size.
+
+    Args:
+        find: Finds the regions of uint8 RGB (h, w, 3): int32 (h, w).
+        image: uint8 RGB (H, W, 3).
+        longer_side: Longer side of the copy, pixels; an image that is no larger is taken itself.
+
+    Returns:
+        int32 (H, W), ids as found; each region as connected as it was.
+    """
+    share = longer_side / max(image.shape[:2])
+    if share >= 1:
+        return find(image)
+    sides = [max(1, round(share * side)) for side in image.shape[1::-1]]
+    regions = find(cv2.resize(image, sides, interpolation=cv2.INTER_AREA))
+    return cv2.resize(regions, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _connected(labels: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from mmcroc.data.oversegmentation import (
     edge_normals,
     felzenszwalb_regions,
     in_row_order,
+    regions_of_copy,
     regions_of_ucm,
     slic_regions,
     ultrametric_contour_map,
@@ -41,6 +42,31 @@ def test_every_pixel_is_in_one_connected_region_and_they_are_few_enough(method, 
     for image in (patches(), patches(1, 33, 50, 9)):
         regions = method(image, max_regions)
         assert_regions(regions, image.shape[:2], max_regions, corners=method is not owt_ucm)
+
+
+@pytest.mark.parametrize('longer_side', [7, 16, 30, 45, 59])
+@pytest.mark.parametrize('turned', [False, True])
+def test_regions_of_a_smaller_copy_are_off_by_no_more_than_a_pixel_of_it(longer_side, turned):
+    image, truth = two_tone()
+    if turned:
+        image, truth = image.swapaxes(0, 1), truth.T
+
+    def bright(pixels):
+        assert max(pixels.shape[:2]) == longer_side
+        return (pixels.mean(-1) > 120).astype(np.int32)
+
+    regions = regions_of_copy(bright, np.ascontiguousarray(image), longer_side)
+    assert_regions(regions, truth.shape, 2)
+    wrong = np.argwhere(regions != truth)[:, 0 if turned else 1]
+    assert not len(wrong) or abs(wrong + 0.5 - 25).max() <= 60 / longer_side
+
+
+@pytest.mark.parametrize('longer_side', [60, 500])
+def test_an_image_that_is_no_larger_than_the_copy_is_taken_itself(longer_side):
+    image = patches(height=40, width=60)
+    seen = []
+    regions_of_copy(lambda pixels: seen.append(pixels) or slic(pixels), image, longer_side)
+    assert seen[0] is image
 
 
 @METHODS

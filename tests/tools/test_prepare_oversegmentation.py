@@ -50,6 +50,22 @@ def test_every_method_keeps_to_the_number_of_regions(images, tmp_path, prepare, 
         assert read(tmp_path / 'out' / name).max() < 5
 
 
+@pytest.mark.parametrize('method', ['owt-ucm', 'felzenszwalb', 'slic'])
+def test_regions_of_smaller_copies_are_of_the_images_size(images, tmp_path, prepare, method):
+    code, _ = prepare(images, tmp_path / 'out', '--method', method, '--longer-side', 20)
+    assert code == 0
+    for name, height in (('a.png', 40), ('deep/er/b.png', 41), ('deep/c.png', 42)):
+        regions = read(tmp_path / 'out' / name)
+        assert_regions(regions, (height, 50), 48, corners=True)
+        # Blocks: 50 columns show no more than 20 different ones.
+        assert len(np.unique(regions, axis=1).T) <= 20
+
+
+def test_edges_of_the_images_size_do_not_go_with_smaller_copies(images, tmp_path, prepare):
+    code, said = prepare(images, tmp_path / 'out', '--edges', images, '--longer-side', 20)
+    assert code != 0 and "--edges are of the images' size" in f'{code} {said}'
+
+
 def test_tokens_of_a_model_make_regions_and_another_start_keeps_them(images, tmp_path, prepare):
     command = (images, tmp_path / 'out', '--method', 'tokens', '--model', 'rgb', '--max-regions', 9)
     code, output = prepare(*command)
