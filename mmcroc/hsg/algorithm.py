@@ -32,6 +32,8 @@ class HSG(DenseModel, BaseSelfSupervisor):
         head: Config of :class:`mmcroc.hsg.HSGHead`.
         data_preprocessor: Data preprocessor, or config of one, of type
             :class:`mmcroc.hsg.RegionViewDataPreprocessor` by default.
+        channels_last: Whether the backbone's convolutions, and so its maps, are laid out channels
+            last in memory, as the matrix units of GPUs take them.
         init_cfg: MMEngine's initialisation config.
     """
 
@@ -43,6 +45,7 @@ class HSG(DenseModel, BaseSelfSupervisor):
         neck: dict,
         head: dict,
         data_preprocessor: dict | nn.Module | None = None,
+        channels_last: bool = False,
         init_cfg: dict | None = None,
     ):
         if not isinstance(data_preprocessor, nn.Module):
@@ -55,6 +58,8 @@ class HSG(DenseModel, BaseSelfSupervisor):
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
         )
+        if channels_last:
+            self.backbone.to(memory_format=torch.channels_last)
         if not self.head.levels:
             # Only the levels look at positions; DistributedDataParallel would wait for gradients.
             self.neck.position.requires_grad_(False)

@@ -14,11 +14,11 @@ from tests.support.hsg_models import hsg_config
 SIDE = 64
 
 
-def build(device):
+def build(device, **settings):
     init_default_scope('mmpretrain')
     torch.manual_seed(0)
     cfg = hsg_config()
-    model = MODELS.build(dict(cfg['model'], data_preprocessor=cfg['data_preprocessor']))
+    model = MODELS.build(dict(cfg['model'], data_preprocessor=cfg['data_preprocessor'], **settings))
     return model.to(device).train()
 
 
@@ -65,3 +65,19 @@ def test_losses_and_groups_are_float32_under_autocast(device):
     assert embedded.dtype == torch.bfloat16
     found = [*losses.values(), *(tensor for grouping in groupings for tensor in grouping[:2])]
     assert len(groupings) == 2 and {tensor.dtype for tensor in found} == {torch.float32}
+
+
+@ON_DEVICES
+def test_channels_last_is_a_matter_of_memory_alone(device):
+    """From loaded weights, too. Compared in float64: batch norms of few pixels magnify rounding."""
+    torch.manual_seed(1)
+    plain, laid_out = build(device), build(device, channels_last=True)
+    laid_out.load_state_dict(plain.state_dict())
+    data, found = plain.data_preprocessor(batch(), True), []
+    assert all(value.isfinite() for value in laid_out(**data, mode='loss').values())
+    for model in (plain, laid_out):
+        maps = model.backbone.double()(data['inputs'].double())[-1]
+        assert maps.is_contiguous(memory_format=torch.channels_last) == (model is laid_out)
+        maps.square().mean().backward()
+        found.append((maps, [p.grad for p in model.backbone.parameters()]))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-9)

@@ -34,6 +34,8 @@ wait
 part 120 croc_step $step configs/croc_vit-s_coco.py --compiled 128 --json "$out/croc_step.json"
 part 60 hsg_step $step configs/hsg_r50_coco_stage2.py --batch-sizes 6 16 --size 448 \
     --json "$out/hsg_step.json"
+part 60 hsg_channels_last $step configs/hsg_r50_coco_stage2.py --batch-sizes 6 16 --size 448 \
+    --cfg-options model.channels_last=True --json "$out/hsg_channels_last.json"
 part 40 hsg_parts python3 tools/benchmarks/hsg_step.py --json "$out/hsg_parts.json"
 part 40 clustering python3 tools/benchmarks/online_clustering.py --batch 128 \
     --json "$out/clustering.json"
