@@ -1,8 +1,9 @@
 """Folders of images, without labels."""
 
+import hashlib
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,9 @@ class UnlabelledImages(SeededSamples, BaseDataset):
         pipeline: Transforms or their configs.
         **kwargs: Arguments of :class:`mmengine.dataset.BaseDataset`.
 
+    Attributes:
+        names_digest: Changes with the names of the images below their folders, or their order.
+
     Raises:
         FileNotFoundError: ``data_root``, a folder, the list, or an image of the list is missing.
         ValueError: A folder without images, an empty list, a list for several folders, or a folder
@@ -127,6 +131,7 @@ class UnlabelledImages(SeededSamples, BaseDataset):
                     f'{cache["left_out"]} unreadable images left out',
                     logger='current',
                 )
+        self.names_digest = _digest_of_names(found)
         return [info for folder in found for info in self._describe(folder, found[folder])]
 
     def _scan(self, folder: str) -> list[str]:
@@ -202,6 +207,16 @@ class UnlabelledImages(SeededSamples, BaseDataset):
         shape = info['img'].shape[:2]
         info.update(img_shape=shape, ori_shape=shape, unreadable=tuple(unreadable.items()))
         return self.pipeline(info)
+
+
+def _digest_of_names(found: Mapping[str, Sequence[str]]) -> str:
+    """SHA-256 of the paths of images by folder, below these."""
+    digest = hashlib.sha256()
+    for folder, paths in found.items():
+        for path in paths:
+            digest.update(os.fsencode(path[len(folder) :]) + b'\0')
+        digest.update(b'\0')
+    return digest.hexdigest()
 
 
 def named_images(images: Path, out: Path) -> list[tuple[Path, Path]]:

@@ -12,8 +12,9 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from mmcroc.data.sample_seed import EndlessEpochSampler, EpochSampler
 from mmcroc.registry import HOOKS
 
-#: Where the message hub, and with it each checkpoint, keeps the number of images.
-IMAGES = 'num_train_images'
+#: Where the message hub, and with it each checkpoint, keeps the number of images, and their names'
+#: digest.
+IMAGES, NAMES = 'num_train_images', 'train_names_digest'
 
 
 @HOOKS.register_module()
@@ -29,11 +30,11 @@ class ExactResumeHook(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Check the sampler and the number of images, and give the sampler the seed of the run.
+        """Check the sampler and the images, and give the sampler the seed of the run.
 
         Raises:
             TypeError: The sampler is none that the loop can resume with.
-            ValueError: The checkpoint was written with another number of images.
+            ValueError: The checkpoint was written with other images.
         """
         sampler = runner.train_dataloader.sampler
         if not isinstance(sampler, EpochSampler):
@@ -49,14 +50,22 @@ class ExactResumeHook(Hook):
                 f'{type(sampler).__name__}'
             )
         sampler.seed = runner.seed
-        images = len(runner.train_dataloader.dataset)
-        before = runner.message_hub.runtime_info.get(IMAGES, images) if runner.iter else images
-        if before != images:
+        dataset = runner.train_dataloader.dataset
+        now = {IMAGES: len(dataset), NAMES: getattr(dataset, 'names_digest', None)}
+        told = runner.message_hub.runtime_info if runner.iter else {}
+        before = {**now, **{name: told[name] for name in now if name in told}}
+        cure = 'resume with those it was written with, or start anew from its weights (load_from)'
+        if before[IMAGES] != now[IMAGES]:
             raise ValueError(
-                f'the checkpoint is of a training on {before} images, but there are {images} now: '
-                'resume with those it was written with, or start anew from its weights (load_from)'
+                f'the checkpoint is of a training on {before[IMAGES]} images, but there are '
+                f'{now[IMAGES]} now: {cure}'
             )
-        runner.message_hub.update_info(IMAGES, images)
+        if None not in (before[NAMES], now[NAMES]) and before[NAMES] != now[NAMES]:
+            raise ValueError(
+                f'the checkpoint is of a training on images of other names than the {now[IMAGES]} '
+                f'there are now: {cure}'
+            )
+        runner.message_hub.update_info_dict(now)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Send the sampler to the images that are left of the epoch.

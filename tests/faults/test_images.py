@@ -50,7 +50,20 @@ def test_a_resumed_run_of_other_images_is_refused(images, tmp_path):
     """The same number of iterations an epoch, but another order: once it went on silently."""
     few = 'train_dataloader.batch_size=4'
     assert train(tmp_path / 'run', few, images=images)[0] == 0
-    (images / '3.png').unlink()
-    code, printed = train(tmp_path / 'run', few, MANY, images=images, resume=True)
-    assert code == 1
-    assert 'of a training on 6 images, but there are 5 now' in printed.strip().splitlines()[-1]
+
+    def refusal():
+        code, printed = train(tmp_path / 'run', few, MANY, images=images, resume=True)
+        assert code == 1
+        return printed.strip().splitlines()[-1]
+
+    third = (images / '3.png').rename(images / '7.png')
+    assert 'of a training on images of other names than the 6 there are now' in refusal()
+    third.unlink()
+    assert 'of a training on 6 images, but there are 5 now' in refusal()
+
+
+def test_a_run_is_resumed_where_its_images_were_moved(images, tmp_path):
+    assert train(tmp_path / 'run', images=images)[0] == 0
+    images = images.rename(tmp_path / 'moved')
+    code, printed = train(tmp_path / 'run', MANY, images=images, resume=True)
+    assert code == 0, printed
