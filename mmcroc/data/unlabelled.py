@@ -214,7 +214,7 @@ def _digest_of_names(found: Mapping[str, Sequence[str]]) -> str:
     digest = hashlib.sha256()
     for folder, paths in found.items():
         for path in paths:
-            digest.update(os.fsencode(path[len(folder) :]) + b'\0')
+            digest.update(os.fsencode(path[len(folder) :].lstrip(os.sep)) + b'\0')
         digest.update(b'\0')
     return digest.hexdigest()
 

@@ -17,7 +17,12 @@ DISKS = {
 }
 #: How torch begins to tell of a data worker that ended. (Of what a data set raises in one it says
 #: "Caught ... in DataLoader worker process": that does not come from outside.)
-READER = re.compile(r'DataLoader worker \(pid|Pin memory thread exited')
+ENDED_WORKER = re.compile(r'DataLoader worker \(pid|Pin memory thread exited')
+#: What to do about that.
+FEWER_WORKERS = (
+    'a process that reads images ended from outside, mostly for want of memory; lower '
+    'train_dataloader.num_workers'
+)
 #: What to do about other errors of torch, by what it says of them.
 PROCESSES = {
     'Timed out|timed out|Connection (closed|reset)|Broken pipe|NCCL': 'another process of this '
@@ -35,13 +40,11 @@ def failure_from_outside(error: Exception, work_dir: str) -> str | None:
     Returns:
         The sentence; None for errors of the training itself.
     """
-    words, cure = _first_sentence(error), None
-    reading = next(filter(READER.match, map(_first_sentence, _chain(error))), None)
-    if reading is None and _reading_from_a_worker(error):
-        reading = f'DataLoader worker: {words or "no more comes from it"}'
-    if reading is not None:
-        words, cure = reading, 'a process that reads images ended from outside, mostly for want '
-        cure += 'of memory; lower train_dataloader.num_workers'
+    words = _first_sentence(error)
+    ended_worker = _ended_worker(error)
+    cure: str | None
+    if ended_worker is not None:
+        words, cure = ended_worker, FEWER_WORKERS
     elif isinstance(error, OSError):
         cure = DISKS.get(error.errno or 0)
     else:
@@ -57,19 +60,25 @@ def _first_sentence(error: BaseException) -> str:
     return str(error).split('. ')[0]
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it was raised from.
+def _ended_worker(error: Exception) -> str | None:
+    """What tells that a data worker ended; None if nothing does.
 
-    Torch raises the end of a data worker wherever the program happens to be, and what it meets
-    there may take it for an error of its own.
+    Torch raises it wherever the program happens to be, and what it meets there may take it for an
+    error of its own. In the moment before torch can know, what breaks is reading from the worker.
     """
+    for one in _causes(error):
+        if ENDED_WORKER.match(str(one)):
+            return _first_sentence(one)
+    reading = any(
+        frame.name == '_try_get_data' for frame in traceback.extract_tb(error.__traceback__)
+    )
+    if reading and isinstance(error, ConnectionError | EOFError):
+        return f'DataLoader worker: {_first_sentence(error) or "no more comes from it"}'
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it was raised from."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _reading_from_a_worker(error: Exception) -> bool:
-    """Whether a data worker was gone in the moment before torch, which asks, could know of it."""
-    return isinstance(error, ConnectionError | EOFError) and any(
-        frame.name == '_try_get_data' for frame in traceback.extract_tb(error.__traceback__)
-    )

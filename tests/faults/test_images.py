@@ -65,5 +65,5 @@ def test_a_resumed_run_of_other_images_is_refused(images, tmp_path):
 def test_a_run_is_resumed_where_its_images_were_moved(images, tmp_path):
     assert train(tmp_path / 'run', images=images)[0] == 0
     images = images.rename(tmp_path / 'moved')
-    code, printed = train(tmp_path / 'run', MANY, images=images, resume=True)
+    code, printed = train(tmp_path / 'run', MANY, images=f'{images}/', resume=True)
     assert code == 0, printed
