@@ -130,10 +130,13 @@ def neighbour_votes(
         temperature: Temperature of the weights.
 
     Returns:
-        Votes (Q, C) in [0, 1].
+        Votes (Q, C) in [0, 1], float32.
     """
     cosines, places = nearest_entries(queries, memory, min(num_neighbours, len(memory)))
-    return torch.einsum('qk,qkc->qc', (cosines / temperature).softmax(1), labels[places].float())
+    # Added in float64: images of which all neighbours show a class must be equal, not ranked by
+    # how their weights' sums round.
+    weights = (cosines.double() / temperature).softmax(1)
+    return torch.einsum('qk,qkc->qc', weights, labels[places].double()).float()
 
 
 def average_precision(scores: Tensor, relevant: Tensor) -> Tensor:

@@ -73,6 +73,13 @@ def test_the_nearer_weighs_more():
     assert votes[0].tolist() == pytest.approx([1 / (1 + np.exp(-2)), 1 / (1 + np.exp(2)), 0])
 
 
+def test_images_whose_neighbours_all_show_a_class_are_equal():
+    """Weights that do not add up to 1 exactly once ranked them, by the machine's rounding."""
+    unit = torch.nn.functional.normalize(torch.randn(300, 16), dim=1)
+    votes = neighbour_votes(unit[:200], unit[200:], torch.ones(100, 2), 20, 0.07)
+    assert votes.unique().tolist() == [1.0]
+
+
 def test_classes_that_all_show_or_none_are_left_out():
     """A background that is everywhere would only raise the mean."""
     val = shows_some(9, 2)
