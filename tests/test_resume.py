@@ -133,8 +133,11 @@ def test_resuming_with_another_batch_size_is_refused(noise_images, tmp_path):
 def test_resuming_with_other_images_is_refused(noise_images, tmp_path):
     """An epoch of 8 images has as many iterations as one of 9, in another order."""
     train(small_config(noise_images, tmp_path / 'run'))
-    (noise_images / '3.png').unlink()
+    third = (noise_images / '3.png').rename(noise_images / 'new.png')
     again = small_config(noise_images, tmp_path / 'run', **{'train_cfg.max_epochs': 4}, resume=True)
+    with pytest.raises(ValueError, match='on images of other names than the 9 there are now'):
+        train(again)
+    third.unlink()
     with pytest.raises(ValueError, match='of a training on 9 images, but there are 8 now'):
         train(again)
 

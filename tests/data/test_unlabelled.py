@@ -41,6 +41,22 @@ def test_scan_tells_how_many_images_where(tmp_path, monkeypatch):
     assert '3 images' in lines[0] and f'2 in {tmp_path}/train' in lines[0]
 
 
+def test_the_digest_of_names_is_of_what_lies_below_the_folders(tmp_path):
+    write_images(tmp_path, ['one/a.jpg', 'one/b/c.jpg'])
+    shutil.copytree(tmp_path / 'one', tmp_path / 'two')
+    digest = UnlabelledImages(tmp_path / 'one').names_digest
+    for same in (UnlabelledImages(f'{tmp_path}/two/'), UnlabelledImages(tmp_path, folders=['two'])):
+        assert same.names_digest == digest
+    (tmp_path / 'two' / 'b').rename(tmp_path / 'two' / 'bc')
+    (tmp_path / 'list.txt').write_text('b/c\na\n')
+    others = [
+        UnlabelledImages(tmp_path / 'two'),
+        UnlabelledImages(tmp_path, folders=['one/b', 'one']),
+        UnlabelledImages(tmp_path / 'one', ann_file=str(tmp_path / 'list.txt')),  # another order
+    ]
+    assert len({digest, *(other.names_digest for other in others)}) == 4
+
+
 def test_list_with_and_without_suffix(tmp_path):
     write_images(tmp_path, ['JPEGImages/a.jpg', 'JPEGImages/b.png', 'JPEGImages/c.jpg'])
     (tmp_path / 'list.txt').write_text('c\nb.png\n\n')
