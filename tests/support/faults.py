@@ -51,7 +51,7 @@ class Fault(Hook):
     priority = 'VERY_HIGH'
 
     def __init__(self, kill_at=None, in_write=None, files=(), rank=1, hold=None, **at):
-        self.files, self.rank, self.hold = files, rank, hold
+        self.files, self.rank, self.hold, self.killed = files, rank, hold, bool(kill_at)
         self.at = {iteration: getattr(self, name) for name, iteration in at.items()}
         if kill_at:
             self.at[kill_at[0]] = lambda runner: kill_in(kill_at[1])
@@ -67,6 +67,8 @@ class Fault(Hook):
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if runner.iter in self.at:
             self.at[runner.iter](runner)
+        if self.killed and runner.iter + 1 == runner.max_iters:
+            time.sleep(60)  # a quick machine would be done before
 
     def signal_at(self, runner):
         os.kill(os.getpid(), signal.SIGTERM)
